@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* child.c: see child.h. What is said over the socket is not known here. */
+#include "backend/child.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+
+#define WORKER_NAME "xdisk-worker"
+
+void child_init(struct child *c)
+{
+	c->pid = 0;
+	c->fd = -1;
+}
+
+/*
+ * The worker must not inherit the signals that we block, nor get the Ctrl-C
+ * meant for us: the supervisor tells it when to end.
+ */
+static int spawn(pid_t *pid, char *const argv[], int fd)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	int ret;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
+				 POSIX_SPAWN_SETSIGDEF |
+				 POSIX_SPAWN_SETPGROUP);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	posix_spawnattr_setpgroup(&attr, 0);
+	posix_spawn_file_actions_init(&files);
+	ret = posix_spawn_file_actions_adddup2(&files, fd, WORKER_FD);
+	if (ret == 0)
+		ret = posix_spawn_file_actions_addclosefrom_np(&files,
+							       WORKER_FD + 1);
+	if (ret == 0)
+		ret = posix_spawn(pid, argv[0], &files, &attr, argv, environ);
+	posix_spawn_file_actions_destroy(&files);
+	posix_spawnattr_destroy(&attr);
+	return -ret;
+}
+
+int child_spawn(struct child *c, const char *program, const char *name,
+		const char *log_level, bool log_to_stderr, struct error *err)
+{
+	const char *argv[] = {
+		program, "--name", name, "--log-level", log_level,
+		log_to_stderr ? "--log-stderr" : NULL, NULL,
+	};
+	int pair[2], ret;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set_errno(err, errno, "a socket for the worker");
+	ret = spawn(&c->pid, (char *const *)argv, pair[1]);
+	close(pair[1]);
+	if (ret < 0) {
+		close(pair[0]);
+		child_init(c);
+		return error_set_errno(err, -ret, "cannot start %s", program);
+	}
+	c->fd = pair[0];
+	return 0;
+}
+
+void child_close(struct child *c)
+{
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+}
+
+void child_kill(struct child *c)
+{
+	if (c->pid > 0)
+		kill(c->pid, SIGKILL);
+}
+
+bool child_reap(struct child *c, int *status)
+{
+	if (c->pid <= 0 || waitpid(c->pid, status, WNOHANG) != c->pid)
+		return false;
+	child_close(c);
+	c->pid = 0;
+	return true;
+}
+
+char *child_find_worker(struct error *err)
+{
+	char self[PATH_MAX];
+	cleanup_free char *path = NULL;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n > 0) {
+		self[n] = 0;
+		*strrchr(self, '/') = 0;
+		if (asprintf(&path, "%s/" WORKER_NAME, self) < 0)
+			return NULL;
+		if (access(path, X_OK) == 0)
+			return steal_ptr(&path);
+		free(steal_ptr(&path));
+	}
+	if (access(XD_LIBEXECDIR "/" WORKER_NAME, X_OK) == 0)
+		return strdup(XD_LIBEXECDIR "/" WORKER_NAME);
+	error_set(err, ENOENT, WORKER_NAME " is neither beside this program "
+		  "nor in " XD_LIBEXECDIR);
+	return NULL;
+}

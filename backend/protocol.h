@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * protocol.h: what the supervisor and a worker say to each other.
+ *
+ * A socket of type SOCK_SEQPACKET, one JSON object a packet. The worker finds
+ * its end at WORKER_FD. It does one command after the other, in order, and
+ * answers each; when the socket ends it drains, closes and exits.
+ *
+ * supervisor to worker: {"execute": NAME, "arguments": {...}}
+ *   probe       IMAGE -> LIMITS. Looks at the header without locks or writes.
+ *   open        IMAGE -> LIMITS. Under image locks; they last until disconnect.
+ *               An empty path is a drive without a medium: LIMITS of size 0.
+ *   connect     CONNECT -> {}. Maps the rings and begins to serve.
+ *   disconnect  {} -> STATS. Answers what is in flight, unmaps, flushes and
+ *               closes the image. Also after an open without a connect.
+ *   stats       {} -> STATS
+ *
+ * worker to supervisor: {"return": {...}, "command": NAME}
+ *   or {"error": {"errno": N, "desc": SENTENCE}, "command": NAME}
+ *   or {"event": "failed", "desc": SENTENCE}: serving cannot go on; nothing
+ *   more is answered on the rings until disconnect.
+ *
+ * IMAGE: path, format, readonly, unmap, cache, aio, l2-cache-size (bytes).
+ * LIMITS: size, physical-block, discard-granularity (bytes), discard, cache.
+ * CONNECT: domid, protocol ("x86_64-abi", "x86_32-abi"), persistent, discard
+ *   (advertised), ring-order, queues: [{port, refs: [...]}, ...].
+ * STATS: reads, writes, flushes, discards, bytes-read, bytes-written, errors.
+ */
+#ifndef XD_BACKEND_PROTOCOL_H
+#define XD_BACKEND_PROTOCOL_H
+
+#include <jansson.h>
+
+#define WORKER_FD 3
+#define MESSAGE_MAX (64 * 1024)		/* 16 queues of 16 pages take 4 KiB */
+
+/* Takes msg over, NULL included (-ENOMEM). -errno of send(2); -EAGAIN: the
+ * other side does not read. */
+int message_send(int fd, json_t *msg);
+
+/* 0 and *msg; -EAGAIN: nothing there; -ECONNRESET: the other side is gone;
+ * -EPROTO: not one JSON object. */
+int message_receive(int fd, json_t **msg);
+
+#endif

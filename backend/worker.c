@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * worker.c: xdisk-worker: one disk of one guest.
+ *
+ * Does what the supervisor says (protocol.h), one command after the other, in
+ * a coroutine of its own; between and during commands the loop serves the
+ * rings. Knows nothing of xenstore and nothing of other disks. When the
+ * supervisor goes away, it drains, closes the image and exits.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "backend/protocol.h"
+#include "backend/worker-io.h"
+#include "common/bits.h"
+#include "common/log.h"
+#include "common/size.h"
+#include "image/image.h"
+
+#define MAX_INDIRECT BLKIF_MAX_INDIRECT
+
+struct worker {
+	struct loop *loop;
+	struct io io;
+	struct image *image;
+	bool opened;			/* also without a medium */
+	struct loop_fd socket;
+	struct loop_fd signal;
+	struct coroutine *listener;	/* waits for a command */
+	bool done;
+};
+
+/* ---- the image ---- */
+
+struct image_arguments {
+	const char *path, *format;
+	struct image_options options;
+};
+
+static int read_image_arguments(json_t *args, struct image_arguments *a,
+				struct error *err)
+{
+	const char *cache = "auto", *aio = "auto";
+	json_int_t l2_cache_size = 0;
+	int readonly = 1, unmap = 0;
+
+	*a = (struct image_arguments){ 0 };
+	if (json_unpack(args, "{s:s, s:s, s:b, s:b, s?s, s?s, s?I}", "path",
+			&a->path, "format", &a->format, "readonly", &readonly,
+			"unmap", &unmap, "cache", &cache, "aio", &aio,
+			"l2-cache-size", &l2_cache_size) < 0)
+		return error_set(err, EINVAL, "arguments of an image");
+	if (image_parse_cache(cache, &a->options.cache) < 0 ||
+	    aio_parse_kind(aio, &a->options.aio) < 0)
+		return error_set(err, EINVAL, "cache=%s or aio=%s is unknown",
+				 cache, aio);
+	a->options.flags = (readonly ? 0 : IMAGE_RDWR) |
+			   (unmap ? IMAGE_UNMAP : 0);
+	a->options.l2_cache_size = (uint64_t)l2_cache_size;
+	return 0;
+}
+
+static json_t *limits_of(const struct image *img)
+{
+	struct image_limits l = { 0 };
+	uint64_t size = 0;
+
+	if (img) {
+		image_limits(img, &l);
+		size = image_size(img);
+	}
+	return json_pack("{s:I, s:I, s:I, s:b, s:s}", "size", (json_int_t)size,
+			 "physical-block", (json_int_t)l.physical_block,
+			 "discard-granularity",
+			 (json_int_t)l.discard_granularity,
+			 "discard", l.discard, "cache",
+			 img ? image_cache_name(image_cache(img)) : "none");
+}
+
+static int do_probe(struct worker *w, json_t *args, json_t **reply,
+		    struct error *err)
+{
+	struct image_arguments a;
+	struct image *img = NULL;
+	int ret = read_image_arguments(args, &a, err);
+
+	a.options.flags &= ~(unsigned int)IMAGE_RDWR;
+	a.options.flags |= IMAGE_NO_IO | IMAGE_SHARE;
+	if (ret == 0 && *a.path)
+		ret = image_open(w->loop, a.path, a.format, &a.options, &img,
+				 err);
+	if (ret < 0)
+		return ret;
+	*reply = limits_of(img);
+	return image_close(img, err);
+}
+
+static void log_opened(const struct worker *w, const struct image_arguments *a)
+{
+	static struct log_limit limit;
+	char size[SIZE_TEXT_MAX];
+
+	if (!w->image)
+		log_limited(&limit, LOG_LEVEL_INFO, "no medium");
+	else
+		log_limited(&limit, LOG_LEVEL_INFO,
+			    "opened %s %s, %s, %s, cache %s", a->format,
+			    a->path, size_format(image_size(w->image), size),
+			    image_writable(w->image) ? "read-write" :
+						       "read-only",
+			    image_cache_name(image_cache(w->image)));
+}
+
+static int do_open(struct worker *w, json_t *args, json_t **reply,
+		   struct error *err)
+{
+	struct image_arguments a;
+	int ret;
+
+	if (w->opened)
+		return error_set(err, EBUSY, "an image is open already");
+	ret = read_image_arguments(args, &a, err);
+	if (ret == 0 && *a.path)
+		ret = image_open(w->loop, a.path, a.format, &a.options,
+				 &w->image, err);
+	if (ret < 0) {
+		w->image = NULL;
+		return ret;
+	}
+	w->opened = true;
+	log_opened(w, &a);
+	*reply = limits_of(w->image);
+	return 0;
+}
+
+/* ---- the rings ---- */
+
+static int read_queue(json_t *queue, struct blkif_queue_config *q)
+{
+	json_t *refs;
+	json_int_t port;
+
+	if (json_unpack(queue, "{s:I, s:o}", "port", &port, "refs", &refs) < 0)
+		return -EINVAL;
+	if (json_array_size(refs) != 1u << q->ring_order)
+		return -EINVAL;
+	q->port = (uint32_t)port;
+	for (size_t i = 0; i < 1u << q->ring_order; i++)
+		q->ring_ref[i] = (uint32_t)json_integer_value(
+			json_array_get(refs, i));
+	return 0;
+}
+
+static int read_config(json_t *args, struct blkif_config *c)
+{
+	const char *protocol;
+	json_int_t domid, order;
+	json_t *queues;
+	int persistent, discard;
+
+	if (json_unpack(args, "{s:I, s:s, s:b, s:b, s:I, s:o}", "domid",
+			&domid, "protocol", &protocol, "persistent",
+			&persistent, "discard", &discard, "ring-order", &order,
+			"queues", &queues) < 0)
+		return -EINVAL;
+	if (order < 0 || order > BLKIF_MAX_RING_ORDER ||
+	    json_array_size(queues) > BLKIF_MAX_QUEUES)
+		return -EINVAL;
+	c->domid = (uint32_t)domid;
+	c->abi = !strcmp(protocol, "x86_32-abi") ? BLKIF_ABI_X86_32 :
+						   BLKIF_ABI_X86_64;
+	c->persistent = persistent;
+	c->discard = discard;
+	c->nr_queues = (unsigned int)json_array_size(queues);
+	for (unsigned int i = 0; i < c->nr_queues; i++) {
+		c->queue[i].ring_order = (unsigned int)order;
+		if (read_queue(json_array_get(queues, i), &c->queue[i]) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static void log_connected(const struct blkif_config *c)
+{
+	static struct log_limit limit;
+	unsigned int pages = 1u << c->queue[0].ring_order;
+
+	log_limited(&limit, LOG_LEVEL_INFO,
+		    "connected: %u queue%s, %u page%s each, %s%s",
+		    c->nr_queues, c->nr_queues == 1 ? "" : "s", pages,
+		    pages == 1 ? "" : "s",
+		    c->abi == BLKIF_ABI_X86_32 ? "x86_32" : "x86_64",
+		    c->persistent ? ", persistent grants" : "");
+}
+
+static int do_connect(struct worker *w, json_t *args, json_t **reply,
+		      struct error *err)
+{
+	struct blkif_config c = { .max_indirect = MAX_INDIRECT };
+	int ret;
+
+	if (!w->opened || w->io.vbd)
+		return error_set(err, EBUSY, "no image, or already connected");
+	if (read_config(args, &c) < 0)
+		return error_set(err, EINVAL, "arguments of connect");
+	ret = io_connect(&w->io, w->image, &c, err);
+	if (ret == 0)
+		log_connected(&c);
+	return ret;
+}
+
+static json_t *stats(const struct io *io)
+{
+	const struct blkif_stats *s = io->vbd ? blkif_stats(io->vbd) : NULL;
+	uint64_t errors = 0;
+
+	if (!s)
+		return json_object();
+	for (unsigned int i = 0; i < BLKIF_NR_ERRORS; i++)
+		errors += s->errors[i];
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "reads", (json_int_t)s->reads,
+			 "writes", (json_int_t)s->writes,
+			 "flushes", (json_int_t)(s->flushes + s->barriers),
+			 "discards", (json_int_t)s->discards,
+			 "bytes-read", (json_int_t)s->bytes_read,
+			 "bytes-written", (json_int_t)s->bytes_written,
+			 "errors", (json_int_t)errors);
+}
+
+static void log_served(json_t *s)
+{
+	static struct log_limit limit;
+	json_int_t reads = 0, writes = 0, flushes = 0, errors = 0;
+
+	if (json_unpack(s, "{s:I, s:I, s:I, s:I}", "reads", &reads, "writes",
+			&writes, "flushes", &flushes, "errors", &errors) == 0)
+		log_limited(&limit, LOG_LEVEL_INFO, "disconnected after %lld "
+			    "reads, %lld writes, %lld flushes, %lld errors",
+			    (long long)reads, (long long)writes,
+			    (long long)flushes, (long long)errors);
+}
+
+static int do_disconnect(struct worker *w, json_t *args, json_t **reply,
+			 struct error *err)
+{
+	struct image *img = w->image;
+
+	*reply = stats(&w->io);
+	log_served(*reply);
+	io_disconnect(&w->io);
+	w->image = NULL;
+	w->opened = false;
+	return image_close(img, err);
+}
+
+static int do_stats(struct worker *w, json_t *args, json_t **reply,
+		    struct error *err)
+{
+	*reply = stats(&w->io);
+	return 0;
+}
+
+/* ---- commands ---- */
+
+static const struct command {
+	const char *name;
+	/* co. 0 and *reply, or -errno and a sentence. */
+	int (*run)(struct worker *w, json_t *args, json_t **reply,
+		   struct error *err);
+} commands[] = {
+	{ "probe", do_probe },
+	{ "open", do_open },
+	{ "connect", do_connect },
+	{ "disconnect", do_disconnect },
+	{ "stats", do_stats },
+};
+
+static int run_command(struct worker *w, const char *name, json_t *args,
+		       json_t **reply, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (!strcmp(commands[i].name, name))
+			return commands[i].run(w, args, reply, err);
+	}
+	return error_set(err, EINVAL, "unknown command \"%s\"", name);
+}
+
+static int obey(struct worker *w, json_t *msg)
+{
+	struct error err = ERROR_INIT;
+	json_t *args = NULL, *reply = NULL;
+	const char *name = "";
+	int ret;
+
+	if (json_unpack(msg, "{s:s, s?o}", "execute", &name, "arguments",
+			&args) < 0)
+		return -EPROTO;
+	ret = run_command(w, name, args, &reply, &err);
+	if (ret == 0)
+		return message_send(WORKER_FD,
+				    json_pack("{s:s, s:o}", "command", name,
+					      "return", reply ? reply :
+					      json_object()));
+	json_decref(reply);
+	return message_send(WORKER_FD,
+			    json_pack("{s:s, s:{s:i, s:s}}", "command", name,
+				      "error", "errno", -ret, "desc",
+				      error_text(&err, ret)));
+}
+
+static void socket_readable(struct loop_fd *watch, uint32_t events)
+{
+	struct worker *w = container_of(watch, struct worker, socket);
+	struct coroutine *co = w->listener;
+
+	w->listener = NULL;
+	loop_del_fd(w->loop, watch);
+	co_wake(co);
+}
+
+/* Waits for a packet. While a command runs nobody looks at the socket. */
+static int listen_for(struct worker *w, json_t **msg)
+{
+	int ret;
+
+	while ((ret = message_receive(WORKER_FD, msg)) == -EAGAIN) {
+		ret = loop_add_fd(w->loop, &w->socket, WORKER_FD, EPOLLIN,
+				  socket_readable);
+		if (ret < 0)
+			return ret;
+		w->listener = co_self();
+		co_yield();
+	}
+	return ret;
+}
+
+static void converse(void *arg)
+{
+	struct worker *w = arg;
+	struct error err = ERROR_INIT;
+	json_t *msg, *unread = NULL;
+	int ret;
+
+	do {
+		ret = listen_for(w, &msg);
+		if (ret == 0) {
+			ret = obey(w, msg);
+			json_decref(msg);
+		}
+	} while (ret == 0);
+	if (ret != -ECONNRESET)
+		log_error("supervisor: %s", strerror(-ret));
+	ret = do_disconnect(w, NULL, &unread, &err);
+	json_decref(unread);
+	if (ret < 0)
+		log_error("closing the image: %s", error_text(&err, ret));
+	w->done = true;
+}
+
+static void rings_failed(struct io *io, const char *why)
+{
+	log_error("%s", why);
+	message_send(WORKER_FD, json_pack("{s:s, s:s}", "event", "failed",
+					  "desc", why));
+}
+
+/* ---- the process ---- */
+
+/* As if the supervisor had closed its end. */
+static void signal_readable(struct loop_fd *watch, uint32_t events)
+{
+	struct signalfd_siginfo si;
+
+	if (read(watch->fd, &si, sizeof(si)) == sizeof(si))
+		shutdown(WORKER_FD, SHUT_RD);
+}
+
+static int open_signals(struct worker *w)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	return loop_add_fd(w->loop, &w->signal, fd, EPOLLIN, signal_readable);
+}
+
+static int serve(void)
+{
+	struct worker w = { .socket = LOOP_FD_INIT, .signal = LOOP_FD_INIT };
+	int ret;
+
+	w.loop = loop_new();
+	if (!w.loop) {
+		log_error("event loop: %s", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	io_init(&w.io, w.loop);
+	w.io.failed = rings_failed;
+	ret = open_signals(&w);
+	if (ret == 0)
+		ret = co_start(converse, &w);
+	if (ret < 0) {
+		log_error("cannot start: %s", strerror(-ret));
+		return EXIT_FAILURE;
+	}
+	while (!w.done)
+		io_turn(&w.io);
+	loop_del_fd(w.loop, &w.signal);
+	co_trim();
+	loop_free(w.loop);
+	return EXIT_SUCCESS;
+}
+
+static const struct option long_options[] = {
+	{ "name", required_argument, NULL, 'n' },
+	{ "log-level", required_argument, NULL, 'l' },
+	{ "log-stderr", no_argument, NULL, 's' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static bool started_by_supervisor(void)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(WORKER_FD, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	       type == SOCK_SEQPACKET;
+}
+
+static int usage(void)
+{
+	fputs("xdisk-worker is started by xdiskd(8).\n", stderr);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	enum log_level level = LOG_LEVEL_INFO;
+	bool to_stderr = false;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (opt == 'n')
+			log_set_object(optarg);
+		else if (opt == 's')
+			to_stderr = true;
+		else if (opt != 'l' || log_parse_level(optarg, &level) < 0)
+			return usage();
+	}
+	if (optind < argc || !started_by_supervisor())
+		return usage();
+	log_init("xdisk-worker", level, to_stderr);
+	if (setpriority(PRIO_PROCESS, 0, 0) < 0)	/* the supervisor's */
+		log_debug("setpriority: %s", strerror(errno));
+	return serve();
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xenbus.h: what to do next with a device, decided from what xenstore says.
+ *
+ * States: enum xenbus_state of Xen's public header io/xenbus.h. The decision is
+ * one pure function; who calls it (backend/device.c) reads the two states,
+ * carries out the action, and asks again until the answer is XENBUS_NONE.
+ */
+#ifndef XD_BACKEND_XENBUS_H
+#define XD_BACKEND_XENBUS_H
+
+#include <stdbool.h>
+
+/* The numbers are the protocol's: they stand in the `state` nodes. */
+enum xenbus_state {
+	XENBUS_UNKNOWN = 0,	/* no node, no number, or the domain is gone */
+	XENBUS_INITIALISING = 1,
+	XENBUS_INIT_WAIT = 2,
+	XENBUS_INITIALISED = 3,
+	XENBUS_CONNECTED = 4,
+	XENBUS_CLOSING = 5,
+	XENBUS_CLOSED = 6,
+	XENBUS_RECONFIGURING = 7,
+	XENBUS_RECONFIGURED = 8,
+};
+#define XENBUS_NR_STATES 9
+
+/* How far our worker is with the frontend's rings and the image. */
+enum xenbus_link {
+	XENBUS_LINK_DOWN,	/* nothing is mapped, the image is closed */
+	XENBUS_LINK_WAITING,	/* the image was locked: another try is due */
+	XENBUS_LINK_BUSY,	/* a command is under way: ask again after it */
+	XENBUS_LINK_UP,		/* image open, rings mapped, being served */
+};
+
+struct xenbus_facts {
+	enum xenbus_link link;
+	bool owned;		/* we claimed this device */
+	bool online;		/* the toolstack wants to keep it */
+	bool failed;		/* this connection cannot go on */
+	bool stopping;		/* the daemon is going down */
+};
+
+enum xenbus_action {
+	XENBUS_NONE,		/* wait for something to change */
+	XENBUS_CLAIM,		/* write 2: the device is ours */
+	XENBUS_CONNECT,		/* read the frontend's nodes, open, map */
+	XENBUS_PUBLISH,		/* write size, limits and 4 */
+	XENBUS_CLOSE,		/* write 5 and show it */
+	XENBUS_DISCONNECT,	/* drain, unmap, flush, close the image */
+	XENBUS_FINISH,		/* write 6 */
+	XENBUS_RESTART,		/* write 2 again for the next driver */
+	XENBUS_FORGET,		/* the device is no more */
+};
+
+enum xenbus_action xenbus_next(enum xenbus_state be, enum xenbus_state fe,
+			       const struct xenbus_facts *facts);
+
+/* For the log: "InitWait", "Connected"... */
+const char *xenbus_state_name(enum xenbus_state state);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * aio-engine.h: between aio.c and its engines; nobody else includes it.
+ */
+#ifndef XD_IMAGE_AIO_ENGINE_H
+#define XD_IMAGE_AIO_ENGINE_H
+
+#include "image/aio.h"
+#include "image/coroutine.h"
+
+enum aio_op { AIO_READ, AIO_WRITE, AIO_FDATASYNC, AIO_FALLOCATE };
+
+/* Lies on the stack of the coroutine that waits for it. */
+struct aio_request {
+	enum aio_op op;
+	int fd;
+	int niov;
+	const struct iovec *iov;	/* reads and writes */
+	int mode;			/* fallocate(2) */
+	uint64_t off, len;		/* bytes; len: of fallocate(2) */
+	struct coroutine *co;
+	int64_t result;
+};
+
+struct aio_engine {
+	const char *name;
+	enum aio_kind kind;
+	bool direct_only;		/* would block on buffered files */
+	int (*open)(struct loop *loop, struct aio **out, struct error *err);
+	/* Nothing is in flight. */
+	void (*close)(struct aio *aio);
+	/* co. What the system call returns, or -errno. */
+	int64_t (*run)(struct aio *aio, struct aio_request *req);
+};
+
+/* Embedded in each engine's own struct; open() returns it zeroed. */
+struct aio {
+	const struct aio_engine *engine;
+	struct loop *loop;
+	struct aio *next;		/* this thread's engines */
+	bool direct;
+	unsigned int users;
+	unsigned int in_flight;
+	bool reaping;			/* the engine is waking coroutines */
+};
+
+/* The plain system call, for threads. arg: struct aio_request. */
+int64_t aio_blocking_call(void *arg);
+
+extern const struct aio_engine aio_engine_uring;
+extern const struct aio_engine aio_engine_libaio;
+extern const struct aio_engine aio_engine_threads;
+
+#endif

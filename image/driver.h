@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * driver.h: what a format or protocol provides to image.c.
+ *
+ * A driver is one const table. Only image.c calls the verbs, with requests it
+ * has judged: in range, not empty, aligned to request_align, writable where
+ * they write. All verbs but close run in a coroutine, many at a time. A verb
+ * that is NULL means "not here": image.c passes it on to the file below (size,
+ * flush) or answers -ENOTSUP.
+ */
+#ifndef XD_IMAGE_DRIVER_H
+#define XD_IMAGE_DRIVER_H
+
+#include "common/list.h"
+#include "image/image.h"
+
+struct image_driver {
+	const char *name;
+	size_t state_size;	/* of img->state, zeroed before open */
+
+	/* Formats: img->file is open. Protocols: img->path is to be opened.
+	 * Fills in img->size, request_align, limits. */
+	int (*open)(struct image *img, const struct image_options *opts,
+		    struct error *err);
+	/* co. Writes what is left; lets go of everything. */
+	int (*close)(struct image *img, struct error *err);
+
+	int (*preadv)(struct image *img, uint64_t off, uint64_t len,
+		      struct iow w);
+	int (*pwritev)(struct image *img, uint64_t off, uint64_t len,
+		       struct iow w);
+	int (*pwrite_zeroes)(struct image *img, uint64_t off, uint64_t len,
+			     unsigned int flags);
+	int (*pdiscard)(struct image *img, uint64_t off, uint64_t len);
+	int (*flush)(struct image *img);
+	int (*truncate)(struct image *img, uint64_t size, struct error *err);
+	int (*block_status)(struct image *img, uint64_t off, uint64_t len,
+			    struct image_extent *out);
+	int (*get_info)(struct image *img, struct image_info *info,
+			struct error *err);
+	int (*check)(struct image *img, enum image_repair repair,
+		     struct image_check *result, struct error *err);
+	int (*create)(struct loop *loop, const char *path, uint64_t size,
+		      const struct image_create_option *options,
+		      unsigned int nr_options, struct error *err);
+	const struct image_create_help *create_help;
+};
+
+struct image {
+	/* identity */
+	struct loop *loop;
+	const struct image_driver *driver;
+	char *path;			/* formats: that of the file below */
+
+	/* graph; children are owned */
+	struct image *file;		/* NULL for protocols */
+	struct image *backing;		/* NULL: none */
+	struct image *overlay;		/* whose backing we are, NULL: none */
+
+	/* properties, from the driver's open */
+	uint64_t size;			/* bytes */
+	uint32_t request_align;		/* bytes, a power of two; 1: any */
+	uint32_t mem_align;		/* bytes, of buffers */
+	struct image_limits limits;
+	bool zero_beyond_end;		/* growing the file reads as zeroes */
+
+	/* how it was opened */
+	unsigned int flags;		/* enum image_open_flags */
+	enum image_cache cache;
+	struct image_options options;
+
+	/* writes in flight, where request_align > 1 (image.c) */
+	struct list writes;
+
+	void *state;			/* the driver's */
+};
+
+extern const struct image_driver image_file_driver;
+extern const struct image_driver image_raw_driver;
+extern const struct image_driver image_qcow2_driver;
+
+/* image.c, for drivers: opens `path` as a backing image of `parent`. */
+int image_open_backing(struct image *parent, const char *path,
+		       const char *format, struct error *err);
+
+#endif

@@ -1,0 +1,641 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * file.c: the protocol "file": regular files and block devices.
+ *
+ * It finds out what the file can do (O_DIRECT and its alignment, limits, holes)
+ * and turns requests into system calls through the AIO engine. Write-through
+ * and the zeroes for a file system that cannot make them are image.c's.
+ *
+ * After a failed flush nobody knows what is on the disk, and the kernel reports
+ * the loss once only: from then on every flush of the file fails.
+ *
+ * A discard of a block device leaves to the device what is read afterwards.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "common/bits.h"
+#include "common/cleanup.h"
+#include "image/driver.h"
+#include "image/lock.h"
+#include "image/loop.h"
+
+#define PROBE_ALIGN_MAX 4096u
+#define ZERO_PIECE (1 * MiB)
+
+struct file_state {
+	int fd;
+	bool is_device;			/* a block device */
+	struct aio *aio;
+	struct aio_file file;
+	bool no_zero_range, no_punch;	/* refused before */
+	int flush_error;		/* -errno of the first failed flush */
+
+	/* Last answer of lseek(): data, for all we know. Stale it may be, but
+	 * what once was data can always be taken for data. */
+	uint64_t data_start, data_end;
+};
+
+/* ---- opening ---- */
+
+static const char *kind_of_file(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR: return "a directory";
+	case S_IFCHR: return "a character device";
+	case S_IFIFO: return "a FIFO";
+	default: return "something else";
+	}
+}
+
+/* O_NONBLOCK, so that a FIFO does not make us wait for its other end. */
+static int open_path(const char *path, int flags, int *fd, struct stat *st,
+		     struct error *err)
+{
+	*fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+	if (*fd < 0)
+		return error_set_errno(err, errno, "cannot open '%s'", path);
+	if (fstat(*fd, st))
+		return error_set_errno(err, errno, "fstat of '%s'", path);
+	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		return error_set(err, EINVAL, "'%s' is %s, not a file or a "
+				 "block device", path,
+				 kind_of_file(st->st_mode));
+	fcntl(*fd, F_SETFL, fcntl(*fd, F_GETFL) & ~O_NONBLOCK);
+	return 0;
+}
+
+static int device_size(int fd, uint64_t *size)
+{
+	return ioctl(fd, BLKGETSIZE64, size) ? -errno : 0;
+}
+
+static int find_size(struct image *img, const struct stat *st,
+		     struct error *err)
+{
+	struct file_state *s = img->state;
+	int ret;
+
+	s->is_device = S_ISBLK(st->st_mode);
+	img->zero_beyond_end = !s->is_device;
+	img->size = (uint64_t)st->st_size;
+	if (!s->is_device)
+		return 0;
+	ret = device_size(s->fd, &img->size);
+	return ret ? error_set_errno(err, -ret, "size of '%s'", img->path) : 0;
+}
+
+/* ---- O_DIRECT ---- */
+
+static bool direct_read_works(int fd, uint32_t align)
+{
+	cleanup_free void *buf = NULL;
+
+	if (posix_memalign(&buf, max(align, 4096u), align))
+		return false;
+	return pread(fd, buf, align, 0) >= 0;
+}
+
+#ifdef STATX_DIOALIGN
+/* What the kernel says (Linux 6.1). false: it does not. */
+static bool ask_alignment(struct image *img, int fd)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) ||
+	    !(stx.stx_mask & STATX_DIOALIGN) || !stx.stx_dio_offset_align)
+		return false;
+	img->request_align = stx.stx_dio_offset_align;
+	img->mem_align = stx.stx_dio_mem_align;
+	return true;
+}
+#else
+static bool ask_alignment(struct image *img, int fd)
+{
+	return false;
+}
+#endif
+
+static void find_alignment(struct image *img)
+{
+	struct file_state *s = img->state;
+	int block = 0;
+
+	if (ask_alignment(img, s->fd))
+		return;
+	if (s->is_device && !ioctl(s->fd, BLKSSZGET, &block) && block >= 512)
+		img->request_align = (uint32_t)block;
+	else if (img->size >= 512 && direct_read_works(s->fd, 512))
+		img->request_align = 512;
+	else
+		img->request_align = PROBE_ALIGN_MAX;
+	img->mem_align = img->request_align;
+}
+
+static bool try_direct(struct image *img)
+{
+	struct file_state *s = img->state;
+	int flags = fcntl(s->fd, F_GETFL);
+
+	if (fcntl(s->fd, F_SETFL, flags | O_DIRECT))
+		return false;
+	find_alignment(img);
+	if (direct_read_works(s->fd, img->request_align))
+		return true;
+	fcntl(s->fd, F_SETFL, flags);
+	img->request_align = img->mem_align = 1;
+	return false;
+}
+
+static bool is_direct(enum image_cache cache)
+{
+	return cache == IMAGE_CACHE_NONE || cache == IMAGE_CACHE_DIRECTSYNC;
+}
+
+static int set_cache(struct image *img, enum image_cache wanted,
+		     struct error *err)
+{
+	struct file_state *s = img->state;
+
+	img->cache = wanted;
+	if (wanted == IMAGE_CACHE_AUTO) {
+		img->cache = IMAGE_CACHE_WRITEBACK;
+		if (!(img->flags & IMAGE_NO_IO) && !aio_in_memory(s->fd) &&
+		    try_direct(img))
+			img->cache = IMAGE_CACHE_NONE;
+	} else if (is_direct(wanted) && !try_direct(img)) {
+		return error_set(err, EINVAL, "cache=%s is not possible for "
+				 "'%s': its file system has no O_DIRECT",
+				 image_cache_name(wanted), img->path);
+	}
+	return 0;
+}
+
+static int set_aio(struct image *img, enum aio_kind kind, struct error *err)
+{
+	struct file_state *s = img->state;
+	bool direct = is_direct(img->cache);
+	int ret;
+
+	if (img->flags & IMAGE_NO_IO)
+		kind = AIO_THREADS;	/* costs nothing until needed */
+	ret = aio_new(img->loop, kind, direct, &s->aio, err);
+	if (ret)
+		return error_prefix(err, ret, "%s", img->path);
+	aio_file_init(&s->file, s->aio, s->fd, direct);
+	if (!s->file.direct)
+		img->request_align = img->mem_align = 1;
+	return 0;
+}
+
+/* ---- limits ---- */
+
+/* A number in the device's queue directory, or its disk's for a partition. */
+static uint64_t queue_limit(const struct stat *st, const char *name)
+{
+	static const char *const where[] = { "queue", "../queue" };
+	unsigned int maj = major(st->st_rdev), min_ = minor(st->st_rdev);
+	char path[128];
+	uint64_t value = 0;
+	FILE *f;
+
+	for (size_t i = 0; i < ARRAY_SIZE(where); i++) {
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/%s", maj,
+			 min_, where[i], name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fscanf(f, "%" SCNu64, &value) != 1)
+			value = 0;
+		fclose(f);
+		break;
+	}
+	return value;
+}
+
+static void device_limits(struct image *img, const struct stat *st)
+{
+	struct file_state *s = img->state;
+	struct image_limits *l = &img->limits;
+	unsigned int physical = 0;
+	int logical = 0;
+
+	if (!ioctl(s->fd, BLKSSZGET, &logical) && logical > 512)
+		l->logical_block = (uint32_t)logical;
+	if (!ioctl(s->fd, BLKPBSZGET, &physical))
+		l->physical_block = physical;
+	l->discard = queue_limit(st, "discard_max_bytes") > 0;
+	l->discard_granularity =
+		(uint32_t)queue_limit(st, "discard_granularity");
+}
+
+/* Beyond the end of file a hole changes nothing. */
+static bool can_punch(struct image *img)
+{
+	struct file_state *s = img->state;
+
+	return (img->flags & IMAGE_RDWR) &&
+	       !fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  (off_t)align_up(img->size, 4096), 4096);
+}
+
+static void file_limits(struct image *img, const struct stat *st)
+{
+	struct image_limits *l = &img->limits;
+
+	l->physical_block = (uint32_t)min((uint64_t)st->st_blksize,
+					  (uint64_t)4096);
+	l->discard = can_punch(img);
+	l->discard_granularity = l->physical_block;
+}
+
+static void find_limits(struct image *img, const struct stat *st)
+{
+	struct file_state *s = img->state;
+	struct image_limits *l = &img->limits;
+
+	l->logical_block = max(img->request_align, 512u);
+	if (s->is_device)
+		device_limits(img, st);
+	else
+		file_limits(img, st);
+	if (!is_pow2(l->physical_block))
+		l->physical_block = 512;
+	l->physical_block = max(l->physical_block, l->logical_block);
+	l->discard_granularity = max(l->discard_granularity, l->logical_block);
+	s->no_punch = !l->discard && !s->is_device;
+}
+
+/* ---- open and close ---- */
+
+static int file_close(struct image *img, struct error *err)
+{
+	struct file_state *s = img->state;
+
+	aio_free(s->aio);
+	s->aio = NULL;
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+	return 0;
+}
+
+static int file_open(struct image *img, const struct image_options *opts,
+		     struct error *err)
+{
+	struct file_state *s = img->state;
+	bool write = img->flags & IMAGE_RDWR;
+	struct stat st;
+	int ret;
+
+	ret = open_path(img->path, write ? O_RDWR : O_RDONLY, &s->fd, &st, err);
+	if (!ret && !(img->flags & (IMAGE_SHARE | IMAGE_NO_IO)))
+		ret = image_lock(s->fd, img->path, write, err);
+	if (!ret && fstat(s->fd, &st))	/* as it is under the lock */
+		ret = -errno;
+	if (!ret)
+		ret = find_size(img, &st, err);
+	if (!ret)
+		ret = set_cache(img, opts->cache, err);
+	if (!ret)
+		ret = set_aio(img, opts->aio, err);
+	if (ret) {
+		file_close(img, NULL);
+		return ret;
+	}
+	find_limits(img, &st);
+	return 0;
+}
+
+/* ---- data ---- */
+
+static int file_preadv(struct image *img, uint64_t off, uint64_t len,
+		       struct iow w)
+{
+	struct file_state *s = img->state;
+
+	return aio_preadv(&s->file, off, len, w);
+}
+
+static int file_pwritev(struct image *img, uint64_t off, uint64_t len,
+			struct iow w)
+{
+	struct file_state *s = img->state;
+	int ret = aio_pwritev(&s->file, off, len, w);
+
+	if (!ret && off + len > img->size)
+		img->size = off + len;
+	return ret;
+}
+
+static int file_flush(struct image *img)
+{
+	struct file_state *s = img->state;
+	int ret;
+
+	if (!s->flush_error) {
+		ret = aio_fdatasync(&s->file);
+		if (!s->flush_error)
+			s->flush_error = ret;
+	}
+	return s->flush_error;
+}
+
+/* fallocate(), with one error for all the ways to say "cannot". EINVAL is one:
+ * a device wants its own alignment. *refused: do not ask again. */
+static int try_fallocate(struct file_state *s, int mode, uint64_t off,
+			 uint64_t len, bool *refused)
+{
+	int ret = -EOPNOTSUPP;
+
+	if (!*refused)
+		ret = aio_fallocate(&s->file, mode, off, len);
+	if (ret == -EOPNOTSUPP || ret == -ENOSYS || ret == -ENODEV) {
+		*refused = true;
+		ret = -EOPNOTSUPP;
+	}
+	return ret == -EINVAL ? -EOPNOTSUPP : ret;
+}
+
+static int punch(struct file_state *s, uint64_t off, uint64_t len)
+{
+	return try_fallocate(s, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			     off, len, &s->no_punch);
+}
+
+/* The first way that works: a hole; zeroes that the file system records; on a
+ * regular file a hole filled with reserved space. The last two also grow it. A
+ * device makes recorded zeroes by writing them where it has no better way. */
+static int make_zeroes(struct image *img, uint64_t off, uint64_t len,
+		       unsigned int flags)
+{
+	struct file_state *s = img->state;
+	bool slow = s->is_device && (flags & IMAGE_ZERO_FAST);
+	int mode = FALLOC_FL_ZERO_RANGE;
+	int ret = -EOPNOTSUPP;
+
+	if (s->is_device)
+		mode |= FALLOC_FL_KEEP_SIZE;
+	if ((flags & IMAGE_ZERO_UNMAP) && off + len <= img->size)
+		ret = punch(s, off, len);
+	if (ret == -EOPNOTSUPP && !slow)
+		ret = try_fallocate(s, mode, off, len, &s->no_zero_range);
+	if (ret == -EOPNOTSUPP && !s->is_device) {
+		ret = punch(s, off, len);
+		if (!ret)
+			ret = aio_fallocate(&s->file, 0, off, len);
+	}
+	return ret;
+}
+
+static int file_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
+			      unsigned int flags)
+{
+	struct file_state *s = img->state;
+	int ret = make_zeroes(img, off, len, flags);
+
+	s->data_end = 0;
+	if (!ret && off + len > img->size)
+		img->size = off + len;
+	return ret;
+}
+
+struct range_call {
+	int fd;
+	uint64_t range[2];		/* offset, length */
+};
+
+static int64_t discard_device(void *arg)
+{
+	struct range_call *c = arg;
+
+	return ioctl(c->fd, BLKDISCARD, c->range) ? -errno : 0;
+}
+
+static int file_pdiscard(struct image *img, uint64_t off, uint64_t len)
+{
+	struct file_state *s = img->state;
+	struct range_call c = { s->fd, { off, len } };
+
+	s->data_end = 0;
+	if (!img->limits.discard)
+		return -EOPNOTSUPP;
+	if (s->is_device)
+		return (int)loop_offload(img->loop, discard_device, &c);
+	return punch(s, off, len);
+}
+
+static int64_t truncate_file(void *arg)
+{
+	struct range_call *c = arg;
+
+	return ftruncate(c->fd, (off_t)c->range[1]) ? -errno : 0;
+}
+
+static int file_truncate(struct image *img, uint64_t size, struct error *err)
+{
+	struct file_state *s = img->state;
+	struct range_call c = { s->fd, { 0, size } };
+	int ret;
+
+	if (s->is_device)
+		return size == img->size ? 0 :
+			error_set(err, ENOTSUP, "'%s' is a block device, which "
+				  "cannot be resized here", img->path);
+	if (size > INT64_MAX)
+		return error_set(err, EFBIG, "'%s' cannot become %" PRIu64
+				 " bytes long", img->path, size);
+	ret = (int)loop_offload(img->loop, truncate_file, &c);
+	if (ret)
+		return error_set_errno(err, -ret, "cannot resize '%s' to %"
+				       PRIu64 " bytes", img->path, size);
+	s->data_end = 0;
+	img->size = size;
+	return 0;
+}
+
+/* ---- where the bytes are ---- */
+
+/* [*start, *end): the data at or after `off`; false: there is none. */
+static bool find_data(struct file_state *s, uint64_t off, uint64_t *start,
+		      uint64_t *end)
+{
+	off_t data = lseek(s->fd, (off_t)off, SEEK_DATA), hole;
+
+	if (data < 0 && errno == ENXIO)
+		return false;
+	hole = data < 0 ? -1 : lseek(s->fd, data, SEEK_HOLE);
+	*start = data < 0 ? off : (uint64_t)data;
+	*end = hole < 0 ? UINT64_MAX : (uint64_t)hole;
+	return true;
+}
+
+static int file_block_status(struct image *img, uint64_t off, uint64_t len,
+			     struct image_extent *out)
+{
+	struct file_state *s = img->state;
+	bool data;
+
+	if (s->is_device) {
+		s->data_start = 0;
+		s->data_end = UINT64_MAX;
+	}
+	data = off >= s->data_start && off < s->data_end;
+	if (!data) {
+		s->data_end = 0;
+		if (find_data(s, off, &s->data_start, &s->data_end)) {
+			data = s->data_start <= off;
+			len = min(len, (data ? s->data_end : s->data_start) -
+					       off);
+		}
+	} else {
+		len = min(len, s->data_end - off);
+	}
+	*out = (struct image_extent){
+		.length = len,
+		.flags = (data ? IMAGE_EXTENT_DATA : IMAGE_EXTENT_ZERO) |
+			 IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_OFFSET,
+		.host_offset = off,
+		.file = img,
+	};
+	return 0;
+}
+
+/* ---- create ---- */
+
+enum preallocation { PREALLOC_OFF, PREALLOC_FALLOC, PREALLOC_FULL };
+
+struct create {
+	const char *path;
+	uint64_t size;
+	enum preallocation prealloc;
+	struct error *err;
+};
+
+static int parse_options(struct create *c,
+			 const struct image_create_option *options,
+			 unsigned int nr)
+{
+	static const char *const names[] = { "off", "falloc", "full" };
+	size_t n;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		if (strcmp(options[i].name, "preallocation"))
+			return error_set(c->err, EINVAL, "raw images have no "
+					 "option '%s' (known: preallocation)",
+					 options[i].name);
+		for (n = 0; n < ARRAY_SIZE(names); n++)
+			if (!strcmp(options[i].value, names[n]))
+				break;
+		if (n == ARRAY_SIZE(names))
+			return error_set(c->err, EINVAL, "preallocation=%s is "
+					 "unknown (known: off, falloc, full)",
+					 options[i].value);
+		c->prealloc = (enum preallocation)n;
+	}
+	return 0;
+}
+
+static int write_zeroes(int fd, uint64_t size)
+{
+	cleanup_free void *zeroes = calloc(1, ZERO_PIECE);
+	ssize_t n;
+
+	if (!zeroes)
+		return -ENOMEM;
+	for (uint64_t off = 0; off < size; off += (uint64_t)n) {
+		n = pwrite(fd, zeroes, min(ZERO_PIECE, size - off), (off_t)off);
+		if (n <= 0)
+			return n ? -errno : -EIO;
+	}
+	return fsync(fd) ? -errno : 0;
+}
+
+static int create_file(const struct create *c, int fd)
+{
+	int ret = 0;
+
+	if (ftruncate(fd, 0) || ftruncate(fd, (off_t)c->size))
+		ret = -errno;
+	else if (c->prealloc == PREALLOC_FALLOC && c->size)
+		ret = -posix_fallocate(fd, 0, (off_t)c->size);
+	else if (c->prealloc == PREALLOC_FULL)
+		ret = write_zeroes(fd, c->size);
+	if (!ret)
+		return 0;
+	return error_set_errno(c->err, -ret, "cannot give '%s' %" PRIu64
+			       " bytes", c->path, c->size);
+}
+
+/* A device exists already; it only has to be large enough. */
+static int create_on_device(const struct create *c, int fd)
+{
+	uint64_t size;
+	int ret = device_size(fd, &size);
+
+	if (ret)
+		return error_set_errno(c->err, -ret, "size of '%s'", c->path);
+	if (c->size > size)
+		return error_set(c->err, ENOSPC, "'%s' has %" PRIu64 " bytes, "
+				 "not %" PRIu64, c->path, size, c->size);
+	if (c->prealloc == PREALLOC_FULL && write_zeroes(fd, c->size))
+		return error_set(c->err, EIO, "cannot write to '%s'", c->path);
+	return 0;
+}
+
+static int64_t create_work(void *arg)
+{
+	struct create *c = arg;
+	cleanup_fd int fd = -1;
+	struct stat st;
+	int ret;
+
+	ret = open_path(c->path, O_RDWR | O_CREAT, &fd, &st, c->err);
+	if (!ret)
+		ret = image_lock(fd, c->path, true, c->err);
+	if (ret)
+		return ret;
+	return S_ISBLK(st.st_mode) ? create_on_device(c, fd) :
+				     create_file(c, fd);
+}
+
+static int file_create(struct loop *loop, const char *path, uint64_t size,
+		       const struct image_create_option *options,
+		       unsigned int nr_options, struct error *err)
+{
+	struct create c = { .path = path, .size = size, .err = err };
+	int ret = parse_options(&c, options, nr_options);
+
+	if (ret)
+		return ret;
+	if (size > INT64_MAX)
+		return error_set(err, EFBIG, "a file cannot have %" PRIu64
+				 " bytes", size);
+	return (int)loop_offload(loop, create_work, &c);
+}
+
+const struct image_driver image_file_driver = {
+	.name = "file",
+	.state_size = sizeof(struct file_state),
+	.open = file_open,
+	.close = file_close,
+	.preadv = file_preadv,
+	.pwritev = file_pwritev,
+	.pwrite_zeroes = file_pwrite_zeroes,
+	.pdiscard = file_pdiscard,
+	.flush = file_flush,
+	.truncate = file_truncate,
+	.block_status = file_block_status,
+	.create = file_create,
+};

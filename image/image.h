@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * image.h: disk images, whatever their format: the one way in.
+ *
+ * A `struct image` is a node of a graph: a format (raw, qcow2) over a protocol
+ * (file), with a backing image beside it. All of a graph belongs to one loop and
+ * its thread. Offsets and lengths are bytes. Functions marked "co" run in a
+ * coroutine; image_open() and image_close() do too, co_run() wraps them for
+ * programs that have nothing else to do.
+ *
+ * The functions here judge every request once (range, overflow, read-only,
+ * alignment: what a driver needs aligned is bounced here) and then call the
+ * driver's verb (image/driver.h); nobody else calls a driver.
+ */
+#ifndef XD_IMAGE_IMAGE_H
+#define XD_IMAGE_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "image/aio.h"
+#include "image/iow.h"
+
+struct loop;
+struct image;
+
+/* QEMU's meaning: cache mode        O_DIRECT  write-through  ignores flushes
+ *   none                            yes       no             no
+ *   writeback                       no        no             no
+ *   writethrough                    no        yes            no
+ *   directsync                      yes       yes            no
+ *   unsafe                          no        no             yes
+ * auto: none where the file system can O_DIRECT, else writeback. */
+enum image_cache {
+	IMAGE_CACHE_AUTO, IMAGE_CACHE_NONE, IMAGE_CACHE_WRITEBACK,
+	IMAGE_CACHE_WRITETHROUGH, IMAGE_CACHE_DIRECTSYNC, IMAGE_CACHE_UNSAFE,
+};
+int image_parse_cache(const char *name, enum image_cache *cache);
+const char *image_cache_name(enum image_cache cache);
+
+enum image_open_flags {
+	IMAGE_RDWR = 1 << 0,
+	/* No image locks: the file may change under us. For looking only. */
+	IMAGE_SHARE = 1 << 1,
+	/* Do not open backing files (info, metadata check). */
+	IMAGE_NO_BACKING = 1 << 2,
+	/* Only the header: size and properties, no data, no locks needed, no
+	 * write to the file whatever it says. */
+	IMAGE_NO_IO = 1 << 3,
+	/* Open a dirty or corrupt image for repair by image_check(). */
+	IMAGE_REPAIR = 1 << 4,
+	/* Discards give space back to the file system (unmap). */
+	IMAGE_UNMAP = 1 << 5,
+};
+
+/* How to open; zeroed = the defaults. Strings stay the caller's. */
+struct image_options {
+	unsigned int flags;		/* enum image_open_flags */
+	enum image_cache cache;
+	enum aio_kind aio;
+	uint64_t l2_cache_size;		/* bytes, 0: QCOW2_L2_CACHE_DEFAULT */
+	uint64_t refcount_cache_size;	/* bytes, 0: default */
+};
+
+/*
+ * co. Opens `path` as `format` ("raw", "qcow2"; never guessed, NULL is
+ * -EINVAL), with its whole backing chain read-only. A backing file's format
+ * comes from the overlay's header; where that has none it is opened as raw.
+ * Errors: -ENOENT, -EACCES, -EAGAIN (locked by another program; the sentence
+ * says which lock), -ENOTSUP (a feature by name), -EINVAL (malformed: field,
+ * value, limit), -ELOOP (chain too deep or circular), ...
+ */
+int image_open(struct loop *loop, const char *path, const char *format,
+	       const struct image_options *opts, struct image **out,
+	       struct error *err);
+
+/* co. Flushes, writes what is left, gives up locks. The image is gone
+ * afterwards even on error. NULL is allowed. */
+int image_close(struct image *img, struct error *err);
+
+/* Reads the first bytes and tells what they look like: "qcow2", else "raw".
+ * Only for people who asked for a guess; the daemon never does. */
+int image_probe(const char *path, const char **format, struct error *err);
+
+/* ---- properties ---- */
+
+struct loop *image_loop(const struct image *img);
+const char *image_path(const struct image *img);
+const char *image_format(const struct image *img);
+uint64_t image_size(const struct image *img);		/* virtual, bytes */
+bool image_writable(const struct image *img);
+struct image *image_backing(const struct image *img);	/* NULL: none */
+struct image *image_file(const struct image *img);	/* below, NULL: none */
+enum image_cache image_cache(const struct image *img);	/* as it turned out */
+
+struct image_limits {
+	uint32_t logical_block;		/* bytes; requests may be finer */
+	uint32_t physical_block;	/* bytes */
+	uint32_t discard_granularity;	/* bytes; what a discard can free */
+	bool discard;			/* discards can free something */
+};
+void image_limits(const struct image *img, struct image_limits *out);
+
+/* Bytes the host has allocated for the file. -errno */
+int image_allocated_size(struct image *img, uint64_t *bytes);
+
+/* ---- data; all co; 0 or -errno ---- */
+
+/* Beyond the end: -EINVAL (the ring and the tool check before). */
+int image_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w);
+/* Read-only: -EROFS. A failed metadata write has stopped the image: -EIO. */
+int image_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w);
+
+enum image_zero_flags {
+	IMAGE_ZERO_UNMAP = 1 << 0,	/* may free the space */
+	IMAGE_ZERO_FAST = 1 << 1,	/* -EOPNOTSUPP rather than write zeroes */
+};
+int image_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
+			unsigned int flags);
+/* A hint: contents of the range are zeroes or unchanged afterwards; never
+ * those of a backing file. Unaligned ends are left alone. */
+int image_pdiscard(struct image *img, uint64_t off, uint64_t len);
+/* Everything answered before is on stable storage. */
+int image_flush(struct image *img);
+
+static inline int image_pread(struct image *img, uint64_t off, uint64_t len,
+			      void *buf)
+{
+	struct iovec iov = { buf, len };
+
+	return image_preadv(img, off, len, iow_of(&iov, 1));
+}
+
+static inline int image_pwrite(struct image *img, uint64_t off, uint64_t len,
+			       const void *buf)
+{
+	struct iovec iov = { (void *)buf, len };
+
+	return image_pwritev(img, off, len, iow_of(&iov, 1));
+}
+
+/* co. New virtual size; growing reads as zeroes. -ENOTSUP, -EFBIG... */
+int image_truncate(struct image *img, uint64_t size, struct error *err);
+
+/* ---- where the bytes are ---- */
+
+enum image_extent_flags {
+	IMAGE_EXTENT_DATA = 1 << 0,	  /* has content of its own */
+	IMAGE_EXTENT_ZERO = 1 << 1,	  /* reads as zeroes */
+	IMAGE_EXTENT_ALLOCATED = 1 << 2,  /* decided in this layer */
+	IMAGE_EXTENT_COMPRESSED = 1 << 3,
+	IMAGE_EXTENT_OFFSET = 1 << 4,	  /* host_offset holds */
+};
+
+struct image_extent {
+	uint64_t length;		/* > 0, <= asked for */
+	unsigned int flags;
+	uint64_t host_offset;		/* in `file`, bytes */
+	const struct image *file;	/* the protocol node with the bytes */
+	unsigned int depth;		/* layer, 0 = img itself */
+};
+
+/* co. The state of the first bytes of [off, off + len): this layer alone... */
+int image_block_status(struct image *img, uint64_t off, uint64_t len,
+		       struct image_extent *out);
+/* ...or through the backing chain: depth says which layer decided. */
+int image_block_status_chain(struct image *img, uint64_t off, uint64_t len,
+			     struct image_extent *out);
+
+/* ---- info and check: what the tool prints ---- */
+
+struct image_info_snapshot {
+	char *id, *name;
+	uint64_t vm_state_size;		/* bytes */
+	uint32_t date_sec, date_nsec;
+	uint64_t vm_clock_nsec;
+	uint64_t disk_size;		/* bytes */
+	int64_t icount;			/* -1: not recorded */
+};
+
+/* Format specific facts; strings are owned by the struct. */
+struct image_info {
+	char *backing_file;		/* as recorded, NULL: none */
+	char *backing_format;		/* as recorded, NULL: none */
+	uint32_t cluster_size;		/* bytes, 0: the format has none */
+	bool dirty, corrupt, encrypted;
+	/* qcow2 */
+	bool is_qcow2;
+	unsigned int version;		/* 2 or 3 */
+	bool lazy_refcounts, extended_l2, data_file_raw;
+	unsigned int refcount_bits;
+	const char *compression_type;	/* "zlib", "zstd" */
+	char *data_file;
+	unsigned int nr_snapshots;
+	struct image_info_snapshot *snapshots;
+};
+
+/* Works on an image opened with IMAGE_NO_IO. co */
+int image_get_info(struct image *img, struct image_info *info,
+		   struct error *err);
+void image_info_free(struct image_info *info);
+
+enum image_repair { IMAGE_REPAIR_NONE, IMAGE_REPAIR_LEAKS, IMAGE_REPAIR_ALL };
+
+struct image_check {
+	uint64_t corruptions, leaks, check_errors;
+	uint64_t corruptions_fixed, leaks_fixed;
+	uint64_t image_end_offset;	/* bytes */
+	uint64_t total_clusters, allocated_clusters, fragmented_clusters,
+		compressed_clusters;
+	/* Called for each finding with a sentence; may be NULL. */
+	void (*report)(void *arg, const char *sentence);
+	void *report_arg;
+};
+
+/* co. -ENOTSUP: the format has nothing to check. 0: done, see the counts
+ * (the state found; what repair mended stands in the *_fixed). */
+int image_check(struct image *img, enum image_repair repair,
+		struct image_check *result, struct error *err);
+
+/* ---- create ---- */
+
+struct image_create_option {
+	const char *name, *value;
+};
+
+/* co. Makes a new image file (an existing file is overwritten, as qemu-img
+ * does). size: bytes, UINT64_MAX takes the backing file's. Options by
+ * qemu-img's names; unknown ones are -EINVAL with the known ones listed. */
+int image_create(struct loop *loop, const char *path, const char *format,
+		 uint64_t size, const struct image_create_option *options,
+		 unsigned int nr_options, struct error *err);
+
+struct image_create_help {
+	const char *name, *help;
+};
+/* The options of a format, ended by { NULL, NULL }; NULL: unknown format. */
+const struct image_create_help *image_create_options(const char *format);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * lock.c: see lock.h.
+ *
+ * Own locks are taken before those of others are looked for: of two programs
+ * that start at the same moment at least one sees the other. There is no
+ * waiting and no retry here.
+ */
+#include "config.h"
+#include "image/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "common/bits.h"
+
+#define HELD_BASE 100
+#define FORBIDDEN_BASE 200
+
+enum permission {
+	CONSISTENT_READ = 1 << 0,
+	WRITE = 1 << 1,
+	WRITE_UNCHANGED = 1 << 2,
+	RESIZE = 1 << 3,
+	NR_PERMISSIONS = 4,
+};
+
+static int take(int fd, int base, unsigned int permissions)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
+			      .l_len = 1 };
+
+	for (int i = 0; i < NR_PERMISSIONS; i++) {
+		lock.l_start = base + i;
+		if ((permissions & (1u << i)) &&
+		    fcntl(fd, F_OFD_SETLK, &lock))
+			return -errno;
+	}
+	return 0;
+}
+
+/* Does another open file hold any of these bytes? */
+static int probe(int fd, int base, unsigned int permissions)
+{
+	for (int i = 0; i < NR_PERMISSIONS; i++) {
+		struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET,
+				      .l_start = base + i, .l_len = 1 };
+
+		if (!(permissions & (1u << i)))
+			continue;
+		if (fcntl(fd, F_OFD_GETLK, &lock))
+			return -errno;
+		if (lock.l_type != F_UNLCK)
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+int image_lock(int fd, const char *path, bool write, struct error *err)
+{
+	unsigned int held = CONSISTENT_READ | (write ? WRITE | RESIZE : 0);
+	unsigned int forbidden = WRITE | RESIZE;
+	int ret = take(fd, HELD_BASE, held);
+
+	if (!ret)
+		ret = take(fd, FORBIDDEN_BASE, forbidden);
+	if (!ret)
+		ret = probe(fd, FORBIDDEN_BASE, held);
+	if (!ret)
+		ret = probe(fd, HELD_BASE, forbidden);
+	if (ret == -EAGAIN || ret == -EACCES)
+		return error_set(err, EAGAIN, "cannot get the %s lock on '%s': "
+				 "another program has it open%s (is a QEMU or "
+				 "another guest using this image?)",
+				 write ? "write" : "read", path,
+				 write ? "" : " for writing");
+	if (ret)
+		return error_set_errno(err, -ret, "cannot lock '%s'", path);
+	return 0;
+}

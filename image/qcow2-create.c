@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * qcow2-create.c: makes a new qcow2 image file.
+ *
+ *	header | refcount table | refcount blocks | L1 | L2 tables | data
+ *
+ * L2 tables and data are there only when preallocated. Everything is where a
+ * few divisions say, so the tables are written front to back as sequences and
+ * never read. The header comes last: a file whose making was cut short is no
+ * image. All of it is plain system calls in a pool thread.
+ *
+ * Options have qemu-img's names and limits. Encryption, external data files
+ * and subclusters cannot be created.
+ */
+#include "image/qcow2-tools.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/bits.h"
+#include "common/cleanup.h"
+#include "common/size.h"
+#include "image/loop.h"
+#include "image/path.h"
+
+#define DEFAULT_CLUSTER_SIZE (64 * KiB)
+#define DEFAULT_REFCOUNT_ORDER 4
+#define WRITE_BYTES MiB
+
+enum preallocation {
+	PREALLOC_OFF, PREALLOC_METADATA, PREALLOC_FALLOC, PREALLOC_FULL,
+};
+
+struct settings {
+	uint64_t size;			/* bytes, UINT64_MAX: not given */
+	uint32_t cluster_bits, refcount_order;
+	unsigned int version;
+	bool lazy_refcounts;
+	uint8_t compression_type;
+	enum preallocation preallocation;
+	const char *backing_file, *backing_fmt;
+};
+
+/* ---- options ---- */
+
+const struct image_create_help qcow2_create_help[] = {
+	{ "backing_file", "<str>     - File name of the backing image" },
+	{ "backing_fmt", "<str>      - Format of the backing image" },
+	{ "cluster_size", "<size>    - Cluster size, 512 to 2M, a power of two "
+	  "[64K]" },
+	{ "compat", "<str>           - Version: v2 (0.10) or v3 (1.1) [v3]" },
+	{ "compression_type", "<str> - Method for compressed clusters: zlib, "
+	  "zstd [zlib]" },
+	{ "lazy_refcounts", "<bool>  - Put refcount updates off: on, off "
+	  "[off]" },
+	{ "preallocation", "<str>    - What to allocate: off, metadata, "
+	  "falloc, full [off]" },
+	{ "refcount_bits", "<num>    - Width of a refcount: 1, 2, 4, 8, 16, "
+	  "32, 64 [16]" },
+	{ "size", "<size>            - Virtual disk size" },
+	{ NULL, NULL },
+};
+
+static int set_cluster_size(struct settings *s, const char *value,
+			    struct error *err)
+{
+	uint64_t bytes;
+
+	if (size_parse(value, &bytes) || !is_pow2(bytes) ||
+	    bytes < UINT64_C(1) << QCOW2_MIN_CLUSTER_BITS ||
+	    bytes > UINT64_C(1) << QCOW2_MAX_CLUSTER_BITS)
+		return error_set(err, EINVAL, "Cluster size must be a power of "
+				 "two between 512 and 2048k, not '%s'", value);
+	s->cluster_bits = log2_floor(bytes);
+	return 0;
+}
+
+static int set_refcount_bits(struct settings *s, const char *value,
+			     struct error *err)
+{
+	uint64_t bits;
+
+	if (number_parse(value, 64, &bits) || !is_pow2(bits))
+		return error_set(err, EINVAL, "Refcount width must be a power "
+				 "of two and may not exceed 64 bits, not '%s'",
+				 value);
+	s->refcount_order = log2_floor(bits);
+	return 0;
+}
+
+static int set_compat(struct settings *s, const char *value,
+		      struct error *err)
+{
+	if (!strcmp(value, "0.10") || !strcmp(value, "v2"))
+		s->version = 2;
+	else if (!strcmp(value, "1.1") || !strcmp(value, "v3"))
+		s->version = 3;
+	else
+		return error_set(err, EINVAL, "Parameter 'compat' does not "
+				 "accept value '%s' (known: 0.10 or v2, 1.1 or "
+				 "v3)", value);
+	return 0;
+}
+
+static int set_lazy_refcounts(struct settings *s, const char *value,
+			      struct error *err)
+{
+	s->lazy_refcounts = !strcmp(value, "on");
+	if (!s->lazy_refcounts && strcmp(value, "off"))
+		return error_set(err, EINVAL, "Parameter 'lazy_refcounts' "
+				 "expects 'on' or 'off', not '%s'", value);
+	return 0;
+}
+
+static int set_compression_type(struct settings *s, const char *value,
+				struct error *err)
+{
+	if (!strcmp(value, "zlib"))
+		s->compression_type = QCOW2_COMPRESSION_ZLIB;
+	else if (!strcmp(value, "zstd"))
+		s->compression_type = QCOW2_COMPRESSION_ZSTD;
+	else
+		return error_set(err, EINVAL, "Parameter 'compression_type' "
+				 "does not accept value '%s' (known: zlib, "
+				 "zstd)", value);
+	return 0;
+}
+
+static int set_preallocation(struct settings *s, const char *value,
+			     struct error *err)
+{
+	static const char *const names[] = {
+		[PREALLOC_OFF] = "off",
+		[PREALLOC_METADATA] = "metadata",
+		[PREALLOC_FALLOC] = "falloc",
+		[PREALLOC_FULL] = "full",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(value, names[i])) {
+			s->preallocation = (enum preallocation)i;
+			return 0;
+		}
+	return error_set(err, EINVAL, "Parameter 'preallocation' does not "
+			 "accept value '%s' (known: off, metadata, falloc, "
+			 "full)", value);
+}
+
+static int set_size(struct settings *s, const char *value, struct error *err)
+{
+	if (s->size != UINT64_MAX)
+		return error_set(err, EINVAL, "The image size must be "
+				 "specified only once");
+	if (size_parse(value, &s->size))
+		return error_set(err, EINVAL, "Invalid image size '%s'", value);
+	return 0;
+}
+
+static int set_backing_file(struct settings *s, const char *value,
+			    struct error *err)
+{
+	size_t len = strlen(value);
+
+	if (len > QCOW2_MAX_BACKING_NAME)
+		return error_set(err, EINVAL, "Backing file name too long: %zu "
+				 "bytes, at most %u", len,
+				 QCOW2_MAX_BACKING_NAME);
+	s->backing_file = len ? value : NULL;
+	return 0;
+}
+
+static int set_backing_fmt(struct settings *s, const char *value,
+			   struct error *err)
+{
+	if (!image_create_options(value))
+		return error_set(err, EINVAL, "Unknown backing format '%s' "
+				 "(known: raw, qcow2)", value);
+	s->backing_fmt = value;
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*set)(struct settings *s, const char *value, struct error *err);
+} setters[] = {
+	{ "backing_file", set_backing_file },
+	{ "backing_fmt", set_backing_fmt },
+	{ "cluster_size", set_cluster_size },
+	{ "compat", set_compat },
+	{ "compression_type", set_compression_type },
+	{ "lazy_refcounts", set_lazy_refcounts },
+	{ "preallocation", set_preallocation },
+	{ "refcount_bits", set_refcount_bits },
+	{ "size", set_size },
+};
+
+/* Options of qemu-img that ask for what we do not create; "off" is fine. */
+static const char *const unsupported[] = {
+	"data_file", "data_file_raw", "encryption", "extended_l2", "nocow",
+	"extent_size_hint",
+};
+
+static int set_unknown(const struct image_create_option *o, struct error *err)
+{
+	bool known = !strncmp(o->name, "encrypt.", strlen("encrypt."));
+
+	for (size_t i = 0; i < ARRAY_SIZE(unsupported); i++)
+		known |= !strcmp(o->name, unsupported[i]);
+	if (known && !strcmp(o->value, "off"))
+		return 0;
+	if (known)
+		return error_set(err, ENOTSUP, "Creating qcow2 images with "
+				 "'%s' is not supported yet", o->name);
+	return error_set(err, EINVAL, "Invalid parameter '%s' (known: "
+			 "backing_file, backing_fmt, cluster_size, compat, "
+			 "compression_type, lazy_refcounts, preallocation, "
+			 "refcount_bits, size)", o->name);
+}
+
+static int set_option(struct settings *s, const struct image_create_option *o,
+		      struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(setters); i++)
+		if (!strcmp(o->name, setters[i].name))
+			return setters[i].set(s, o->value, err);
+	return set_unknown(o, err);
+}
+
+static int judge_settings(const struct settings *s, struct error *err)
+{
+	const char *needs_v3 = NULL;
+
+	if (s->refcount_order != DEFAULT_REFCOUNT_ORDER)
+		needs_v3 = "Different refcount widths than 16 bits require";
+	if (s->lazy_refcounts)
+		needs_v3 = "Lazy refcounts require";
+	if (s->compression_type)
+		needs_v3 = "Compression types other than zlib require";
+	if (needs_v3 && s->version < 3)
+		return error_set(err, EINVAL, "%s compatibility level 1.1 or "
+				 "above (use compat=v3)", needs_v3);
+	if (s->backing_file && s->preallocation)
+		return error_set(err, EINVAL, "Backing file and preallocation "
+				 "cannot be used at the same time");
+	if (s->backing_fmt && !s->backing_file)
+		return error_set(err, EINVAL, "Backing format cannot be used "
+				 "without backing file");
+	if (s->backing_file && !s->backing_fmt)
+		return error_set(err, EINVAL, "Backing file specified without "
+				 "backing format");
+	if (s->size == UINT64_MAX && !s->backing_file)
+		return error_set(err, EINVAL, "Image creation needs a size "
+				 "parameter");
+	return 0;
+}
+
+static int parse_settings(struct settings *s, uint64_t size,
+			  const struct image_create_option *options,
+			  unsigned int nr, struct error *err)
+{
+	int ret = 0;
+
+	*s = (struct settings){
+		.size = size,
+		.cluster_bits = log2_floor(DEFAULT_CLUSTER_SIZE),
+		.refcount_order = DEFAULT_REFCOUNT_ORDER,
+		.version = 3,
+	};
+	for (unsigned int i = 0; i < nr && !ret; i++)
+		ret = set_option(s, &options[i], err);
+	return ret ? ret : judge_settings(s, err);
+}
+
+/* co */
+static int size_of_backing(struct loop *loop, const char *path,
+			   struct settings *s, struct error *err)
+{
+	struct image_options opts = {
+		.flags = IMAGE_NO_IO | IMAGE_NO_BACKING | IMAGE_SHARE,
+		.cache = IMAGE_CACHE_WRITEBACK,
+	};
+	cleanup_free char *full = NULL;
+	struct image *backing;
+	int ret;
+
+	ret = image_backing_path(path, s->backing_file, &full, err);
+	if (!ret)
+		ret = image_open(loop, full, s->backing_fmt, &opts, &backing,
+				 err);
+	if (ret)
+		return error_prefix(err, ret, "backing file");
+	s->size = image_size(backing);
+	return image_close(backing, err);
+}
+
+/* ---- layout ---- */
+
+/* Places in clusters from the start of the file, in this order. */
+struct layout {
+	uint64_t reftable, refblocks, l1, l2, data, end;
+	uint64_t nr_l1;			/* entries */
+	uint64_t nr_l2;			/* tables */
+	uint64_t nr_data;		/* clusters */
+};
+
+static int lay_out(const struct settings *s, struct qcow2_header *h,
+		   struct layout *l, struct error *err)
+{
+	uint64_t cs = qcow2_cluster_size(h), total, blocks = 1, table = 1;
+
+	*l = (struct layout){ .reftable = 1 };
+	l->nr_l1 = qcow2_l1_needed(h, h->size);
+	if (l->nr_l1 > QCOW2_MAX_L1_BYTES / 8)
+		return error_set(err, EFBIG, "The image size is too large for "
+				 "file format 'qcow2': with clusters of %"
+				 PRIu64 " bytes at most %" PRIu64 " bytes (try "
+				 "using a larger cluster size)", cs,
+				 (uint64_t)(QCOW2_MAX_L1_BYTES / 8)
+					 << (h->cluster_bits +
+					     qcow2_l2_bits(h)));
+	if (s->preallocation != PREALLOC_OFF) {
+		l->nr_l2 = l->nr_l1;
+		l->nr_data = div_round_up(h->size, cs);
+	}
+	do {	/* the refcounts count themselves */
+		total = 1 + table + blocks + div_round_up(l->nr_l1 * 8, cs) +
+			l->nr_l2 + l->nr_data;
+		blocks = div_round_up(total, UINT64_C(1)
+					     << qcow2_refblock_bits(h));
+		table = div_round_up(blocks * 8, cs);
+		l->refblocks = l->reftable + table;
+		l->l1 = l->refblocks + blocks;
+		l->l2 = l->l1 + div_round_up(l->nr_l1 * 8, cs);
+		l->data = l->l2 + l->nr_l2;
+		l->end = l->data + l->nr_data;
+	} while (l->end != total);
+	if (table * cs > QCOW2_MAX_REFTABLE_BYTES)
+		return error_set(err, EFBIG, "The image is too large to "
+				 "preallocate: its refcount table would have %"
+				 PRIu64 " bytes, at most %u", table * cs,
+				 QCOW2_MAX_REFTABLE_BYTES);
+	return 0;
+}
+
+static int fill_header(const struct settings *s, struct qcow2_header *h,
+		       struct layout *l, struct error *err)
+{
+	int ret;
+
+	*h = (struct qcow2_header){
+		.version = s->version,
+		.cluster_bits = s->cluster_bits,
+		.size = align_up(s->size, SECTOR_SIZE),
+		.refcount_order = s->refcount_order,
+		.header_length = s->version < 3 ? QCOW2_V2_HEADER_LENGTH :
+						  QCOW2_OUR_HEADER_LENGTH,
+		.compression_type = s->compression_type,
+		.incompat = s->compression_type ? QCOW2_INCOMPAT_COMPRESSION :
+						  0,
+		.compat = s->lazy_refcounts ? QCOW2_COMPAT_LAZY_REFCOUNTS : 0,
+		.backing_file = (char *)s->backing_file,	/* borrowed */
+		.backing_format = (char *)s->backing_fmt,
+	};
+	ret = lay_out(s, h, l, err);
+	h->l1_size = (uint32_t)l->nr_l1;
+	h->l1_table_offset = l->l1 << h->cluster_bits;
+	h->refcount_table_offset = l->reftable << h->cluster_bits;
+	h->refcount_table_clusters = (uint32_t)(l->refblocks - l->reftable);
+	return ret;
+}
+
+/* ---- writing; in a pool thread ---- */
+
+struct job {
+	const char *path;
+	struct qcow2_header h;
+	struct layout l;
+	uint8_t *header;		/* the encoded first cluster */
+	enum preallocation preallocation;
+	int fd;
+	uint8_t *buf;			/* WRITE_BYTES, or a cluster if larger */
+	struct error *err;
+};
+
+static int write_all(int fd, const void *buf, size_t len, uint64_t off)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, buf, len, (off_t)off);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -ENOSPC;
+		buf = (const char *)buf + n;
+		len -= (size_t)n;
+		off += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Words first, first + step, ...: n of them from cluster `at` on; the last
+ * cluster is filled up with zeroes. */
+static int write_sequence(struct job *j, uint64_t at, uint64_t n,
+			  uint64_t first, uint64_t step)
+{
+	uint64_t cs = qcow2_cluster_size(&j->h), off = at * cs;
+	uint64_t left = align_up(n * 8, cs);
+	int ret = 0;
+
+	while (left && !ret) {
+		uint64_t bytes = min(left, max(WRITE_BYTES, cs));
+
+		for (uint64_t i = 0; i < bytes / 8; i++) {
+			store_be64(j->buf + i * 8, n ? first : 0);
+			first += step;
+			n -= n ? 1 : 0;
+		}
+		ret = write_all(j->fd, j->buf, bytes, off);
+		off += bytes;
+		left -= bytes;
+	}
+	return ret;
+}
+
+/* Refcounts of 1 for all clusters of the file. */
+static int write_refblocks(struct job *j)
+{
+	uint64_t per_block = UINT64_C(1) << qcow2_refblock_bits(&j->h);
+	uint64_t cs = qcow2_cluster_size(&j->h);
+	int ret = 0;
+
+	memset(j->buf, 0, cs);
+	for (uint64_t i = 0; i < per_block; i++)
+		qcow2_refcount_set(j->buf, j->h.refcount_order, i, 1);
+	for (uint64_t b = j->l.refblocks; b < j->l.l1 && !ret; b++) {
+		uint64_t first = (b - j->l.refblocks) * per_block;
+
+		for (uint64_t i = 0; i < per_block; i++)
+			if (first + i >= j->l.end)
+				qcow2_refcount_set(j->buf,
+						   j->h.refcount_order, i, 0);
+		ret = write_all(j->fd, j->buf, cs, b * cs);
+	}
+	return ret;
+}
+
+static int write_tables(struct job *j)
+{
+	uint64_t cs = qcow2_cluster_size(&j->h);
+	int ret;
+
+	ret = write_sequence(j, j->l.reftable, j->l.l1 - j->l.refblocks,
+			     j->l.refblocks * cs, cs);
+	if (!ret)
+		ret = write_refblocks(j);
+	if (!ret && !j->l.nr_l2)
+		return write_sequence(j, j->l.l1, j->l.nr_l1, 0, 0);
+	if (!ret)
+		ret = write_sequence(j, j->l.l1, j->l.nr_l1,
+				     (j->l.l2 * cs) | QCOW2_COPIED, cs);
+	if (!ret)
+		ret = write_sequence(j, j->l.l2, j->l.nr_data,
+				     (j->l.data * cs) | QCOW2_COPIED, cs);
+	return ret;
+}
+
+static int write_data(struct job *j)
+{
+	uint64_t off = j->l.data << j->h.cluster_bits;
+	uint64_t len = j->l.nr_data << j->h.cluster_bits;
+	int ret = 0;
+
+	if (!len || j->preallocation < PREALLOC_FALLOC)
+		return 0;
+	if (j->preallocation == PREALLOC_FALLOC)
+		return -posix_fallocate(j->fd, (off_t)off, (off_t)len);
+	memset(j->buf, 0, WRITE_BYTES);
+	for (uint64_t n; len && !ret; off += n, len -= n) {
+		n = min(len, WRITE_BYTES);
+		ret = write_all(j->fd, j->buf, n, off);
+	}
+	return ret;
+}
+
+/* Empties a file, makes it as long as it will be; looks at a device's size. */
+static int size_target(struct job *j)
+{
+	uint64_t len = j->l.end << j->h.cluster_bits, have;
+	struct stat st;
+
+	if (fstat(j->fd, &st))
+		return -errno;
+	if (len > INT64_MAX)
+		return -EFBIG;
+	if (!S_ISBLK(st.st_mode))
+		return ftruncate(j->fd, 0) || ftruncate(j->fd, (off_t)len) ?
+			       -errno : 0;
+	if (ioctl(j->fd, BLKGETSIZE64, &have))
+		return -errno;
+	if (have < len)
+		return error_set(j->err, ENOSPC, "the device has %" PRIu64
+				 " bytes, the image needs %" PRIu64, have, len);
+	return 0;
+}
+
+static int64_t write_image(void *arg)
+{
+	struct job *j = arg;
+	int ret = size_target(j);
+
+	if (!ret)
+		ret = write_tables(j);
+	if (!ret)
+		ret = write_data(j);
+	if (!ret)
+		ret = write_all(j->fd, j->header, qcow2_cluster_size(&j->h), 0);
+	if (!ret && fdatasync(j->fd))
+		ret = -errno;
+	return ret;
+}
+
+/* co */
+static int run_job(struct loop *loop, struct job *j, struct error *err)
+{
+	cleanup_fd int fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	struct error e = ERROR_INIT;
+	int ret;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "Could not create '%s'",
+				       j->path);
+	j->fd = fd;
+	j->err = &e;
+	ret = (int)loop_offload(loop, write_image, j);
+	if (ret)
+		return error_set(err, -ret, "Could not write '%s': %s",
+				 j->path, error_text(&e, ret));
+	return 0;
+}
+
+int qcow2_create(struct loop *loop, const char *path, uint64_t size,
+		 const struct image_create_option *options, unsigned int nr,
+		 struct error *err)
+{
+	cleanup_free uint8_t *header = NULL, *buf = NULL;
+	struct job j = { .path = path };
+	struct settings s;
+	int ret;
+
+	ret = parse_settings(&s, size, options, nr, err);
+	if (!ret && s.size == UINT64_MAX)
+		ret = size_of_backing(loop, path, &s, err);
+	if (!ret)
+		ret = fill_header(&s, &j.h, &j.l, err);
+	if (ret)
+		return ret;
+	header = malloc(qcow2_cluster_size(&j.h));
+	buf = malloc(max(WRITE_BYTES, qcow2_cluster_size(&j.h)));
+	if (!header || !buf)
+		return -ENOMEM;
+	ret = qcow2_header_encode(&j.h, header, err);
+	if (ret)
+		return ret;
+	j.header = header;
+	j.buf = buf;
+	j.preallocation = s.preallocation;
+	return run_job(loop, &j, err);
+}

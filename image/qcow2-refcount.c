@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * qcow2-refcount.c: which host clusters are in use, and taking new ones.
+ *
+ * The cursor walks once through the refcounts from the start of the file to
+ * beyond its end and takes what is free on its way; what is freed behind it
+ * waits in free_runs and is taken first. So a search never starts over, and the
+ * file fills its holes before it grows.
+ *
+ * A missing refcount block is made at the cursor, in the range that it
+ * describes. Large tables (L1, refcount table) go to the end of the file in one
+ * piece, the blocks they need before them.
+ *
+ * The file is made longer in steps ahead of use, so that writes into new
+ * clusters do not each move its end; closing takes the rest back.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "image/qcow2.h"
+
+#define GROW_MIN (1 * MiB)
+#define GROW_MAX (64 * MiB)
+
+static uint64_t entries_per_slice(const struct qcow2 *q)
+{
+	return (uint64_t)q->slice_size * 8 >> q->h.refcount_order;
+}
+
+/* The block with the refcount of `cluster`, bytes; it exists. */
+static uint64_t refblock_of(const struct qcow2 *q, uint64_t cluster)
+{
+	return q->reftable[cluster >> q->refblock_bits];
+}
+
+/* co. The slice of `block` with the refcount of `cluster`, pinned; its index
+ * there. */
+static int refcount_slice(struct qcow2 *q, uint64_t block, uint64_t cluster,
+			  struct qcow2_slice **slice, uint64_t *index)
+{
+	uint64_t in = cluster & ((UINT64_C(1) << q->refblock_bits) - 1);
+	uint64_t per_slice = entries_per_slice(q);
+
+	*index = in % per_slice;
+	return qcow2_cache_get(&q->ref_cache,
+			       block + in / per_slice * q->slice_size, slice);
+}
+
+static bool has_refblock(const struct qcow2 *q, uint64_t cluster)
+{
+	uint64_t i = cluster >> q->refblock_bits;
+
+	return i < q->reftable_entries && q->reftable[i];
+}
+
+/* co. Sets the refcounts of clusters whose blocks exist. */
+static int set_refcounts(struct qcow2 *q, uint64_t cluster, uint64_t count,
+			 uint64_t value)
+{
+	uint64_t per_slice = entries_per_slice(q);
+	struct qcow2_slice *slice;
+	uint64_t index;
+	int ret;
+
+	while (count) {
+		ret = refcount_slice(q, refblock_of(q, cluster), cluster,
+				     &slice, &index);
+		if (ret)
+			return ret;
+		for (; count && index < per_slice; index++, cluster++, count--)
+			qcow2_refcount_set(slice->data, q->h.refcount_order,
+					   index, value);
+		qcow2_cache_dirty(&q->ref_cache, slice);
+		qcow2_cache_put(slice);
+	}
+	return 0;
+}
+
+/* ---- the end of the file ---- */
+
+/* co. Makes the file reach `end`. A device has the length it has. */
+static int reach(struct qcow2 *q, uint64_t end)
+{
+	uint64_t step, length;
+	int ret;
+
+	if (end > q->file_length) {
+		if (!q->file->zero_beyond_end)
+			return -ENOSPC;
+		step = min(max(q->file_length / 8, GROW_MIN), GROW_MAX);
+		length = align_up(end + step, q->cluster_size);
+		ret = image_truncate(q->file, length, NULL);
+		if (ret)
+			return ret;
+		q->file_length = length;
+	}
+	q->data_end = max(q->data_end, end);
+	return 0;
+}
+
+static bool is_fresh(const struct qcow2 *q, uint64_t offset)
+{
+	return q->file->zero_beyond_end && offset >= q->fresh_from;
+}
+
+/* co. A new block has nothing but zeroes in the file before it is used; where
+ * metadata lies nothing is written, whatever the refcounts say. */
+static int prepare_refblock(struct qcow2 *q, uint64_t cluster)
+{
+	enum qcow2_meta type = qcow2_meta_type(&q->meta, cluster);
+	uint64_t offset = cluster << q->cluster_bits;
+	bool fresh = is_fresh(q, offset);
+	int ret;
+
+	if (type != QCOW2_META_NONE)
+		return qcow2_corrupt(q, "a new refcount block would lie on %s "
+				     "at %#" PRIx64, qcow2_meta_name(type),
+				     offset);
+	ret = reach(q, offset + q->cluster_size);
+	if (!ret && !fresh)
+		ret = image_pwrite_zeroes(q->file, offset, q->cluster_size, 0);
+	return ret;
+}
+
+static int install_refblock(struct qcow2 *q, uint64_t index, uint64_t cluster)
+{
+	int ret = qcow2_meta_add(&q->meta, cluster, QCOW2_META_REFBLOCK);
+
+	if (ret)
+		return ret;
+	q->reftable[index] = cluster << q->cluster_bits;
+	q->reftable_dirty[index / 64] = 1;
+	q->any_reftable_dirty = true;
+	return 0;
+}
+
+/* co. The block for the cursor's range, in the cursor's cluster. Nothing waits
+ * between naming the block and counting it: a commit takes both or neither. */
+static int new_refblock(struct qcow2 *q)
+{
+	uint64_t cluster = q->cursor, index;
+	struct qcow2_slice *slice;
+	int ret;
+
+	ret = prepare_refblock(q, cluster);
+	if (!ret)
+		ret = refcount_slice(q, cluster << q->cluster_bits, cluster,
+				     &slice, &index);
+	if (ret)
+		return ret;
+	ret = install_refblock(q, cluster >> q->refblock_bits, cluster);
+	if (!ret) {
+		qcow2_refcount_set(slice->data, q->h.refcount_order, index, 1);
+		qcow2_cache_dirty(&q->ref_cache, slice);
+		q->cursor = cluster + 1;
+	}
+	qcow2_cache_put(slice);
+	return ret;
+}
+
+/* ---- large tables ---- */
+
+/* Refcount blocks that [first, first + count) lacks. */
+static uint64_t missing_refblocks(const struct qcow2 *q, uint64_t first,
+				  uint64_t count)
+{
+	uint64_t i = first >> q->refblock_bits;
+	uint64_t last = (first + count - 1) >> q->refblock_bits;
+	uint64_t missing = 0;
+
+	for (; i <= last; i++)
+		missing += i >= q->reftable_entries || !q->reftable[i];
+	return missing;
+}
+
+/* Where `count` clusters and the blocks they need fit behind everything. */
+static uint64_t place_at_end(const struct qcow2 *q, uint64_t count,
+			     uint64_t *blocks)
+{
+	uint64_t first = max(q->cursor, q->data_end >> q->cluster_bits);
+	uint64_t more;
+
+	*blocks = 0;
+	while ((more = missing_refblocks(q, first, *blocks + count)) != *blocks)
+		*blocks = more;
+	return first;
+}
+
+/* co, alloc_lock held, refcount table large enough. */
+static int take_at_end(struct qcow2 *q, uint64_t count, uint64_t *offset)
+{
+	uint64_t blocks, next;
+	uint64_t first = place_at_end(q, count, &blocks);
+	uint64_t last = first + blocks + count - 1;
+	int ret = 0;
+
+	next = first;
+	for (uint64_t i = first >> q->refblock_bits;
+	     !ret && i <= last >> q->refblock_bits; i++) {
+		if (q->reftable[i])
+			continue;
+		ret = prepare_refblock(q, next);
+		if (!ret)
+			ret = install_refblock(q, i, next++);
+	}
+	if (!ret)
+		ret = reach(q, (last + 1) << q->cluster_bits);
+	if (!ret)
+		ret = set_refcounts(q, first, blocks + count, 1);
+	*offset = (first + blocks) << q->cluster_bits;
+	return ret;
+}
+
+static int resize_reftable_memory(struct qcow2 *q, uint64_t entries)
+{
+	uint64_t *table = realloc(q->reftable, entries * 8);
+	uint8_t *dirty;
+
+	if (!table)
+		return -ENOMEM;
+	q->reftable = table;
+	dirty = realloc(q->reftable_dirty, entries / 64 + 1);
+	if (!dirty)
+		return -ENOMEM;
+	q->reftable_dirty = dirty;
+	memset(table + q->reftable_entries, 0,
+	       (entries - q->reftable_entries) * 8);
+	memset(dirty + q->reftable_entries / 64 + 1, 0,
+	       entries / 64 - q->reftable_entries / 64);
+	q->reftable_entries = (uint32_t)entries;
+	return 0;
+}
+
+/* co. The whole table in one write; its refcounts are on disk before. */
+static int write_new_reftable(struct qcow2 *q, uint64_t offset)
+{
+	uint64_t bytes = (uint64_t)q->reftable_entries * 8;
+	uint8_t *buf;
+	int ret;
+
+	if (posix_memalign((void **)&buf, 4096, bytes))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < q->reftable_entries; i++)
+		store_be64(buf + i * 8, q->reftable[i]);
+	ret = qcow2_write_refcounts(q);
+	if (!ret)
+		ret = image_pwrite(q->file, offset, bytes, buf);
+	if (!ret)
+		ret = image_flush(q->file);
+	free(buf);
+	if (ret)
+		return ret;
+	memset(q->reftable_dirty, 0, q->reftable_entries / 64 + 1);
+	q->any_reftable_dirty = false;
+	return 0;
+}
+
+static void rename_reftable(struct qcow2 *q, uint64_t offset, uint64_t clusters,
+			    enum qcow2_meta type)
+{
+	for (uint64_t i = 0; i < clusters; i++) {
+		uint64_t c = (offset >> q->cluster_bits) + i;
+
+		if (type == QCOW2_META_NONE)
+			qcow2_meta_del(&q->meta, c);
+		else
+			qcow2_meta_add(&q->meta, c, type);
+	}
+}
+
+/* Clusters of a refcount table that reaches `cluster` and, at the end of the
+ * file wherever that is, itself. Twice the old one if it may be; 0: none can. */
+static uint64_t larger_reftable(const struct qcow2 *q, uint64_t cluster)
+{
+	uint64_t limit = QCOW2_MAX_REFTABLE_BYTES >> q->cluster_bits;
+	uint64_t n = min((uint64_t)q->h.refcount_table_clusters * 2, limit);
+	uint64_t need = 0, end, blocks;
+
+	for (;;) {
+		end = place_at_end(q, n, &blocks) + blocks + n;
+		need = (max(end, cluster) >> q->refblock_bits) + 1;
+		need = div_round_up(need * 8, q->cluster_size);
+		if (need <= n)
+			return n;
+		if (need > limit)
+			return 0;
+		n = need;
+	}
+}
+
+/* co, commit_lock and alloc_lock held. */
+static int grow_reftable(struct qcow2 *q, uint64_t cluster)
+{
+	uint64_t old_offset = q->h.refcount_table_offset, offset;
+	uint32_t old_clusters = q->h.refcount_table_clusters;
+	uint64_t clusters = larger_reftable(q, cluster);
+	int ret;
+
+	if (!clusters) {
+		log_error("%s: the image file cannot grow: its refcount table "
+			  "has reached %u bytes", q->img->path,
+			  QCOW2_MAX_REFTABLE_BYTES);
+		return -EFBIG;
+	}
+	ret = resize_reftable_memory(q, (clusters << q->cluster_bits) / 8);
+	if (!ret)
+		ret = take_at_end(q, clusters, &offset);
+	if (!ret) {
+		rename_reftable(q, offset, clusters, QCOW2_META_REFTABLE);
+		ret = write_new_reftable(q, offset);
+	}
+	if (!ret) {
+		q->h.refcount_table_offset = offset;
+		q->h.refcount_table_clusters = (uint32_t)clusters;
+		ret = qcow2_write_header(q);
+	}
+	if (ret) {
+		/* Memory is ahead of the file: only opening anew helps. */
+		q->stopped = ret;
+		q->sync_failed = true;
+		return ret;
+	}
+	rename_reftable(q, old_offset, old_clusters, QCOW2_META_NONE);
+	qcow2_free_clusters(q, old_offset, old_clusters, false);
+	return 0;
+}
+
+/* Does the table have an entry for the block of `cluster`? */
+static bool reftable_reaches(const struct qcow2 *q, uint64_t cluster)
+{
+	return cluster >> q->refblock_bits < q->reftable_entries;
+}
+
+/* co. Takes both locks in their order and makes room. */
+static int make_room(struct qcow2 *q, uint64_t cluster)
+{
+	int ret = 0;
+
+	co_mutex_lock(&q->commit_lock);
+	co_mutex_lock(&q->alloc_lock);
+	if (!reftable_reaches(q, cluster))
+		ret = grow_reftable(q, cluster);
+	co_mutex_unlock(&q->alloc_lock);
+	co_mutex_unlock(&q->commit_lock);
+	return ret;
+}
+
+int qcow2_alloc_contiguous(struct qcow2 *q, uint64_t count, uint64_t *offset)
+{
+	uint64_t first, blocks;
+	int ret;
+
+	for (;;) {
+		co_mutex_lock(&q->alloc_lock);
+		first = place_at_end(q, count, &blocks);
+		if (reftable_reaches(q, first + blocks + count))
+			break;
+		co_mutex_unlock(&q->alloc_lock);
+		ret = make_room(q, first + blocks + count);
+		if (ret)
+			return ret;
+	}
+	ret = take_at_end(q, count, offset);
+	co_mutex_unlock(&q->alloc_lock);
+	return ret;
+}
+
+/* ---- a few clusters ---- */
+
+/* co. Takes up to `max` free entries from `index` on; 0 when none is there. */
+static uint64_t take_in_slice(struct qcow2 *q, struct qcow2_slice *slice,
+			      uint64_t index, uint64_t max, uint64_t *skipped)
+{
+	uint32_t order = q->h.refcount_order;
+	uint64_t end = entries_per_slice(q), i = index, n = 0;
+
+	while (i < end && qcow2_refcount_get(slice->data, order, i))
+		i++;
+	*skipped = i - index;
+	while (i < end && n < max &&
+	       !qcow2_refcount_get(slice->data, order, i)) {
+		qcow2_refcount_set(slice->data, order, i++, 1);
+		n++;
+	}
+	if (n)
+		qcow2_cache_dirty(&q->ref_cache, slice);
+	return n;
+}
+
+/* co. From the cursor on. -EAGAIN: the refcount table must grow first. */
+static int take_at_cursor(struct qcow2 *q, uint64_t max, uint64_t *cluster,
+			  uint64_t *count)
+{
+	struct qcow2_slice *slice;
+	uint64_t index, skipped;
+	int ret;
+
+	for (;;) {
+		if (!reftable_reaches(q, q->cursor))
+			return -EAGAIN;
+		if (!has_refblock(q, q->cursor)) {
+			ret = new_refblock(q);
+			if (ret)
+				return ret;
+			continue;
+		}
+		ret = refcount_slice(q, refblock_of(q, q->cursor), q->cursor,
+				     &slice, &index);
+		if (ret)
+			return ret;
+		*count = take_in_slice(q, slice, index, max, &skipped);
+		qcow2_cache_put(slice);
+		*cluster = q->cursor + skipped;
+		q->cursor = *cluster + *count;
+		if (*count)
+			return 0;
+	}
+}
+
+/* co. From what was freed behind the cursor. -ENOENT: nothing is left. */
+static int take_freed(struct qcow2 *q, uint64_t max, uint64_t *cluster,
+		      uint64_t *count)
+{
+	struct qcow2_run *run;
+	int ret;
+
+	if (!q->nr_free_runs)
+		return -ENOENT;
+	run = &q->free_runs[q->nr_free_runs - 1];
+	*cluster = run->cluster;
+	*count = min(max, run->count);
+	ret = set_refcounts(q, *cluster, *count, 1);
+	if (ret)
+		return ret;
+	run->cluster += *count;
+	run->count -= *count;
+	if (!run->count)
+		q->nr_free_runs--;
+	return 0;
+}
+
+/* A cluster with refcount 0 must not be a table of ours. */
+static int judge_new(struct qcow2 *q, uint64_t cluster, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		enum qcow2_meta type = qcow2_meta_type(&q->meta, cluster + i);
+
+		if (unlikely(type != QCOW2_META_NONE))
+			return qcow2_corrupt(q, "cluster %" PRIu64 " has refcount "
+					     "0 but is %s", cluster + i,
+					     qcow2_meta_name(type));
+	}
+	return 0;
+}
+
+int qcow2_alloc_clusters(struct qcow2 *q, uint64_t max, uint64_t *offset,
+			 uint64_t *count, bool *fresh)
+{
+	uint64_t cluster;
+	int ret;
+
+	for (;;) {
+		co_mutex_lock(&q->alloc_lock);
+		*fresh = false;
+		ret = take_freed(q, max, &cluster, count);
+		if (ret == -ENOENT) {
+			ret = take_at_cursor(q, max, &cluster, count);
+			if (!ret)
+				*fresh = is_fresh(q, cluster << q->cluster_bits);
+		}
+		if (ret != -EAGAIN)
+			break;
+		co_mutex_unlock(&q->alloc_lock);
+		ret = make_room(q, q->cursor);
+		if (ret)
+			return ret;
+	}
+	if (!ret)
+		ret = judge_new(q, cluster, *count);
+	if (!ret) {
+		*offset = cluster << q->cluster_bits;
+		ret = reach(q, (cluster + *count) << q->cluster_bits);
+		if (ret && !set_refcounts(q, cluster, *count, 0))
+			q->cursor = min(q->cursor, cluster);	/* once more */
+	}
+	co_mutex_unlock(&q->alloc_lock);
+	return ret;
+}
+
+/* ---- freeing ---- */
+
+static int freed_push(struct qcow2_freed_list *l, struct qcow2_freed f)
+{
+	struct qcow2_freed *last = l->nr ? &l->v[l->nr - 1] : NULL;
+
+	if (last && last->cluster + last->count == f.cluster &&
+	    last->seq == f.seq && last->discard == f.discard) {
+		last->count += f.count;
+		return 0;
+	}
+	if (l->nr == l->max) {
+		size_t n = l->max ? l->max * 2 : 64;
+		struct qcow2_freed *v = realloc(l->v, n * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		l->v = v;
+		l->max = n;
+	}
+	l->v[l->nr++] = f;
+	return 0;
+}
+
+void qcow2_free_run(struct qcow2 *q, struct qcow2_freed f)
+{
+	if (freed_push(&q->freed, f))
+		log_warn("%s: out of memory: %" PRIu64 " clusters from %" PRIu64
+			 " on leak", q->img->path, f.count, f.cluster);
+}
+
+void qcow2_free_clusters(struct qcow2 *q, uint64_t offset, uint64_t count,
+			 bool discard)
+{
+	qcow2_free_run(q, (struct qcow2_freed){
+		.cluster = offset >> q->cluster_bits,
+		.count = count,
+		.seq = q->next_seq,
+		.discard = discard,
+	});
+}
+
+static int push_free_run(struct qcow2 *q, uint64_t cluster)
+{
+	struct qcow2_run *last = q->nr_free_runs ?
+		&q->free_runs[q->nr_free_runs - 1] : NULL;
+
+	if (last && last->cluster + last->count == cluster) {
+		last->count++;
+		return 0;
+	}
+	if (q->nr_free_runs == q->max_free_runs) {
+		size_t n = q->max_free_runs ? q->max_free_runs * 2 : 64;
+		struct qcow2_run *v = realloc(q->free_runs, n * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		q->free_runs = v;
+		q->max_free_runs = n;
+	}
+	q->free_runs[q->nr_free_runs++] = (struct qcow2_run){ cluster, 1 };
+	return 0;
+}
+
+/* co. One reference less. The cursor finds what lies ahead of it by itself. */
+static int drop_reference(struct qcow2 *q, uint64_t cluster, bool *is_free)
+{
+	struct qcow2_slice *slice;
+	uint64_t index, count;
+	int ret;
+
+	*is_free = false;
+	if (!has_refblock(q, cluster))
+		return 0;
+	ret = refcount_slice(q, refblock_of(q, cluster), cluster, &slice,
+			     &index);
+	if (ret)
+		return ret;
+	count = qcow2_refcount_get(slice->data, q->h.refcount_order, index);
+	if (count) {
+		qcow2_refcount_set(slice->data, q->h.refcount_order, index,
+				   count - 1);
+		qcow2_cache_dirty(&q->ref_cache, slice);
+	} else {
+		log_warn("%s: cluster %" PRIu64 " was in use with refcount 0",
+			 q->img->path, cluster);
+	}
+	qcow2_cache_put(slice);
+	*is_free = count == 1;
+	if (!*is_free)
+		return 0;
+	if (cluster < q->cursor)
+		return push_free_run(q, cluster);
+	q->fresh_from = max(q->fresh_from, (cluster + 1) << q->cluster_bits);
+	return 0;
+}
+
+/* co. Gives [first, end) back to the host before it may be taken again. */
+static void discard_free(struct qcow2 *q, uint64_t first, uint64_t end)
+{
+	if (first < end)
+		image_pdiscard(q->file, first << q->cluster_bits,
+			       (end - first) << q->cluster_bits);
+}
+
+static int release(struct qcow2 *q, const struct qcow2_freed *f)
+{
+	uint64_t run = f->cluster;
+	bool is_free;
+	int ret = 0;
+
+	for (uint64_t c = f->cluster; !ret && c < f->cluster + f->count; c++) {
+		ret = drop_reference(q, c, &is_free);
+		if (is_free)
+			continue;
+		if (f->discard)
+			discard_free(q, run, c);
+		run = c + 1;
+	}
+	if (!ret && f->discard)
+		discard_free(q, run, f->cluster + f->count);
+	return ret;
+}
+
+int qcow2_release_freed(struct qcow2 *q, struct qcow2_freed_list *list)
+{
+	size_t kept = 0;
+	int ret = 0;
+
+	co_mutex_lock(&q->alloc_lock);
+	for (size_t i = 0; i < list->nr; i++) {
+		struct qcow2_request *oldest = list_empty(&q->requests) ? NULL :
+			list_first(&q->requests, struct qcow2_request, link);
+
+		if (ret || (oldest && oldest->seq < list->v[i].seq)) {
+			list->v[kept++] = list->v[i];
+			continue;
+		}
+		ret = release(q, &list->v[i]);
+	}
+	list->nr = kept;
+	co_mutex_unlock(&q->alloc_lock);
+	return ret;
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * qcow2.h: an open qcow2 image, shared by the qcow2-*.c files.
+ *
+ *	qcow2.c		open, close, properties
+ *	qcow2-header.c	the first cluster
+ *	qcow2-io.c	reads, writes, zeroes, discards
+ *	qcow2-map.c	guest offsets to host offsets: L1 and L2
+ *	qcow2-refcount.c  which host clusters are in use; allocation
+ *	qcow2-cache.c	slices of L2 tables and refcount blocks in memory
+ *	qcow2-commit.c	gets changed metadata to the file in a safe order
+ *	qcow2-meta.c	what each metadata cluster is (overlap checks)
+ *	qcow2-compress.c  compressed clusters
+ *	qcow2-snapshot.c  the snapshot table
+ *
+ * How changes reach the file. Everything happens in memory first: refcounts of
+ * new clusters go up at once, data is written to the new cluster, then the L2
+ * entry is changed in its cached slice. What a change lets go of is put on
+ * `freed` with its refcount untouched. A commit (qcow2-commit.c) copies what is
+ * dirty at one instant and writes
+ *	refcounts -> barrier -> L2 -> barrier -> L1 -> barrier
+ * and only then lowers the refcounts of what was freed before that instant, so
+ * that at any moment a crash leaves leaks at worst, and a cluster is never
+ * handed out again while the file still points at it.
+ *
+ * All of it runs in the loop's one thread; "co" as in coroutine.h.
+ */
+#ifndef XD_IMAGE_QCOW2_H
+#define XD_IMAGE_QCOW2_H
+
+#include "common/bits.h"
+#include "common/list.h"
+#include "image/coroutine.h"
+#include "image/driver.h"
+#include "image/qcow2-header.h"
+
+/* Tables are cached in slices of a cluster or this, whichever is less. */
+#define QCOW2_SLICE_MAX 4096u
+
+#define QCOW2_L2_CACHE_DEFAULT (32 * MiB)
+#define QCOW2_REFCOUNT_CACHE_DEFAULT (8 * MiB)
+
+/* ---- qcow2-cache.c ---- */
+
+struct qcow2_slice {
+	struct qcow2_slice *hash_next;
+	struct list lru;		/* in cache.lru, oldest first */
+	struct list dirty_link;		/* in cache.dirty */
+	uint64_t offset;		/* in the file, bytes */
+	uint8_t *data;			/* slice_size bytes, 4096-aligned */
+	unsigned int pins;		/* not evicted while > 0 */
+	bool dirty;			/* differs from the file */
+	bool writing;			/* a commit's copy is on its way */
+	bool loading;
+	int error;			/* of the load, for those who wait */
+	struct co_queue waiters;	/* for the load */
+};
+
+struct qcow2_cache {
+	struct image *file;
+	uint32_t slice_size;		/* bytes */
+	unsigned int nr, max;		/* slices; max is passed when all are dirty */
+	unsigned int nr_dirty;
+	unsigned int hash_bits;
+	struct qcow2_slice **hash;
+	struct list lru, dirty, spare;
+	void **chunks;			/* memory of the slices */
+	unsigned int nr_chunks;
+};
+
+int qcow2_cache_init(struct qcow2_cache *c, struct image *file,
+		     uint32_t slice_size, uint64_t max_bytes);
+void qcow2_cache_deinit(struct qcow2_cache *c);
+/* The slice if it is in memory: valid until the next waiting point. */
+struct qcow2_slice *qcow2_cache_peek(struct qcow2_cache *c, uint64_t offset);
+/* co. The slice, read if need be, pinned: qcow2_cache_put() it. */
+int qcow2_cache_get(struct qcow2_cache *c, uint64_t offset,
+		    struct qcow2_slice **out);
+/* The slice zeroed, not read, pinned. Never waits. -ENOMEM */
+int qcow2_cache_new(struct qcow2_cache *c, uint64_t offset,
+		    struct qcow2_slice **out);
+void qcow2_cache_put(struct qcow2_slice *s);
+void qcow2_cache_dirty(struct qcow2_cache *c, struct qcow2_slice *s);
+/* Forgets [offset, offset + len) and its changes: the table is gone. */
+void qcow2_cache_drop(struct qcow2_cache *c, uint64_t offset, uint64_t len);
+
+/* ---- qcow2-meta.c ---- */
+
+enum qcow2_meta {
+	QCOW2_META_NONE, QCOW2_META_HEADER, QCOW2_META_L1, QCOW2_META_L2,
+	QCOW2_META_REFTABLE, QCOW2_META_REFBLOCK, QCOW2_META_SNAPSHOTS,
+	QCOW2_META_INACTIVE_L1, QCOW2_META_INACTIVE_L2, QCOW2_META_BITMAPS,
+	QCOW2_META_CRYPTO,
+};
+const char *qcow2_meta_name(enum qcow2_meta type);
+
+/* A hash of metadata clusters: O(1) a question, memory by their number. */
+struct qcow2_meta_map {
+	uint64_t *keys;			/* cluster index << 4 | type; 0: empty */
+	unsigned int bits;
+	uint64_t nr;
+};
+int qcow2_meta_init(struct qcow2_meta_map *m);
+void qcow2_meta_deinit(struct qcow2_meta_map *m);
+enum qcow2_meta qcow2_meta_type(const struct qcow2_meta_map *m, uint64_t cluster);
+/* -EEXIST: it is something else already. Adding the same twice is -EEXIST too. */
+int qcow2_meta_add(struct qcow2_meta_map *m, uint64_t cluster,
+		   enum qcow2_meta type);
+void qcow2_meta_del(struct qcow2_meta_map *m, uint64_t cluster);
+
+/* ---- an open image ---- */
+
+/* Somebody between looking an offset up and having used it. */
+struct qcow2_request {
+	struct list link;		/* in qcow2.requests, oldest first */
+	uint64_t seq;
+};
+
+/* Guest clusters whose mapping is being changed; others wait. */
+struct qcow2_alloc {
+	struct list link;		/* in qcow2.allocs */
+	uint64_t first, last;		/* guest cluster indexes, inclusive */
+	struct co_queue waiters;
+};
+
+/* Host clusters that nothing in memory points at any more. */
+struct qcow2_freed {
+	uint64_t cluster, count;
+	uint64_t seq;			/* requests older than this may use it */
+	bool discard;			/* give the space back to the host */
+};
+
+struct qcow2_freed_list {
+	struct qcow2_freed *v;
+	size_t nr, max;
+};
+
+struct qcow2_run {
+	uint64_t cluster, count;
+};
+
+struct qcow2 {
+	/* identity */
+	struct image *img, *file;
+	struct qcow2_header h;
+	uint32_t cluster_bits, l2_bits, refblock_bits, slice_size;
+	uint64_t cluster_size;
+
+	/* tables in memory, host order */
+	uint64_t *l1;			/* h.l1_size entries */
+	uint64_t *reftable;
+	uint32_t reftable_entries;
+	uint8_t *l1_dirty, *reftable_dirty;	/* a byte per 64 entries */
+	bool any_l1_dirty, any_reftable_dirty;
+	struct qcow2_cache l2_cache, ref_cache;
+	struct qcow2_meta_map meta;
+
+	/* space */
+	uint64_t data_end;		/* bytes, cluster aligned: no valid
+					 * reference points beyond */
+	uint64_t fresh_from;		/* bytes: never written, reads zeroes */
+	uint64_t file_length;		/* bytes, as last set by us */
+	uint64_t cursor;		/* next host cluster to look at */
+	struct qcow2_run *free_runs;	/* below the cursor */
+	size_t nr_free_runs, max_free_runs;
+	struct qcow2_freed_list freed;
+	struct co_mutex alloc_lock;	/* after commit_lock */
+
+	/* requests */
+	struct list requests, allocs;
+	uint64_t next_seq;
+	struct co_mutex l2_lock;	/* creating L2 tables */
+
+	/* commits */
+	struct co_mutex commit_lock;
+	uint64_t modified;		/* counts finished changes and writes */
+	uint64_t committed;		/* `modified` of the last good commit */
+
+	/* trouble */
+	int stopped;			/* -errno: no more writes */
+	bool sync_failed;		/* for good: what is on disk is unknown */
+	bool corrupt;			/* found so by us */
+	bool write_begun;		/* autoclear bits are off */
+	struct co_mutex begin_lock;
+
+	/* the last decompressed cluster */
+	uint64_t inflated_entry;	/* its L2 entry, 0: none */
+	uint8_t *inflated;
+};
+
+static inline struct qcow2 *qcow2_of(struct image *img)
+{
+	return img->state;
+}
+
+/* ---- qcow2.c ---- */
+
+/* co. Before the first change of the file: clears unknown autoclear bits. */
+int qcow2_begin_write(struct qcow2 *q);
+/* Says so once and stops writing; -EIO. Closing marks a version 3 image. */
+int qcow2_corrupt(struct qcow2 *q, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* co. Writes the header's first 104 (72) bytes anew and makes them durable. */
+int qcow2_write_header(struct qcow2 *q);
+
+static inline void qcow2_request_begin(struct qcow2 *q, struct qcow2_request *r)
+{
+	r->seq = q->next_seq++;
+	list_add_tail(&q->requests, &r->link);
+}
+
+static inline void qcow2_request_end(struct qcow2_request *r)
+{
+	list_del(&r->link);
+}
+
+/* ---- qcow2-map.c ---- */
+
+enum qcow2_kind {
+	QCOW2_UNALLOCATED, QCOW2_ZERO_PLAIN, QCOW2_ZERO_ALLOC, QCOW2_NORMAL,
+	QCOW2_COMPRESSED_CLUSTER,
+};
+
+/* What an L2 entry says. NORMAL and ZERO_ALLOC have a host offset. */
+struct qcow2_mapping {
+	enum qcow2_kind kind;
+	bool copied;			/* refcount 1: may be written in place */
+	uint64_t entry;			/* raw */
+	uint64_t host;			/* bytes, of the cluster */
+	uint64_t clusters;		/* how many go on like that */
+};
+
+/* co. The mapping of guest cluster `index` and up to max - 1 behind it of the
+ * same kind (host offsets contiguous where there are any), within one slice.
+ * -EIO: corrupt, said once. */
+int qcow2_lookup(struct qcow2 *q, uint64_t index, uint64_t max,
+		 struct qcow2_mapping *out);
+
+/* co. The slice with the entry of guest cluster `index`, pinned and fit to be
+ * changed: makes or copies the L2 table where needed. *entries: of the slice,
+ * from `index` on. Big-endian entries. */
+int qcow2_l2_for_write(struct qcow2 *q, uint64_t index,
+		       struct qcow2_slice **slice, uint64_t **entry,
+		       uint64_t *entries);
+
+/* Lets go of what a replaced entry pointed at. */
+void qcow2_free_entry(struct qcow2 *q, uint64_t entry, bool discard);
+
+static inline enum qcow2_kind qcow2_entry_kind(uint64_t entry)
+{
+	if (entry & QCOW2_COMPRESSED)
+		return QCOW2_COMPRESSED_CLUSTER;
+	if (entry & QCOW2_ZERO)
+		return entry & QCOW2_L2_OFFSET ? QCOW2_ZERO_ALLOC :
+						 QCOW2_ZERO_PLAIN;
+	return entry & QCOW2_L2_OFFSET ? QCOW2_NORMAL : QCOW2_UNALLOCATED;
+}
+
+/* ---- qcow2-refcount.c ---- */
+
+/* co. 1 to max contiguous host clusters with refcount 1 (not yet on disk).
+ * *fresh: the file reads as zeroes there. -ENOSPC, -EFBIG, -EIO */
+int qcow2_alloc_clusters(struct qcow2 *q, uint64_t max, uint64_t *offset,
+			 uint64_t *count, bool *fresh);
+/* co. Exactly `count` contiguous ones at the end. Takes alloc_lock. */
+int qcow2_alloc_contiguous(struct qcow2 *q, uint64_t count, uint64_t *offset);
+/* Freed once the next commit is on disk. Never waits. Out of memory they leak
+ * until the next check, which is said. */
+void qcow2_free_clusters(struct qcow2 *q, uint64_t offset, uint64_t count,
+			 bool discard);
+/* The same for what was on the list before. */
+void qcow2_free_run(struct qcow2 *q, struct qcow2_freed f);
+/* co. Lowers refcounts of `list` entries that no request may still use; the
+ * others stay in it. For commits: those who call hold commit_lock. */
+int qcow2_release_freed(struct qcow2 *q, struct qcow2_freed_list *list);
+
+/* ---- qcow2-commit.c ---- */
+
+/* co. All that was changed and written before is on stable storage. */
+int qcow2_commit(struct qcow2 *q);
+/* co. Until nothing is left to write; with no requests in flight. */
+int qcow2_commit_all(struct qcow2 *q);
+/* co. Commits when the caches are full of changes. Between requests only. */
+int qcow2_relieve(struct qcow2 *q);
+/* co, commit_lock held. Dirty refcounts only, made durable. */
+int qcow2_write_refcounts(struct qcow2 *q);
+/* The first failure is logged; writes are refused from then on. */
+int qcow2_stop(struct qcow2 *q, int ret, const char *what);
+
+/* ---- qcow2-compress.c ---- */
+
+/* co. Reads and unpacks the cluster of an L2 entry: cluster_size bytes. */
+int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out);
+
+/* ---- qcow2-snapshot.c ---- */
+
+struct qcow2_snapshot {
+	uint64_t l1_offset;		/* bytes */
+	uint32_t l1_size;		/* entries */
+	struct image_info_snapshot info;
+};
+
+/* co. Calls each() for each entry of the snapshot table as it is read: nothing
+ * is kept. *bytes (may be NULL): what the table takes up. */
+int qcow2_for_each_snapshot(struct image *file, const struct qcow2_header *h,
+			    int (*each)(void *arg,
+					const struct qcow2_snapshot *sn,
+					struct error *err),
+			    void *arg, uint64_t *bytes, struct error *err);
+
+#endif

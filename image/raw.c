@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * raw.c: an image that is nothing but its bytes.
+ *
+ * A file that ends within a sector is presented up to the end of that sector,
+ * as QEMU does: what is missing reads as zeroes, and comes to be when written.
+ */
+#include "config.h"
+
+#include "common/bits.h"
+#include "image/driver.h"
+
+static int raw_open(struct image *img, const struct image_options *opts,
+		    struct error *err)
+{
+	img->size = align_up(img->file->size, SECTOR_SIZE);
+	img->limits = img->file->limits;
+	img->zero_beyond_end = img->file->zero_beyond_end;
+	return 0;
+}
+
+static int raw_preadv(struct image *img, uint64_t off, uint64_t len,
+		      struct iow w)
+{
+	return image_preadv(img->file, off, len, w);
+}
+
+static int raw_pwritev(struct image *img, uint64_t off, uint64_t len,
+		       struct iow w)
+{
+	return image_pwritev(img->file, off, len, w);
+}
+
+static int raw_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
+			     unsigned int flags)
+{
+	return image_pwrite_zeroes(img->file, off, len, flags);
+}
+
+static int raw_pdiscard(struct image *img, uint64_t off, uint64_t len)
+{
+	if (!(img->flags & IMAGE_UNMAP))
+		return 0;
+	return image_pdiscard(img->file, off, len);
+}
+
+static int raw_truncate(struct image *img, uint64_t size, struct error *err)
+{
+	int ret = image_truncate(img->file, size, err);
+
+	if (!ret)
+		img->size = align_up(size, SECTOR_SIZE);
+	return ret;
+}
+
+static int raw_block_status(struct image *img, uint64_t off, uint64_t len,
+			    struct image_extent *out)
+{
+	if (off < img->file->size)
+		return image_block_status(img->file, off,
+					  min(len, img->file->size - off), out);
+	*out = (struct image_extent){
+		.length = len,
+		.flags = IMAGE_EXTENT_ZERO | IMAGE_EXTENT_ALLOCATED,
+	};
+	return 0;
+}
+
+static int raw_create(struct loop *loop, const char *path, uint64_t size,
+		      const struct image_create_option *options,
+		      unsigned int nr_options, struct error *err)
+{
+	return image_file_driver.create(loop, path, size, options, nr_options,
+					err);
+}
+
+static const struct image_create_help raw_create_help[] = {
+	{ "preallocation", "off (default), falloc (space is reserved) or full "
+			   "(zeroes are written)" },
+	{ NULL, NULL },
+};
+
+const struct image_driver image_raw_driver = {
+	.name = "raw",
+	.open = raw_open,
+	.preadv = raw_preadv,
+	.pwritev = raw_pwritev,
+	.pwrite_zeroes = raw_pwrite_zeroes,
+	.pdiscard = raw_pdiscard,
+	.truncate = raw_truncate,
+	.block_status = raw_block_status,
+	.create = raw_create,
+	.create_help = raw_create_help,
+};

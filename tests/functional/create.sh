@@ -1,0 +1,111 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# create: what it prints, accepts and refuses.
+. "${srcdir:=.}/tests/functional/tap.sh"
+requires qemu-img jq
+
+# The same words from both, on stdout.
+formatting()
+{
+	rm -f x
+	xdisk create "$@" > got || return
+	rm -f x
+	qemu-img create "$@" > want || return
+	diff want got
+}
+
+# Both refuse it.
+refused()
+{
+	rm -f x
+	! xdisk create "$@" 2> got && ! qemu-img create "$@" && cat got
+}
+
+truncate -s 3M base.raw
+qemu-img create -q -f qcow2 base.qcow2 5M
+ok 'qcow2' formatting -f qcow2 x 20G
+ok 'raw' formatting -f raw x 4G
+ok 'raw is the default' formatting x 1M
+ok 'options' formatting -f qcow2 \
+	-o cluster_size=4k,lazy_refcounts=on,refcount_bits=8,compat=v3 x 1.5G
+ok 'several -o' formatting -f qcow2 -o cluster_size=1M -o compat=0.10 x 7k
+ok 'size as an option' formatting -f qcow2 -o size=5M x
+ok 'size of the backing image' formatting -f qcow2 -b base.qcow2 -F qcow2 x
+ok 'another size' formatting -f qcow2 -b base.qcow2 -F qcow2 x 50G
+ok 'backing image as options' formatting -f qcow2 \
+	-o backing_file=base.raw,backing_fmt=raw x
+ok 'preallocation' formatting -f qcow2 -o preallocation=metadata x 10M
+ok 'zstd' formatting -f qcow2 -o compression_type=zstd x 10M
+ok 'empty' formatting -f qcow2 x 0
+ok '-q prints nothing' test -z "$(xdisk create -q -f qcow2 x 1M)"
+
+while read -r options size; do
+	ok "refused: $options $size" refused -f qcow2 -o "$options" x $size
+done << 'END'
+cluster_size=256 1M
+cluster_size=4M 1M
+cluster_size=5000 1M
+refcount_bits=7 1M
+refcount_bits=128 1M
+compat=0.10,refcount_bits=8 1M
+compat=0.10,lazy_refcounts=on 1M
+compat=0.10,compression_type=zstd 1M
+compat=2 1M
+compression_type=lzma 1M
+preallocation=some 1M
+lazy_refcounts=maybe 1M
+colour=blue 1M
+cluster_size=512 200G
+size=5M 7M
+backing_fmt=raw 1M
+backing_file=base.qcow2,backing_fmt=qcow2,preallocation=metadata
+backing_file=nowhere,backing_fmt=qcow2
+backing_file=base.qcow2,backing_fmt=martian
+cluster_size=64k
+END
+ok 'refused: 100x' refused -f qcow2 x 100x
+ok 'refused: 9E' refused -f qcow2 x 9E
+ok 'refused: unknown format' refused -f martian x 1M
+ok 'refused: no such directory' refused -f qcow2 nowhere/x 1M
+ok 'refused: three arguments' refused -f qcow2 x 1M 1M
+rc 1 'encryption is not there yet' xdisk create -f qcow2 -o encryption=on x 1M
+said 'and says so' "'encryption' is not supported"
+rc 1 'extended L2 is not there yet' \
+	xdisk create -f qcow2 -o extended_l2=on x 1M
+
+for help in '?' help; do
+	ok "-o $help" xdisk create -f qcow2 -o "$help" x
+	said 'lists options' '^  cluster_size='
+done
+
+# A guess is never recorded: a guest may have written what we would recognise.
+rm -f x
+rc 1 '-b without -F over qcow2 is refused' \
+	xdisk create -b base.qcow2 -f qcow2 x 50G
+said 'with the command to type' 'xdisk create -F qcow2 -b base.qcow2 -f qcow2 x 50G'
+ok 'and nothing was made' test ! -e x
+ok '-b without -F over raw' xdisk create -f qcow2 -b base.raw x
+is 'is recorded as raw' raw \
+	"$(qemu-img info --output=json x | jq -r '.["backing-filename-format"]')"
+rc 1 '-u needs a format' xdisk create -u -b nowhere -f qcow2 x 1M
+ok '-u opens nothing' xdisk create -u -b nowhere -F qcow2 -f qcow2 x 1M
+
+mkdir d
+qemu-img create -q -f qcow2 d/base.qcow2 8M
+ok 'a backing image is named relative to the overlay' \
+	xdisk create -q -f qcow2 -b base.qcow2 -F qcow2 d/over.qcow2
+is 'its size' 8388608 \
+	"$(qemu-img info --output=json d/over.qcow2 | jq '.["virtual-size"]')"
+is 'its name as given' base.qcow2 \
+	"$(qemu-img info --output=json d/over.qcow2 | jq -r '.["backing-filename"]')"
+name=$(printf '%01023d' 0)
+ok 'the longest name' xdisk create -u -q -f qcow2 -b "$name" -F raw x 1M
+ok 'is read by qemu-img' grep -q "$name" <(qemu-img info x)
+rc 1 'one byte more is not' xdisk create -u -f qcow2 -b "0$name" -F raw x 1M
+rc 1 'nor one in a small cluster' \
+	xdisk create -u -f qcow2 -o cluster_size=512 -b "$name" -F raw x 1M
+ok 'a comma in a name' xdisk create -u -q -f qcow2 \
+	-o backing_file=a,,b,backing_fmt=raw x 1M
+is 'is one' a,b \
+	"$(qemu-img info --output=json x | jq -r '.["backing-filename"]')"
+finish

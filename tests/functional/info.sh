@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# info says what qemu-img info says.
+. "${srcdir:=.}/tests/functional/tap.sh"
+requires qemu-img qemu-io jq
+
+json()
+{
+	xdisk info "$@" --output=json | jq -S . > got || return
+	qemu-img info "$@" --output=json | jq -S . > want || return
+	diff want got
+}
+
+human()
+{
+	xdisk info "$@" > got || return
+	qemu-img info "$@" > want || return
+	diff want got
+}
+
+both() { json "$@" && human "$@"; }
+
+mkdir d
+truncate -s 3M base.raw
+qemu-img create -q -f qcow2 -b base.raw -F raw one.qcow2
+qemu-img create -q -f qcow2 -b one.qcow2 -F qcow2 two.qcow2 9M
+qemu-img create -q -f qcow2 -b ../two.qcow2 -F qcow2 d/three.qcow2
+qemu-img create -q -f qcow2 -o compat=v2,cluster_size=4k v2.qcow2 12345678
+qemu-img create -q -f qcow2 -o compression_type=zstd zstd.qcow2 1000000M
+qemu-img create -q -f qcow2 -o lazy_refcounts=on,refcount_bits=64 lazy.qcow2 1M
+qemu-img create -q -f qcow2 -o extended_l2=on,cluster_size=2M ext.qcow2 1M
+qemu-img create -q -f qcow2 -o data_file=data.raw,data_file_raw=on data.qcow2 1M
+qemu-img create -q -f qcow2 snap.qcow2 64M
+qemu-img snapshot -c one snap.qcow2
+qemu-img snapshot -c 'another one with a long name' snap.qcow2
+ok 'raw' both -f raw base.raw
+for i in one two d/three v2 zstd lazy ext snap; do
+	ok "$i" both -f qcow2 $i.qcow2
+done
+ok 'the data file is not opened' rm data.raw
+ok 'nor missed' xdisk info -f qcow2 data.qcow2
+ok 'chain' both -f qcow2 --backing-chain d/three.qcow2
+ok 'a dirty image' bash -c 'printf "\1" | dd of=lazy.qcow2 bs=1 seek=79 conv=notrunc'
+ok 'is told' both -f qcow2 lazy.qcow2
+ok 'no backing image' rm base.raw
+ok 'is no matter' both -f qcow2 one.qcow2
+rc 1 'but for the chain' xdisk info -f qcow2 --backing-chain one.qcow2
+qemu-img rebase -u -b two.qcow2 -F qcow2 one.qcow2
+rc 1 'a circle' xdisk info -f qcow2 --backing-chain two.qcow2
+said 'is told' 'infinite loop'
+ok 'but not followed' xdisk info -f qcow2 two.qcow2
+ok 'without -f it guesses' xdisk info v2.qcow2
+said 'and says so' 'guessed qcow2'
+rc 1 'nothing there' xdisk info -f qcow2 nowhere
+rc 1 'not that format' xdisk info -f qcow2 $srcdir/README.md
+rc 1 'no such output' xdisk info --output=xml v2.qcow2
+ok 'in use by qemu-io' bash -c '
+	qemu-io -f qcow2 -c "write 0 4k" -c "sleep 1500" v2.qcow2 &
+	sleep 0.5
+	'"$builddir"'/tool/xdisk info -f qcow2 -U v2.qcow2; status=$?
+	wait; exit $status'
+finish

@@ -1,0 +1,89 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The commands of io, its reports and its exit status.
+. "${srcdir:=.}/tests/functional/tap.sh"
+requires qemu-img qemu-io
+
+qemu-img create -q -f qcow2 x 8M
+
+# The same words from both but for times.
+same()
+{
+	xdisk io -f qcow2 "$@" x | sed 's/ops; .*/ops/' > got
+	qemu-io -f qcow2 "$@" x | sed 's/ops; .*/ops/' > want
+	diff want got
+}
+
+ok 'write and read' same -c 'write -P 7 0 64k' -c 'read -P 7 0 64k' \
+	-c 'write -P 0x11 65536 1M' -c 'read -P 17 65536 1M'
+ok 'zeroes and discard' same -c 'write -z 0 64k' -c 'read -P 0 0 4k' \
+	-c 'discard 64k 64k'
+ok 'a wrong pattern' same -c 'read -P 9 0 512'
+ok 'part of a read' same -c 'write -P 3 512 512' \
+	-c 'read -P 3 -s 512 -l 512 0 4k' -c 'read -P 0 -l 512 0 4k'
+ok 'a dump' same -c 'write -P 65 1024 16' -c 'read -v 1020 40'
+ok 'length and map' same -c length -c map
+ok 'alloc' same -c 'alloc 0 8M' -c 'alloc 0'
+ok 'vectors' same -c 'writev -P 8 2M 1k 2k 512' -c 'readv -P 8 2M 512 3k'
+ok 'quiet' same -c 'write -q 0 4k' -c 'read -q 0 4k'
+ok 'aio' same -c 'aio_write -P 6 3M 64k' -c aio_flush \
+	-c 'aio_read -P 6 3M 64k' -c aio_flush
+ok 'many at once' xdisk io -f qcow2 -c 'aio_write -P 1 4M 1M' \
+	-c 'aio_write -P 2 5M 1M' -c 'aio_write -P 3 6M 1M' \
+	-c 'aio_write -P 4 7M 1M' -c aio_flush -c 'read -P 1 4M 1M' \
+	-c 'read -P 4 7M 1M' x
+ok 'pattern from a file' bash -c "printf abc > p; \
+	$builddir/tool/xdisk io -f qcow2 -c 'write -s p 0 512' x"
+ok 'all of it' qemu-io -f qcow2 -c 'read -P 97 -l 1 0 3' \
+	-c 'read -P 98 -s 511 -l 1 0 512' x
+
+ok 'a match' xdisk io -f qcow2 -c 'read -P 4 7M 1M' x
+rc 1 'a mismatch' xdisk io -f qcow2 -c 'read -P 5 7M 1M' x
+rc 1 'a mismatch, then a match' \
+	xdisk io -f qcow2 -c 'read -P 5 7M 1M' -c 'read -P 4 7M 1M' x
+rc 1 'an aio mismatch' xdisk io -f qcow2 -c 'aio_read -P 5 7M 1M' x
+rc 1 'beyond the end' xdisk io -f qcow2 -c 'read 8M 1' x
+rc 1 'write beyond the end' xdisk io -f qcow2 -c 'write 8191k 2k' x
+rc 1 'write to a read-only image' xdisk io -r -f qcow2 -c 'write 0 1' x
+rc 1 'no such command' xdisk io -f qcow2 -c frobnicate x
+rc 1 'no number' xdisk io -f qcow2 -c 'read 0 x' x
+rc 1 'no pattern' xdisk io -f qcow2 -c 'read -P 256 0 1' x
+rc 1 'too few' xdisk io -f qcow2 -c 'read 0' x
+rc 1 'no image' xdisk io -c 'read 0 1'
+rc 1 'no such image' xdisk io -f qcow2 -c 'read 0 1' nowhere
+
+ok 'open, close' xdisk io -c 'open -f qcow2 x' -c 'read -P 4 7M 1M' -c close \
+	-c 'open -r -o driver=qcow2 x' -c 'read -P 4 7M 1M' -c reopen -c length
+ok 'quit' xdisk io -f qcow2 -c quit -c frobnicate x
+ok 'from stdin' bash -c "printf 'write -P 5 0 4k\n# no\n\nread -P 5 0 4k\n' |
+	$builddir/tool/xdisk io -f qcow2 x"
+ok 'truncate' xdisk io -f qcow2 -c 'write -P 5 0 8M' -c 'truncate 100M' \
+	-c 'read -P 0 8M 1M' -c 'write -P 6 99M 1M' -c reopen \
+	-c 'read -P 5 7M 1M' -c 'read -P 6 99M 1M' x
+ok 'is clean' clean x
+ok 'and as large for qemu' qemu-io -f qcow2 -c 'read -P 6 99M 1M' x
+for cache in none writeback writethrough directsync unsafe; do
+	ok "cache $cache" xdisk io -f qcow2 -t $cache -c 'write -P 7 100 70000' \
+		-c flush -c 'read -P 7 100 70000' x
+done
+for engine in io_uring threads native auto; do
+	cache=none
+	[ $engine = threads ] && cache=writeback
+	ok "aio $engine" xdisk io -f qcow2 -t $cache --aio=$engine \
+		-c 'aio_write -P 8 100 70000' -c aio_flush \
+		-c 'read -P 8 100 70000' x
+done
+rc 1 'no such cache mode' xdisk io -t some -f qcow2 -c length x
+truncate -s 4M raw
+ok 'raw' xdisk io -f raw -c 'write -P 1 1000 3000' -c 'read -P 1 1000 3000' \
+	-c 'read -P 0 0 1000' -c 'discard 0 1M' raw
+
+# one writer at a time
+(sleep 3 | xdisk io -f qcow2 x) &
+sleep 1
+rc 1 'an image in use is locked' xdisk io -f qcow2 -c 'write 0 1' x
+said 'and says so' 'lock'
+rc 1 'for qemu too' qemu-io -f qcow2 -c 'write 0 1' x
+ok 'but not for looking' xdisk io -r -U -f qcow2 -c 'read 0 1' x
+wait
+finish

@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# map says what qemu-img map says.
+. "${srcdir:=.}/tests/functional/tap.sh"
+requires qemu-img qemu-io jq
+
+json()
+{
+	xdisk map --output=json "$@" | jq -S . > got || return
+	qemu-img map --output=json "$@" | jq -S . > want || return
+	diff want got
+}
+
+human()
+{
+	xdisk map "$@" > got || return
+	qemu-img map "$@" > want || return
+	diff want got
+}
+
+both() { json "$@" && human "$@"; }
+
+qemu-img create -q -f qcow2 one.qcow2 64M
+qemu-io -f qcow2 -c 'write 0 1M' -c 'write -z 2M 64k' -c 'write -z -u 3M 64k' \
+	-c 'write 20M 100' -c 'write 63M 1M' one.qcow2 > /dev/null
+qemu-img create -q -f qcow2 -b one.qcow2 -F qcow2 two.qcow2 80M
+qemu-io -f qcow2 -c 'write 64k 64k' -c 'write -z 512k 64k' -c 'write 70M 1' \
+	two.qcow2 > /dev/null
+qemu-img create -q -f qcow2 -b two.qcow2 -F qcow2 three.qcow2 90M
+qemu-img create -q -f qcow2 -o cluster_size=512 small.qcow2 1M
+qemu-io -f qcow2 -c 'write 7k 3k' -c 'write 1000k 1k' small.qcow2 > /dev/null
+truncate -s 10M sparse.raw
+qemu-io -f raw -c 'write 1M 1M' sparse.raw > /dev/null
+qemu-img create -q -f qcow2 empty.qcow2 10M
+for i in one two three small empty; do
+	ok "$i" both -f qcow2 $i.qcow2
+done
+ok 'raw' both -f raw sparse.raw
+ok 'from an offset' json -f qcow2 --start-offset=65536 two.qcow2
+ok 'of a length' json -f qcow2 --start-offset=64k --max-length=1M two.qcow2
+qemu-img convert -c -f qcow2 -O qcow2 one.qcow2 zlib.qcow2
+ok 'compressed' json -f qcow2 zlib.qcow2
+rc 1 'has no offsets for people' xdisk map -f qcow2 zlib.qcow2
+said 'which is told' 'compressed clusters'
+rc 1 'no file' xdisk map -f qcow2 nowhere
+rc 1 'no number' xdisk map -f qcow2 --start-offset=x one.qcow2
+finish

@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Internal snapshots made by qemu-img stay what they were while we write.
+IN_MEMORY=yes
+. "${srcdir:=.}/tests/functional/tap.sh"
+requires qemu-img
+
+snapshot_holds()
+{
+	rm -f got
+	qemu-img convert -f qcow2 -l "$2" -O raw "$1" got && cmp got "$3"
+}
+
+for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
+	cluster_size=4k,compat=v2 cluster_size=2M,refcount_bits=64; do
+	rm -f x want*
+	truncate -s 6M want
+	qemu-img create -q -f qcow2 -o $options x 6M
+	ok "$options: before any snapshot" model -s 1 -n 500 x qcow2 want
+	for i in 1 2 3; do
+		cp want want$i
+		ok "snapshot $i" qemu-img snapshot -c s$i x
+		ok 'clean' clean x
+		ok 'written to' model -s 1$i -n 400 x qcow2 want
+		ok 'clean still' clean x
+	done
+	for i in 1 2 3; do
+		ok "snapshot $i is as it was" snapshot_holds x s$i want$i
+	done
+	ok 'the disk is as it should be' holds x qcow2 want
+	qemu-img snapshot -d s2 x
+	ok 'one is deleted' model -s 20 -n 400 x qcow2 want
+	ok 'clean' clean x
+	ok 'the last is as it was' snapshot_holds x s3 want3
+	qemu-img snapshot -a s1 x
+	ok 'the first is gone back to' holds x qcow2 want1
+	ok 'and written to' model -s 21 -n 400 x qcow2 want1
+	ok 'clean' clean x
+done
+finish

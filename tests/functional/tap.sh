@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# tap.sh: sourced by the functional tests, which report in TAP.
+#
+#	ok DESCRIPTION COMMAND...	the command must succeed
+#	rc N DESCRIPTION COMMAND...	the command must exit with status N
+#	said DESCRIPTION PATTERN	the last command must have printed that
+#	is DESCRIPTION GOT WANTED	two strings must be equal
+#	requires COMMAND...		skips the whole test where one is missing
+#	finish				prints the plan; the last line of a test
+#
+# A test runs in $T, a directory of its own that goes when it ends. What a failed
+# command printed follows as TAP diagnostics.
+#
+#	xdisk ARGUMENTS...		the tool; $WRAP may hold a command to run
+#					it under (valgrind)
+#	model ARGUMENTS...		the random model test
+#	holds IMAGE FORMAT RAW		both we and qemu-img read RAW's bytes
+#					out of IMAGE
+#	clean IMAGE			both find nothing wrong in a qcow2 image
+
+set -u
+export LC_ALL=C TZ=UTC
+: "${srcdir:=$PWD}" "${builddir:=$PWD}"
+# A test of what is on the disk, not of the disk, says IN_MEMORY=yes beforehand.
+if [ "${IN_MEMORY:-}" ] && [ -w /dev/shm ] &&
+	[ "$(df --output=avail -k /dev/shm | tail -n 1)" -gt 1000000 ]; then
+	TMPDIR=/dev/shm
+fi
+T=$(mktemp -d "${TMPDIR:-/tmp}/xdisk-test.XXXXXX") || exit 99
+trap 'rm -rf "$T"' EXIT
+cd "$T" || exit 99
+tap_count=0
+tap_failed=0
+
+xdisk() { ${WRAP:-} "$builddir/tool/xdisk" "$@"; }
+
+model() { ${WRAP:-} "$builddir/tests/functional/model" "$@"; }
+
+holds()
+{
+	model -n 0 "$1" "$2" "$3" && qemu-img compare -f raw -F "$2" "$3" "$1"
+}
+
+clean()
+{
+	xdisk check -f qcow2 "$1" && qemu-img check -f qcow2 "$1"
+}
+
+tap_result()
+{
+	local status=$1 text=$2
+
+	tap_count=$((tap_count + 1))
+	if [ "$status" -eq 0 ]; then
+		echo "ok $tap_count - $text"
+	else
+		echo "not ok $tap_count - $text"
+		tap_failed=1
+	fi
+	return "$status"
+}
+
+tap_log() { sed 's/^/#   /' "$T/.log"; }
+
+rc()
+{
+	local want=$1 text=$2 got
+
+	shift 2
+	"$@" > "$T/.log" 2>&1 < /dev/null
+	got=$?
+	if [ "$got" -eq "$want" ]; then
+		tap_result 0 "$text"
+	else
+		tap_result 1 "$text" || :
+		echo "#   status $got, wanted $want: $*"
+		tap_log
+		return 1
+	fi
+}
+
+ok() { rc 0 "$@"; }
+
+said()
+{
+	if grep -q -e "$2" "$T/.log"; then
+		tap_result 0 "$1"
+	else
+		tap_result 1 "$1" || :
+		echo "#   wanted: $2"
+		tap_log
+		return 1
+	fi
+}
+
+is()
+{
+	if [ "$2" = "$3" ]; then
+		tap_result 0 "$1"
+	else
+		tap_result 1 "$1" || :
+		printf 'got: %s\nwanted: %s\n' "$2" "$3" | sed 's/^/#   /'
+		return 1
+	fi
+}
+
+requires()
+{
+	local command
+
+	for command; do
+		if ! command -v "$command" > /dev/null; then
+			echo "1..0 # SKIP $command is not installed"
+			exit 0
+		fi
+	done
+}
+
+finish()
+{
+	echo "1..$tap_count"
+	exit "$tap_failed"
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The cache of table slices over a driver of ours, whose reads wait until they
+ * are let go and fail when told so.
+ */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "image/qcow2.h"
+
+#define SLICE 512u
+#define MAX_SLICES 16u		/* the least that a cache has */
+
+static struct co_queue reads;
+static bool hold;
+static int read_error;
+static unsigned int nr_reads;
+
+/* Each word of the file is its own offset. */
+static int fake_preadv(struct image *img, uint64_t off, uint64_t len,
+		       struct iow w)
+{
+	uint64_t *buf = malloc(len);
+	int error = read_error;
+
+	nr_reads++;
+	for (uint64_t i = 0; i < len / 8; i++)
+		buf[i] = off + i * 8;
+	if (hold)
+		co_queue_wait(&reads);
+	iow_from_buf(w, buf, len);
+	free(buf);
+	return error;
+}
+
+static const struct image_driver fake_driver = {
+	.name = "fake", .preadv = fake_preadv,
+};
+static struct image file = { .driver = &fake_driver, .request_align = 1 };
+static struct qcow2_cache cache;
+
+static int setup(void **state)
+{
+	co_queue_init(&reads);
+	hold = false;
+	read_error = 0;
+	nr_reads = 0;
+	return qcow2_cache_init(&cache, &file, SLICE, 0);
+}
+
+static int teardown(void **state)
+{
+	qcow2_cache_deinit(&cache);
+	qcow2_cache_deinit(&cache);
+	return 0;
+}
+
+/* ---- a coroutine that gets a slice ---- */
+
+struct getter {
+	uint64_t offset, word;		/* the first of its slice */
+	bool dirty, ended;
+	int ret;
+};
+
+static void get(void *arg)
+{
+	struct getter *g = arg;
+	struct qcow2_slice *s;
+
+	g->ret = qcow2_cache_get(&cache, g->offset, &s);
+	if (!g->ret) {
+		g->word = *(uint64_t *)s->data;
+		if (g->dirty)
+			qcow2_cache_dirty(&cache, s);
+		qcow2_cache_put(s);
+	}
+	g->ended = true;
+}
+
+static struct getter get_now(uint64_t offset, bool dirty)
+{
+	struct getter g = { .offset = offset, .dirty = dirty };
+
+	assert_int_equal(co_start(get, &g), 0);
+	assert_true(g.ended);
+	assert_int_equal(g.ret, 0);
+	assert_int_equal(g.word, offset);
+	return g;
+}
+
+static void test_loads_once(void **state)
+{
+	struct getter a = { .offset = SLICE }, b = { .offset = SLICE };
+
+	hold = true;
+	co_start(get, &a);
+	co_start(get, &b);
+	assert_null(qcow2_cache_peek(&cache, SLICE));
+	assert_false(a.ended || b.ended);
+	co_queue_wake_all(&reads);
+	assert_true(a.ended && b.ended);
+	assert_int_equal(a.word, SLICE);
+	assert_int_equal(b.word, SLICE);
+	assert_int_equal(nr_reads, 1);
+	assert_non_null(qcow2_cache_peek(&cache, SLICE));
+}
+
+/* All who wait see the error; the next one reads anew. */
+static void test_load_fails(void **state)
+{
+	struct getter a = { .offset = SLICE }, b = { .offset = SLICE };
+
+	hold = true;
+	read_error = -EIO;
+	co_start(get, &a);
+	co_start(get, &b);
+	hold = false;
+	co_queue_wake_all(&reads);
+	assert_int_equal(a.ret, -EIO);
+	assert_int_equal(b.ret, -EIO);
+	assert_null(qcow2_cache_peek(&cache, SLICE));
+	assert_int_equal(cache.nr, 0);
+	read_error = 0;
+	get_now(SLICE, false);
+}
+
+static void test_evicts(void **state)
+{
+	for (uint64_t i = 1; i <= 10 * MAX_SLICES; i++)
+		get_now(i * SLICE, false);
+	assert_int_equal(cache.nr, MAX_SLICES);
+	assert_null(qcow2_cache_peek(&cache, SLICE));
+	assert_non_null(qcow2_cache_peek(&cache, 10 * MAX_SLICES * SLICE));
+}
+
+/* Many dirty slices, all older than what is read: the reader's must go. */
+static void test_evicts_behind_dirty(void **state)
+{
+	unsigned int dirty = 1000;
+
+	for (uint64_t i = 1; i <= dirty; i++)
+		get_now(i * SLICE, true);
+	assert_int_equal(cache.nr_dirty, dirty);
+	for (uint64_t i = 1; i <= 10000; i++)
+		get_now((dirty + i) * SLICE, false);
+	assert_int_equal(cache.nr_dirty, dirty);
+	assert_in_range(cache.nr, dirty, dirty + 200);
+}
+
+static void test_new_and_drop(void **state)
+{
+	struct qcow2_slice *s;
+
+	assert_int_equal(qcow2_cache_new(&cache, SLICE, &s), 0);
+	assert_int_equal(*(uint64_t *)s->data, 0);
+	qcow2_cache_dirty(&cache, s);
+	qcow2_cache_dirty(&cache, s);
+	qcow2_cache_put(s);
+	assert_int_equal(cache.nr_dirty, 1);
+	qcow2_cache_drop(&cache, 0, 4 * SLICE);
+	assert_int_equal(cache.nr_dirty, 0);
+	assert_null(qcow2_cache_peek(&cache, SLICE));
+	assert_int_equal(nr_reads, 0);
+}
+
+/* What a commit has a copy of stays, but not with what was in it. */
+static void test_drop_while_writing(void **state)
+{
+	struct qcow2_slice *s;
+
+	get_now(SLICE, false);
+	s = qcow2_cache_peek(&cache, SLICE);
+	s->writing = true;
+	qcow2_cache_drop(&cache, SLICE, SLICE);
+	s->writing = false;
+	s = qcow2_cache_peek(&cache, SLICE);
+	assert_true(!s || !*(uint64_t *)s->data);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_loads_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_load_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_evicts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_evicts_behind_dirty, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_new_and_drop, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_drop_while_writing, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xdisk check: is the image consistent; repairs it when asked.
+ *
+ * The exit status tells of what is left after a repair, which a second check
+ * finds out.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tool/tool.h"
+
+struct check {
+	struct loop *loop;
+	struct tool_common common;
+	const char *path;
+	enum image_repair repair;
+	uint64_t corruptions_fixed, leaks_fixed;
+	bool no_check;			/* the format has none */
+};
+
+static const struct tool_option options[] = {
+	TOOL_FORMAT,
+	{ 'r', "repair", "leaks|all", "mend what can be mended" },
+	TOOL_OUTPUT,
+	TOOL_CACHE,
+	{ 'T', "source-cache", "MODE", "the same as -t" },
+	TOOL_QUIET,
+	TOOL_PROGRESS,
+	TOOL_SHARE,
+	TOOL_END,
+};
+
+static void print_finding(void *arg, const char *sentence)
+{
+	fflush(stdout);
+	fprintf(stderr, "%s\n", sentence);
+}
+
+/* Opens, checks, closes. 0, or printed and -errno. */
+static int check_once(struct check *c, enum image_repair repair,
+		      struct image_check *result)
+{
+	unsigned int flags = IMAGE_REPAIR | IMAGE_NO_BACKING |
+			     (repair != IMAGE_REPAIR_NONE ? IMAGE_RDWR : 0);
+	struct image *img = tool_open(c->loop, c->path, &c->common, flags);
+	struct error err = ERROR_INIT;
+	int ret;
+
+	if (!img)
+		return -EIO;
+	c->common.format = image_format(img);	/* guessed once */
+	*result = (struct image_check){ 0 };
+	if (!c->common.quiet)
+		result->report = print_finding;
+	ret = image_check(img, repair, result, &err);
+	c->no_check = ret == -ENOTSUP;
+	if (c->no_check)
+		tool_error("This image format does not support checks");
+	else if (ret)
+		tool_error("%s: %s", c->path, error_text(&err, ret));
+	if (tool_close(img) && !ret)
+		ret = -EIO;
+	return ret;
+}
+
+/* ---- output ---- */
+
+static void print_counts(const struct image_check *r)
+{
+	if (!r->corruptions && !r->leaks && !r->check_errors)
+		puts("No errors were found on the image.");
+	if (r->corruptions)
+		printf("\n%" PRIu64 " errors were found on the image.\n"
+		       "Data may be corrupted, or further writes to the image "
+		       "may corrupt it.\n", r->corruptions);
+	if (r->leaks)
+		printf("\n%" PRIu64 " leaked clusters were found on the image."
+		       "\nThis means waste of disk space, but no harm to data."
+		       "\n", r->leaks);
+	if (r->check_errors)
+		printf("\n%" PRIu64 " internal errors have occurred during the "
+		       "check.\n", r->check_errors);
+}
+
+static double percent(uint64_t part, uint64_t whole)
+{
+	return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static void print_human(const struct image_check *r)
+{
+	print_counts(r);
+	if (r->total_clusters && r->allocated_clusters)
+		printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% "
+		       "fragmented, %.2f%% compressed clusters\n",
+		       r->allocated_clusters, r->total_clusters,
+		       percent(r->allocated_clusters, r->total_clusters),
+		       percent(r->fragmented_clusters, r->allocated_clusters),
+		       percent(r->compressed_clusters, r->allocated_clusters));
+	if (r->image_end_offset)
+		printf("Image end offset: %" PRIu64 "\n", r->image_end_offset);
+}
+
+static void add_count(json_t *json, const char *key, uint64_t value)
+{
+	if (value)
+		json_object_set_new(json, key, json_integer((json_int_t)value));
+}
+
+static int print_json(const struct check *c, const struct image_check *r)
+{
+	json_t *json = json_object();
+
+	add_count(json, "image-end-offset", r->image_end_offset);
+	add_count(json, "total-clusters", r->total_clusters);
+	json_object_set_new(json, "check-errors",
+			    json_integer((json_int_t)r->check_errors));
+	add_count(json, "corruptions", r->corruptions);
+	add_count(json, "leaks", r->leaks);
+	add_count(json, "corruptions-fixed", c->corruptions_fixed);
+	add_count(json, "leaks-fixed", c->leaks_fixed);
+	add_count(json, "allocated-clusters", r->allocated_clusters);
+	add_count(json, "fragmented-clusters", r->fragmented_clusters);
+	add_count(json, "compressed-clusters", r->compressed_clusters);
+	json_object_set_new(json, "filename", tool_json_text(c->path));
+	json_object_set_new(json, "format", tool_json_text(c->common.format));
+	return tool_json_print(json);
+}
+
+/* ---- */
+
+static int exit_status(const struct image_check *r)
+{
+	if (r->check_errors)
+		return EXIT_FAILED;
+	if (r->corruptions)
+		return EXIT_CORRUPT;
+	return r->leaks ? EXIT_LEAKS : EXIT_OK;
+}
+
+static int repair(struct check *c, struct image_check *result)
+{
+	int ret = check_once(c, c->repair, result);
+
+	if (ret)
+		return ret;
+	c->corruptions_fixed = result->corruptions_fixed;
+	c->leaks_fixed = result->leaks_fixed;
+	if (!c->corruptions_fixed && !c->leaks_fixed)
+		return 0;
+	if (!c->common.json && !c->common.quiet) {
+		printf("The following inconsistencies were found and repaired:"
+		       "\n\n    %" PRIu64 " leaked clusters\n    %" PRIu64
+		       " corruptions\n\nDouble checking the fixed image now..."
+		       "\n", c->leaks_fixed, c->corruptions_fixed);
+		fflush(stdout);
+	}
+	return check_once(c, IMAGE_REPAIR_NONE, result);
+}
+
+static int check(struct check *c)
+{
+	struct image_check result;
+	int ret;
+
+	if (c->repair == IMAGE_REPAIR_NONE)
+		ret = check_once(c, IMAGE_REPAIR_NONE, &result);
+	else
+		ret = repair(c, &result);
+	if (ret)
+		return c->no_check ? EXIT_NO_CHECK : EXIT_FAILED;
+	if (c->common.json)
+		ret = print_json(c, &result);
+	else if (!c->common.quiet)
+		print_human(&result);
+	return ret ? ret : exit_status(&result);
+}
+
+static int parse_option(struct check *c, int id, const char *arg)
+{
+	if (id == 'T')
+		id = 't';
+	if (id != 'r')
+		return tool_common_option(&c->common, id, arg);
+	if (!strcmp(arg, "leaks"))
+		c->repair = IMAGE_REPAIR_LEAKS;
+	else if (!strcmp(arg, "all"))
+		c->repair = IMAGE_REPAIR_ALL;
+	else
+		return tool_usage(&verb_check, "-r expects 'leaks' or 'all', "
+				  "not '%s'", arg);
+	return 0;
+}
+
+static int run_check(struct loop *loop, int argc, char **argv)
+{
+	struct check c = { .loop = loop };
+	int id;
+
+	while ((id = tool_getopt(&verb_check, argc, argv)) != -1)
+		if (parse_option(&c, id, optarg))
+			return EXIT_FAILED;
+	if (argc - optind != 1)
+		return tool_usage(&verb_check, "expecting one image file name");
+	c.path = argv[optind];
+	if (c.common.share && c.repair != IMAGE_REPAIR_NONE)
+		return tool_usage(&verb_check, "an image that others use (-U) "
+				  "cannot be repaired (-r)");
+	return check(&c);
+}
+
+const struct verb verb_check = {
+	.name = "check",
+	.summary = "look for inconsistencies in an image, repair them",
+	.usage = "FILE",
+	.more = "Exit status, after any repair: 0 consistent, 1 the check could "
+		"not be made,\n2 corruptions, 3 leaked clusters only, 63 the "
+		"format has nothing to check.\n-r leaks frees nothing while an "
+		"entry is corrupt.",
+	.options = options,
+	.run = run_check,
+};

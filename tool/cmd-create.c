@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xdisk create: a new image, with or without a backing image.
+ *
+ * A backing image whose format is not given is never recorded as guessed: a
+ * guest may have written whatever we would recognise. It is recorded as raw
+ * when nothing is recognised in it, and refused when something is.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bits.h"
+#include "common/cleanup.h"
+#include "common/size.h"
+#include "image/path.h"
+#include "tool/tool.h"
+
+#define MAX_OPTIONS 64
+
+struct create {
+	struct loop *loop;
+	struct tool_common common;
+	const char *path;
+	uint64_t size;			/* UINT64_MAX: not given */
+	bool unsafe;			/* do not look at the backing image */
+	bool list;			/* only list the options */
+	struct image_create_option options[MAX_OPTIONS];
+	unsigned int nr;
+	char *texts[MAX_OPTIONS];	/* what the options point into */
+	unsigned int nr_texts;
+	int argc;			/* the command line, to be quoted */
+	char **argv;
+};
+
+static const struct tool_option options[] = {
+	TOOL_FORMAT,
+	{ 'o', "options", "NAME=VALUE,...", "format options; -o help lists them" },
+	{ 'b', "backing", "FILE", "the backing image" },
+	{ 'F', "backing-format", "FMT", "format of the backing image" },
+	{ 'u', "unsafe", NULL, "do not open the backing image" },
+	TOOL_QUIET,
+	TOOL_END,
+};
+
+static int add_option(struct create *c, const char *name, const char *value)
+{
+	if (c->nr == MAX_OPTIONS)
+		return tool_error("too many options");
+	c->options[c->nr++] = (struct image_create_option){ name, value };
+	return 0;
+}
+
+static const char *option_value(const struct create *c, const char *name)
+{
+	for (unsigned int i = c->nr; i--;)
+		if (!strcmp(c->options[i].name, name))
+			return c->options[i].value;
+	return NULL;
+}
+
+/* Cuts the next "name=value" off *text; ",," stands for a comma in it. */
+static char *next_item(char **text)
+{
+	char *item = *text, *in = item, *out = item;
+
+	while (*in && !(in[0] == ',' && in[1] != ',')) {
+		if (*in == ',')
+			in++;
+		*out++ = *in++;
+	}
+	*text = *in ? in + 1 : NULL;
+	*out = '\0';
+	return item;
+}
+
+static int parse_options(struct create *c, const char *list)
+{
+	char *text = strdup(list), *item, *value;
+	int ret = 0;
+
+	if (!text || c->nr_texts == MAX_OPTIONS) {
+		free(text);
+		return tool_error("too many options");
+	}
+	c->texts[c->nr_texts++] = text;
+	while (text && !ret) {
+		item = next_item(&text);
+		if (!strcmp(item, "help") || !strcmp(item, "?")) {
+			c->list = true;
+			return 0;
+		}
+		value = strchr(item, '=');
+		if (value)
+			*value++ = '\0';
+		if (*item)
+			ret = add_option(c, item, value ? value : "on");
+	}
+	return ret;
+}
+
+static int list_options(const char *format)
+{
+	const struct image_create_help *help = image_create_options(format);
+
+	if (!help)
+		return tool_error("Unknown file format '%s'", format);
+	printf("Supported %s options:\n", format);
+	for (; help->name; help++)
+		printf("  %s=%s\n", help->name, help->help);
+	return EXIT_OK;
+}
+
+/* ---- the backing image ---- */
+
+/* The command line with -F in it, to be typed again. */
+static void print_command(const struct create *c, const char *format)
+{
+	fprintf(stderr, "If it is to be used as %s, say so:\n"
+		"    xdisk create -F %s", format, format);
+	for (int i = 1; i < c->argc; i++) {
+		const char *a = c->argv[i];
+		bool plain = *a && strspn(a, "abcdefghijklmnopqrstuvwxyz"
+					  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					  "0123456789_-+=:,./@%") == strlen(a);
+
+		fprintf(stderr, plain ? " %s" : " '%s'", a);
+	}
+	fputc('\n', stderr);
+}
+
+static int settle_format(struct create *c, const char *name, const char *full)
+{
+	struct error err = ERROR_INIT;
+	const char *format;
+	int ret = image_probe(full, &format, &err);
+
+	if (ret)
+		return tool_error("%s: %s\nCould not open backing image.",
+				  c->path, error_text(&err, ret));
+	if (strcmp(format, "raw")) {
+		tool_error("%s: Backing file specified without backing format"
+			   "\n'%s' looks like %s, but a guest may have made "
+			   "it look so.", c->path, name, format);
+		print_command(c, format);
+		return EXIT_FAILED;
+	}
+	if (!c->common.quiet)
+		fprintf(stderr, "xdisk: %s: recorded as raw, no other format "
+			"was recognised in it\n", name);
+	return add_option(c, "backing_fmt", "raw");
+}
+
+/* Opens it, takes its size if none was given. */
+static int look_at_backing(struct create *c, const char *full)
+{
+	struct image_options opts = {
+		.flags = IMAGE_NO_IO | IMAGE_NO_BACKING | IMAGE_SHARE,
+		.cache = IMAGE_CACHE_WRITEBACK,
+	};
+	struct error err = ERROR_INIT;
+	struct image *img;
+	int ret;
+
+	ret = image_open(c->loop, full, option_value(c, "backing_fmt"), &opts,
+			 &img, &err);
+	if (ret)
+		return tool_error("%s: Could not open '%s': %s\nCould not open "
+				  "backing image.", c->path, full,
+				  error_text(&err, ret));
+	if (c->size == UINT64_MAX)
+		c->size = image_size(img);
+	return tool_close(img);
+}
+
+static int judge_backing(struct create *c)
+{
+	const char *name = option_value(c, "backing_file");
+	struct error err = ERROR_INIT;
+	cleanup_free char *full = NULL;
+	int ret;
+
+	if (!name || !*name)
+		return 0;
+	if (c->unsafe)
+		return option_value(c, "backing_fmt") ? 0 :
+			tool_error("%s: -u needs the backing format: -F FMT",
+				   c->path);
+	ret = image_backing_path(c->path, name, &full, &err);
+	if (ret)
+		return tool_error("%s: %s", c->path, error_text(&err, ret));
+	if (!option_value(c, "backing_fmt"))
+		ret = settle_format(c, name, full);
+	return ret ? ret : look_at_backing(c, full);
+}
+
+/* ---- what is about to be made ---- */
+
+/* In qemu-img's order; NULL: only if given. */
+static const struct {
+	const char *name, *def;
+	bool size;
+} shown[] = {
+	{ "cluster_size", "65536", true },
+	{ "extended_l2", "off", false },
+	{ "preallocation", NULL, false },
+	{ "compression_type", "zlib", false },
+	{ "size", NULL, true },
+	{ "compat", NULL, false },
+	{ "backing_file", NULL, false },
+	{ "backing_fmt", NULL, false },
+	{ "lazy_refcounts", "off", false },
+	{ "refcount_bits", "16", false },
+};
+
+static void print_settings(const struct create *c, const char *format)
+{
+	bool qcow2 = !strcmp(format, "qcow2");
+	uint64_t bytes;
+
+	printf("Formatting '%s', fmt=%s", c->path, format);
+	for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
+		const char *value = option_value(c, shown[i].name);
+
+		if (!strcmp(shown[i].name, "size"))
+			printf(" size=%" PRIu64, c->size);
+		else if (value && shown[i].size && !size_parse(value, &bytes))
+			printf(" %s=%" PRIu64, shown[i].name, bytes);
+		else if (value || (qcow2 && shown[i].def))
+			printf(" %s=%s", shown[i].name,
+			       value ? value : shown[i].def);
+	}
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* The size stands behind the file or among the options. */
+static int settle_size(struct create *c)
+{
+	const char *option = option_value(c, "size");
+	unsigned int n = 0;
+
+	if (!option)
+		return 0;
+	if (c->size != UINT64_MAX)
+		return tool_error("%s: The image size must be specified only "
+				  "once", c->path);
+	if (size_parse(option, &c->size))
+		return tool_error("%s: Invalid image size '%s'", c->path,
+				  option);
+	for (unsigned int i = 0; i < c->nr; i++)
+		if (strcmp(c->options[i].name, "size"))
+			c->options[n++] = c->options[i];
+	c->nr = n;
+	return 0;
+}
+
+static int create(struct create *c)
+{
+	const char *format = c->common.format ? c->common.format : "raw";
+	struct error err = ERROR_INIT;
+	int ret;
+
+	if (c->list)
+		return list_options(format);
+	if (!c->path)
+		return tool_usage(&verb_create, "which file?");
+	if (!image_create_options(format))
+		return tool_error("%s: Unknown file format '%s'", c->path,
+				  format);
+	ret = settle_size(c);
+	if (!ret)
+		ret = judge_backing(c);
+	if (ret)
+		return EXIT_FAILED;
+	if (c->size == UINT64_MAX)
+		return tool_error("%s: Image creation needs a size parameter",
+				  c->path);
+	if (!c->common.quiet)
+		print_settings(c, format);
+	ret = image_create(c->loop, c->path, format, c->size, c->options,
+			   c->nr, &err);
+	return ret ? tool_error("%s: %s", c->path, error_text(&err, ret)) :
+		     EXIT_OK;
+}
+
+static int parse_size(struct create *c, const char *text)
+{
+	if (!size_parse(text, &c->size))
+		return 0;
+	return tool_error("Invalid image size specified. You may use k, M, G, "
+			  "T, P or E suffixes for\nxdisk: kilobytes, "
+			  "megabytes, gigabytes, terabytes, petabytes and "
+			  "exabytes.");
+}
+
+static int parse_option(struct create *c, int id, const char *arg)
+{
+	switch (id) {
+	case 'o':
+		return parse_options(c, arg);
+	case 'b':
+		return add_option(c, "backing_file", arg);
+	case 'F':
+		return add_option(c, "backing_fmt", arg);
+	case 'u':
+		c->unsafe = true;
+		return 0;
+	default:
+		return tool_common_option(&c->common, id, arg);
+	}
+}
+
+static int run_create(struct loop *loop, int argc, char **argv)
+{
+	struct create c = {
+		.loop = loop,
+		.size = UINT64_MAX,
+		.argc = argc,
+		.argv = argv,
+	};
+	int id, ret = 0;
+
+	while (!ret && (id = tool_getopt(&verb_create, argc, argv)) != -1)
+		ret = parse_option(&c, id, optarg);
+	if (!ret && optind < argc)
+		c.path = argv[optind++];
+	if (!ret && optind < argc)
+		ret = parse_size(&c, argv[optind++]);
+	if (!ret && optind < argc)
+		ret = tool_usage(&verb_create, "unexpected argument: %s",
+				 argv[optind]);
+	ret = ret ? EXIT_FAILED : create(&c);
+	for (unsigned int i = 0; i < c.nr_texts; i++)
+		free(c.texts[i]);
+	return ret;
+}
+
+const struct verb verb_create = {
+	.name = "create",
+	.summary = "make a new image",
+	.usage = "FILE [SIZE]",
+	.more = "Without -f the image is raw. Without SIZE it is as large as "
+		"its backing image.\nA backing image is named relative to FILE.",
+	.options = options,
+	.run = run_create,
+};

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xdisk info: what an image's header says.
+ *
+ * Only headers and the snapshot table are read. No backing or data file is
+ * opened unless --backing-chain asks for it.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "common/bits.h"
+#include "common/cleanup.h"
+#include "common/size.h"
+#include "image/path.h"
+#include "tool/tool.h"
+
+#define MAX_CHAIN 256
+
+struct info {
+	struct loop *loop;
+	struct tool_common common;
+	bool chain;
+	json_t *list;			/* of the chain, NULL: human */
+	struct {
+		dev_t dev;
+		ino_t ino;
+	} seen[MAX_CHAIN];
+	unsigned int nr_seen;
+};
+
+/* One image, header only. */
+struct facts {
+	char *path;
+	const char *format;
+	uint64_t size, allocated;	/* bytes */
+	bool has_allocated;
+	char *backing_path;		/* NULL: none or not a plain path */
+	struct image_info i;
+};
+
+static const struct tool_option options[] = {
+	TOOL_FORMAT,
+	TOOL_OUTPUT,
+	{ OPT_BACKING_CHAIN, "backing-chain", NULL,
+	  "also of the images below" },
+	TOOL_CACHE,
+	TOOL_QUIET,
+	TOOL_SHARE,
+	TOOL_END,
+};
+
+static void free_facts(struct facts *f)
+{
+	image_info_free(&f->i);
+	free(f->path);
+	free(f->backing_path);
+	memset(f, 0, sizeof(*f));
+}
+
+/* ---- human ---- */
+
+static void print_snapshot(const struct image_info_snapshot *s)
+{
+	time_t when = (time_t)s->date_sec;
+	uint64_t ms = s->vm_clock_nsec / 1000000;
+	char size[SIZE_TEXT_MAX], date[32] = "", clock[32], icount[24] = "";
+	struct tm tm;
+
+	if (localtime_r(&when, &tm))
+		strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+	snprintf(clock, sizeof(clock), "%02" PRIu64 ":%02u:%02u.%03u",
+		 ms / 3600000, (unsigned int)(ms / 60000 % 60),
+		 (unsigned int)(ms / 1000 % 60), (unsigned int)(ms % 1000));
+	if (s->icount != -1)
+		snprintf(icount, sizeof(icount), "%" PRId64, s->icount);
+	printf("%-9s %-16s %8s%20s%13s%11s\n", s->id, s->name,
+	       size_format(s->vm_state_size, size), date, clock, icount);
+}
+
+static void print_snapshots(const struct image_info *i)
+{
+	if (!i->nr_snapshots)
+		return;
+	puts("Snapshot list:");
+	printf("%-9s %-16s %8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE",
+	       "VM CLOCK", "ICOUNT");
+	for (unsigned int n = 0; n < i->nr_snapshots; n++)
+		print_snapshot(&i->snapshots[n]);
+}
+
+static const char *truth(bool b)
+{
+	return b ? "true" : "false";
+}
+
+static void print_qcow2(const struct image_info *i)
+{
+	puts("Format specific information:");
+	printf("    compat: %s\n", i->version < 3 ? "0.10" : "1.1");
+	printf("    compression type: %s\n", i->compression_type);
+	if (i->version >= 3)
+		printf("    lazy refcounts: %s\n", truth(i->lazy_refcounts));
+	if (i->data_file)
+		printf("    data file: %s\n", i->data_file);
+	if (i->data_file)
+		printf("    data file raw: %s\n", truth(i->data_file_raw));
+	printf("    refcount bits: %u\n", i->refcount_bits);
+	if (i->version >= 3)
+		printf("    corrupt: %s\n", truth(i->corrupt));
+	if (i->version >= 3)
+		printf("    extended l2: %s\n", truth(i->extended_l2));
+}
+
+static void print_backing(const struct facts *f)
+{
+	printf("backing file: %s", f->i.backing_file);
+	if (!f->backing_path)
+		printf(" (cannot determine actual path)");
+	else if (strcmp(f->backing_path, f->i.backing_file))
+		printf(" (actual path: %s)", f->backing_path);
+	putchar('\n');
+	if (f->i.backing_format)
+		printf("backing file format: %s\n", f->i.backing_format);
+}
+
+static void print_human(const struct facts *f)
+{
+	char text[SIZE_TEXT_MAX];
+
+	printf("image: %s\nfile format: %s\n", f->path, f->format);
+	printf("virtual size: %s (%" PRIu64 " bytes)\n",
+	       size_format(f->size, text), f->size);
+	if (f->has_allocated)
+		printf("disk size: %s\n", size_format(f->allocated, text));
+	else
+		puts("disk size: unavailable");
+	if (f->i.encrypted)
+		puts("encrypted: yes");
+	if (f->i.cluster_size)
+		printf("cluster_size: %u\n", f->i.cluster_size);
+	if (f->i.dirty)
+		puts("cleanly shut down: no");
+	if (f->i.backing_file)
+		print_backing(f);
+	print_snapshots(&f->i);
+	if (f->i.is_qcow2)
+		print_qcow2(&f->i);
+}
+
+/* ---- JSON ---- */
+
+static void set_number(json_t *o, const char *key, uint64_t v)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+static void set_text(json_t *o, const char *key, const char *text)
+{
+	if (text)
+		json_object_set_new(o, key, tool_json_text(text));
+}
+
+static json_t *json_snapshot(const struct image_info_snapshot *s)
+{
+	json_t *o = json_object();
+
+	set_text(o, "id", s->id);
+	set_text(o, "name", s->name);
+	set_number(o, "vm-state-size", s->vm_state_size);
+	set_number(o, "date-sec", s->date_sec);
+	set_number(o, "date-nsec", s->date_nsec);
+	set_number(o, "vm-clock-sec", s->vm_clock_nsec / 1000000000);
+	set_number(o, "vm-clock-nsec", s->vm_clock_nsec % 1000000000);
+	if (s->icount != -1)
+		set_number(o, "icount", (uint64_t)s->icount);
+	return o;
+}
+
+static json_t *json_snapshots(const struct image_info *i)
+{
+	json_t *list = json_array();
+
+	for (unsigned int n = 0; n < i->nr_snapshots; n++)
+		json_array_append_new(list, json_snapshot(&i->snapshots[n]));
+	return list;
+}
+
+static json_t *json_qcow2(const struct image_info *i)
+{
+	json_t *data = json_object();
+
+	set_text(data, "compat", i->version < 3 ? "0.10" : "1.1");
+	set_text(data, "compression-type", i->compression_type);
+	if (i->version >= 3)
+		json_object_set_new(data, "lazy-refcounts",
+				    json_boolean(i->lazy_refcounts));
+	if (i->data_file) {
+		set_text(data, "data-file", i->data_file);
+		json_object_set_new(data, "data-file-raw",
+				    json_boolean(i->data_file_raw));
+	}
+	set_number(data, "refcount-bits", i->refcount_bits);
+	if (i->version >= 3) {
+		json_object_set_new(data, "corrupt", json_boolean(i->corrupt));
+		json_object_set_new(data, "extended-l2",
+				    json_boolean(i->extended_l2));
+	}
+	return json_pack("{s:s, s:o}", "type", "qcow2", "data", data);
+}
+
+static json_t *json_facts(const struct facts *f)
+{
+	json_t *o = json_object();
+
+	if (f->i.nr_snapshots)
+		json_object_set_new(o, "snapshots", json_snapshots(&f->i));
+	set_text(o, "backing-filename-format", f->i.backing_format);
+	set_number(o, "virtual-size", f->size);
+	set_text(o, "filename", f->path);
+	if (f->i.cluster_size)
+		set_number(o, "cluster-size", f->i.cluster_size);
+	set_text(o, "format", f->format);
+	if (f->has_allocated)
+		set_number(o, "actual-size", f->allocated);
+	if (f->i.encrypted)
+		json_object_set_new(o, "encrypted", json_true());
+	if (f->i.is_qcow2)
+		json_object_set_new(o, "format-specific", json_qcow2(&f->i));
+	set_text(o, "full-backing-filename", f->backing_path);
+	set_text(o, "backing-filename", f->i.backing_file);
+	json_object_set_new(o, "dirty-flag", json_boolean(f->i.dirty));
+	return o;
+}
+
+/* ---- gathering ---- */
+
+/* Is this the second time that the chain comes here? */
+static int note_file(struct info *info, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return 0;		/* opening it will say why */
+	for (unsigned int n = 0; n < info->nr_seen; n++)
+		if (info->seen[n].dev == st.st_dev &&
+		    info->seen[n].ino == st.st_ino)
+			return tool_error("Backing file '%s' creates an "
+					  "infinite loop.", path);
+	if (info->nr_seen == MAX_CHAIN)
+		return tool_error("more than %d images in the backing chain",
+				  MAX_CHAIN);
+	info->seen[info->nr_seen].dev = st.st_dev;
+	info->seen[info->nr_seen++].ino = st.st_ino;
+	return 0;
+}
+
+/* Takes over `path`. */
+static int gather(struct info *info, char *path, const char *format,
+		  struct facts *f)
+{
+	struct tool_common common = info->common;
+	struct error err = ERROR_INIT;
+	struct image *img;
+	int ret;
+
+	*f = (struct facts){ .path = path };
+	common.format = format;
+	if (!path || note_file(info, path))
+		return -ELOOP;
+	img = tool_open(info->loop, path, &common,
+			IMAGE_NO_IO | IMAGE_NO_BACKING);
+	if (!img)
+		return -EIO;
+	f->format = image_format(img);
+	f->size = image_size(img);
+	f->has_allocated = !image_allocated_size(img, &f->allocated);
+	ret = image_get_info(img, &f->i, &err);
+	if (ret)
+		tool_error("%s: %s", path, error_text(&err, ret));
+	else if (f->i.backing_file)
+		image_backing_path(path, f->i.backing_file, &f->backing_path,
+				   NULL);
+	image_close(img, NULL);
+	return ret;
+}
+
+static void show(struct info *info, const struct facts *f, bool first)
+{
+	if (info->list) {
+		json_array_append_new(info->list, json_facts(f));
+		return;
+	}
+	if (!first)
+		putchar('\n');
+	print_human(f);
+}
+
+static int walk(struct info *info, const char *path)
+{
+	const char *format = info->common.format;
+	cleanup_free char *own_format = NULL;
+	char *next = strdup(path);
+	bool first = true;
+	int ret;
+
+	do {
+		struct facts f;
+
+		ret = gather(info, next, format, &f);
+		next = NULL;
+		if (!ret) {
+			show(info, &f, first);
+			first = false;
+			if (info->chain && f.i.backing_file &&
+			    !f.backing_path)
+				ret = tool_error("Could not open backing file "
+						 "'%s'", f.i.backing_file);
+			free(own_format);
+			own_format = steal_ptr(&f.i.backing_format);
+			format = own_format;
+			next = steal_ptr(&f.backing_path);
+		}
+		free_facts(&f);
+	} while (!ret && info->chain && next);
+	free(next);
+	return ret;
+}
+
+static int print_list(struct info *info)
+{
+	json_t *json = info->list;
+
+	if (!info->chain)
+		json = json_incref(json_array_get(info->list, 0));
+	else
+		json_incref(json);
+	json_decref(info->list);
+	return tool_json_print(json);
+}
+
+static int run_info(struct loop *loop, int argc, char **argv)
+{
+	/* The coroutine's stack is small. */
+	cleanup_free struct info *info = calloc(1, sizeof(*info));
+	int id, ret;
+
+	if (!info)
+		return tool_error("out of memory");
+	info->loop = loop;
+	info->common.cache = IMAGE_CACHE_WRITEBACK;
+	while ((id = tool_getopt(&verb_info, argc, argv)) != -1) {
+		if (id == OPT_BACKING_CHAIN)
+			info->chain = true;
+		else if (tool_common_option(&info->common, id, optarg))
+			return EXIT_FAILED;
+	}
+	if (argc - optind != 1)
+		return tool_usage(&verb_info, "expecting one image file name");
+	if (info->common.json)
+		info->list = json_array();
+	ret = walk(info, argv[optind]);
+	if (!ret && info->list)
+		return print_list(info);
+	json_decref(info->list);
+	return ret ? EXIT_FAILED : EXIT_OK;
+}
+
+const struct verb verb_info = {
+	.name = "info",
+	.summary = "tell what an image's header says",
+	.usage = "FILE",
+	.options = options,
+	.run = run_info,
+};

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tool.c: see tool.h. */
+#include "tool/tool.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bits.h"
+#include "common/cleanup.h"
+
+#define MAX_OPTIONS 32
+
+/* ---- messages ---- */
+
+int tool_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	fputs("xdisk: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return EXIT_FAILED;
+}
+
+int tool_usage(const struct verb *verb, const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	fprintf(stderr, "xdisk %s: ", verb->name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\nTry 'xdisk help %s'\n", verb->name);
+	return EXIT_FAILED;
+}
+
+/* ---- options ---- */
+
+/* getopt_long() wants them in its own way. */
+struct getopt_tables {
+	char letters[2 * MAX_OPTIONS + 3];
+	struct option names[MAX_OPTIONS + 2];
+};
+
+static void fill_tables(const struct verb *verb, struct getopt_tables *t)
+{
+	char *l = t->letters;
+	int n = 0;
+
+	*l++ = ':';
+	for (const struct tool_option *o = verb->options; o->id; o++) {
+		if (o->id < OPT_OUTPUT) {
+			*l++ = (char)o->id;
+			if (o->arg)
+				*l++ = ':';
+		}
+		if (o->name)
+			t->names[n++] = (struct option){
+				o->name,
+				o->arg ? required_argument : no_argument,
+				NULL, o->id,
+			};
+	}
+	*l++ = 'h';
+	*l = '\0';
+	t->names[n++] = (struct option){ "help", no_argument, NULL, OPT_HELP };
+	t->names[n] = (struct option){ NULL, 0, NULL, 0 };
+}
+
+int tool_getopt(const struct verb *verb, int argc, char **argv)
+{
+	struct getopt_tables t;
+	int id;
+
+	fill_tables(verb, &t);
+	opterr = 0;
+	id = getopt_long(argc, argv, t.letters, t.names, NULL);
+	if (id == 'h' || id == OPT_HELP) {
+		tool_help(verb);
+		exit(EXIT_OK);
+	}
+	if (id == ':')
+		tool_usage(verb, "option '%s' needs an argument",
+			   argv[optind - 1]);
+	else if (id == '?' && optopt && optopt < OPT_OUTPUT)
+		tool_usage(verb, "unknown option '-%c'", optopt);
+	else if (id == '?')
+		tool_usage(verb, "unknown option '%s'", argv[optind - 1]);
+	return id == ':' ? '?' : id;
+}
+
+static int common_choice(struct tool_common *c, int id, const char *arg)
+{
+	if (id == 't') {
+		if (!image_parse_cache(arg, &c->cache))
+			return 0;
+		tool_error("Invalid cache option: %s", arg);
+	} else if (id == OPT_AIO) {
+		if (!aio_parse_kind(arg, &c->aio))
+			return 0;
+		tool_error("Invalid aio option: %s", arg);
+	} else {
+		c->json = !strcmp(arg, "json");
+		if (c->json || !strcmp(arg, "human"))
+			return 0;
+		tool_error("--output must be used with human or json as "
+			   "argument.");
+	}
+	return -EINVAL;
+}
+
+int tool_common_option(struct tool_common *c, int id, const char *arg)
+{
+	switch (id) {
+	case 'f':
+		c->format = arg;
+		return 0;
+	case 'q':
+		c->quiet = true;
+		return 0;
+	case 'p':
+		return 0;
+	case 'U':
+		c->share = true;
+		return 0;
+	case 't':
+	case OPT_AIO:
+	case OPT_OUTPUT:
+		return common_choice(c, id, arg);
+	default:
+		return -EINVAL;		/* tool_getopt() has said why */
+	}
+}
+
+/* ---- images ---- */
+
+const char *tool_format(const char *path, const char *given, bool quiet)
+{
+	struct error err = ERROR_INIT;
+	const char *format;
+	int ret;
+
+	if (given)
+		return given;
+	ret = image_probe(path, &format, &err);
+	if (ret) {
+		tool_error("%s", error_text(&err, ret));
+		return NULL;
+	}
+	if (!quiet)
+		fprintf(stderr, "xdisk: %s: no format given, guessed %s (-f %s "
+			"says so for sure)\n", path, format, format);
+	return format;
+}
+
+struct image *tool_open(struct loop *loop, const char *path,
+			const struct tool_common *c, unsigned int flags)
+{
+	struct image_options opts = {
+		.flags = flags | (c->share ? IMAGE_SHARE : 0),
+		.cache = c->cache,
+		.aio = c->aio,
+	};
+	const char *format = tool_format(path, c->format, c->quiet);
+	struct error err = ERROR_INIT;
+	struct image *img;
+	int ret;
+
+	if (!format)
+		return NULL;
+	ret = image_open(loop, path, format, &opts, &img, &err);
+	if (ret) {
+		tool_error("Could not open '%s': %s", path,
+			   error_text(&err, ret));
+		return NULL;
+	}
+	return img;
+}
+
+int tool_close(struct image *img)
+{
+	struct error err = ERROR_INIT;
+	int ret = image_close(img, &err);
+
+	return ret ? tool_error("%s", error_text(&err, ret)) : EXIT_OK;
+}
+
+/* ---- JSON ---- */
+
+/* Length of the well-formed UTF-8 sequence at s, 0: it is none. */
+static size_t utf8_length(const unsigned char *s)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t n = *s < 0x80 ? 1 : *s < 0xc2 ? 0 : *s < 0xe0 ? 2 :
+		   *s < 0xf0 ? 3 : *s < 0xf5 ? 4 : 0;
+	uint32_t code = n == 1 ? *s : *s & (0x7fu >> n);
+
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (s[i] & 0x3f);
+	}
+	if (code < least[n] || code > 0x10ffff ||
+	    (code >= 0xd800 && code < 0xe000))
+		return 0;
+	return n;
+}
+
+json_t *tool_json_text(const char *text)
+{
+	cleanup_free char *clean = malloc(strlen(text) * 3 + 1);
+	char *out = clean;
+
+	if (!clean)
+		return NULL;
+	while (*text) {
+		size_t n = utf8_length((const unsigned char *)text);
+
+		memcpy(out, n ? text : "\xef\xbf\xbd", n ? n : 3);
+		out += n ? n : 3;
+		text += n ? n : 1;
+	}
+	*out = '\0';
+	return json_string(clean);
+}
+
+int tool_json_print(json_t *json)
+{
+	int ret = json ? json_dumpf(json, stdout, JSON_INDENT(4)) : -1;
+
+	json_decref(json);
+	if (ret)
+		return tool_error("out of memory");
+	putchar('\n');
+	return EXIT_OK;
+}

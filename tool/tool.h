@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * tool.h: what the verbs of xdisk share.
+ *
+ * A verb is one const record in cmd-NAME.c, listed in main.c; dispatch, help
+ * and shell completion are all made from these records. A verb runs in a
+ * coroutine of the tool's loop, so it may call any "co" function. Results go to
+ * stdout, everything else to stderr.
+ */
+#ifndef XD_TOOL_TOOL_H
+#define XD_TOOL_TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "image/image.h"
+
+struct loop;
+
+/* ---- exit statuses ---- */
+
+enum tool_exit {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1,	/* it did not work, or was asked wrongly */
+	/* of check */
+	EXIT_CORRUPT = 2,
+	EXIT_LEAKS = 3,
+	EXIT_NO_CHECK = 63,	/* the format has nothing to check */
+};
+
+/* ---- options ---- */
+
+struct tool_option {
+	int id;			/* the short letter, or one of enum long_option */
+	const char *name;	/* the long name, NULL: none */
+	const char *arg;	/* the argument's name, NULL: takes none */
+	const char *help;
+};
+
+enum long_option {
+	OPT_OUTPUT = 0x100, OPT_AIO, OPT_BACKING_CHAIN, OPT_START_OFFSET,
+	OPT_MAX_LENGTH, OPT_HELP,
+};
+
+/* Options that several verbs know; tool_common_option() takes them. */
+#define TOOL_FORMAT { 'f', "format", "FMT", "format of the image: raw, qcow2" }
+#define TOOL_QUIET { 'q', "quiet", NULL, "print nothing but errors" }
+#define TOOL_PROGRESS { 'p', "progress", NULL, "accepted for qemu-img's sake" }
+#define TOOL_SHARE { 'U', "force-share", NULL, \
+	"look at an image that others may be writing to" }
+#define TOOL_OUTPUT { OPT_OUTPUT, "output", "human|json", "how to print" }
+#define TOOL_CACHE { 't', "cache", "MODE", \
+	"none, writeback, writethrough, directsync, unsafe" }
+#define TOOL_AIO { OPT_AIO, "aio", "ENGINE", \
+	"auto, io_uring, native (libaio), threads" }
+#define TOOL_END { 0, NULL, NULL, NULL }
+
+struct tool_common {
+	const char *format;	/* NULL: not given */
+	bool quiet, share, json;
+	enum image_cache cache;
+	enum aio_kind aio;
+};
+
+/* The next option of argv, by its id; -1: no more; '?': it was wrong and the
+ * reason is printed. --help is seen to here and ends the program. */
+struct verb;
+int tool_getopt(const struct verb *verb, int argc, char **argv);
+
+/* Takes one of the common options. 0, or -EINVAL: printed. */
+int tool_common_option(struct tool_common *c, int id, const char *arg);
+
+/* ---- verbs ---- */
+
+struct verb {
+	const char *name;
+	const char *summary;		/* half a line */
+	const char *usage;		/* what stands behind the options */
+	const char *more;		/* paragraphs for --help, or NULL */
+	const struct tool_option *options;	/* ended by TOOL_END */
+	/* co. argv[0] is the verb. Returns the exit status. */
+	int (*run)(struct loop *loop, int argc, char **argv);
+};
+
+extern const struct verb verb_check, verb_create, verb_info, verb_io, verb_map;
+extern const struct verb *const tool_verbs[];	/* ended by NULL */
+
+void tool_help(const struct verb *verb);	/* NULL: of the program */
+void tool_complete_bash(void);			/* completion.c */
+
+/* ---- messages ---- */
+
+/* "xdisk: ..." on stderr; returns EXIT_FAILED. */
+int tool_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same with where to find help behind it. */
+int tool_usage(const struct verb *verb, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* ---- images ---- */
+
+/*
+ * The format of `path`: the one given, or else a guess, which is told on stderr
+ * (unless `quiet`). NULL: printed why.
+ */
+const char *tool_format(const char *path, const char *given, bool quiet);
+
+/* co. Opens the image with the common options and `flags`; NULL: printed why. */
+struct image *tool_open(struct loop *loop, const char *path,
+			const struct tool_common *c, unsigned int flags);
+/* co. EXIT_OK or EXIT_FAILED, printed. */
+int tool_close(struct image *img);
+
+/* ---- JSON ---- */
+
+#include <jansson.h>
+
+/* A string with bytes that are no UTF-8 replaced by U+FFFD. */
+json_t *tool_json_text(const char *text);
+/* Prints in qemu-img's layout and lets go of it; EXIT_OK or EXIT_FAILED. */
+int tool_json_print(json_t *json);
+
+#endif
