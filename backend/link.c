@@ -264,7 +264,7 @@ static void probe_done(struct device *dev, int errnum, const char *why)
 {
 	if (errnum)
 		device_report(dev, "%s", why);
-	else if (dev->state == XENBUS_LINK_DOWN && !dev->failed)
+	else if (!dev->failed && !dev->stolen)
 		device_report_good(dev);
 }
 

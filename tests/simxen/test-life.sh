@@ -53,7 +53,8 @@ kill_guest() {
 	:
 }
 
-# One of them has its rings ready before there is anybody to look at them.
+# One of them has its rings ready before there is anybody to look at them; what
+# waits for its image to be looked at, as a hotplug script does, must hear of it.
 existing_devices() {
 	guest create --domid 2 --disk "$dir/a,qcow2,xvda,rw" \
 		--disk "$dir/b,qcow2,xvdb,rw" || return
@@ -62,6 +63,8 @@ existing_devices() {
 	sleep 0.2
 	daemon_start
 	wait $early_pid &&
+	[ "$(xenstore-read \
+		/local/domain/0/backend/qdisk/2/51712/hotplug-status)" = connected ] &&
 	guest verify --domid 2 --vdev xvda --ops 300 &&
 	guest verify --domid 2 --vdev xvdb --ops 300
 }
