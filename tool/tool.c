@@ -127,6 +127,7 @@ int tool_common_option(struct tool_common *c, int id, const char *arg)
 		c->quiet = true;
 		return 0;
 	case 'p':
+		c->progress = true;
 		return 0;
 	case 'U':
 		c->share = true;

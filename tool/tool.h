@@ -47,7 +47,7 @@ enum long_option {
 /* Options that several verbs know; tool_common_option() takes them. */
 #define TOOL_FORMAT { 'f', "format", "FMT", "format of the image: raw, qcow2" }
 #define TOOL_QUIET { 'q', "quiet", NULL, "print nothing but errors" }
-#define TOOL_PROGRESS { 'p', "progress", NULL, "accepted for qemu-img's sake" }
+#define TOOL_PROGRESS { 'p', "progress", NULL, "show how far it has come" }
 #define TOOL_SHARE { 'U', "force-share", NULL, \
 	"look at an image that others may be writing to" }
 #define TOOL_OUTPUT { OPT_OUTPUT, "output", "human|json", "how to print" }
@@ -59,7 +59,7 @@ enum long_option {
 
 struct tool_common {
 	const char *format;	/* NULL: not given */
-	bool quiet, share, json;
+	bool quiet, share, json, progress;
 	enum image_cache cache;
 	enum aio_kind aio;
 };

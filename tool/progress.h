@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * progress.h: how far a long verb has come.
+ *
+ * With -p and a terminal on stdout one line is rewritten in place, at most ten
+ * times a second:
+ *
+ *	    (12.34/100%)  123 MiB/s, 0:42 left
+ *
+ * SIGUSR1 prints such a line at any time, also without -p or a terminal. There
+ * is one verb in a process, so there is one progress.
+ */
+#ifndef XD_TOOL_PROGRESS_H
+#define XD_TOOL_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Also takes SIGUSR1 over, which would end the program. */
+void progress_begin(bool wanted);
+/* `done` of `total` bytes have been dealt with. */
+void progress_set(uint64_t done, uint64_t total);
+/* Shows the end, when all went well, and leaves the line. */
+void progress_end(bool complete);
+
+#endif
