@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * qcow2-check.h: a check in progress, shared by the files that make it up.
+ *
+ *	qcow2-check.c		the order of things
+ *	qcow2-check-findings.c	what is said and counted, claims of clusters
+ *	qcow2-check-extras.c	snapshot table, bitmaps
+ *	qcow2-check-tables.c	L1 and L2 tables
+ *	qcow2-check-refcounts.c	the refcount structure, the comparison
+ *	qcow2-repair.c		what is done about it
+ *	qcow2-rebuild.c		a new refcount structure
+ *
+ * What others may call is in qcow2-tools.h. All functions with a result return
+ * 0 or -errno unless they say otherwise; what is wrong with the image is no
+ * error but a finding.
+ */
+#ifndef XD_IMAGE_QCOW2_CHECK_H
+#define XD_IMAGE_QCOW2_CHECK_H
+
+#include "common/bits.h"
+#include "image/driver.h"
+#include "image/qcow2-header.h"
+#include "image/refmap.h"
+
+#define IO_BYTES MiB
+
+/* What is known of a cluster besides its count. */
+enum {
+	SEEN_META = 1 << 0,	/* a table: nothing else may point there */
+	SEEN_COPIED = 1 << 1,	/* an active entry says: refcount is 1 */
+	SEEN_SHARED = 1 << 2,	/* an active entry says: it is not */
+};
+
+struct l1_table {
+	uint64_t offset;
+	uint32_t nr;			/* entries */
+	bool active;
+	unsigned int snapshot;		/* from 1, unless active */
+};
+
+struct l2_table {
+	uint64_t offset;
+	uint32_t refs;			/* L1 entries that lead here */
+	uint32_t active_refs;		/* those in the active table */
+	uint32_t l1_index;		/* of one of them */
+	uint8_t seen;			/* COPIED flags of the active ones */
+	bool bad;			/* no L2 table, not followed */
+	bool kept;			/* an active entry leads here still */
+	uint64_t copies;		/* for the others: offset of the first */
+};
+
+struct l2_entry {
+	uint64_t word, bitmap;
+};
+
+/* A data entry that points at a listed L2 table: one of them is wrong. */
+struct suspect {
+	const struct l2_table *from, *to;
+	uint64_t word;
+	uint32_t index;
+};
+
+/* Places in the refcount table where no usable block is. */
+#define REFBLOCK_NONE UINT64_C(0)
+#define REFBLOCK_BAD UINT64_C(1)
+
+struct check {
+	/* the image */
+	struct image *file;
+	const struct qcow2_header *h;
+	enum image_repair repair;
+	struct image_check *res;
+	uint64_t cluster_size;
+	uint64_t file_len;		/* bytes */
+	uint64_t nr_clusters;		/* of the file, the last may be cut */
+	uint64_t l2_reserved;		/* bits */
+	struct l2_entry blank;		/* for entries that are dropped */
+
+	/* what was found */
+	struct refmap refs;		/* all but the refcount structure */
+	struct refmap own;		/* the refcount structure */
+	struct l1_table *l1;
+	size_t nr_l1;
+	struct l2_table *l2;		/* sorted by offset once complete */
+	size_t nr_l2, max_l2;
+	struct suspect *suspects;
+	size_t nr_suspects;
+	uint64_t *reftable;		/* offsets, or REFBLOCK_* */
+	uint64_t nr_reftable;
+	uint64_t highest;		/* cluster in use */
+	bool any_in_use;
+
+	/* what that means for a repair */
+	uint64_t unfixable;		/* of res->corruptions */
+	uint64_t bad_entries;		/* references nobody can trust */
+	bool rebuild;			/* refcounts need a new structure */
+	bool refs_unknown;		/* free nothing, something is unread */
+	bool wrong_flags;		/* COPIED */
+	bool cut;			/* the last cluster is incomplete */
+	uint64_t nr_copies;		/* of L2 tables that the active L1
+					 * table uses more than once */
+	uint64_t lines;
+	int ret;			/* sticky: -ENOMEM */
+};
+
+/* ---- qcow2-check-findings.c ---- */
+
+void ck_note(struct check *ck, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void ck_corrupt(struct check *ck, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* One that repair leaves alone, as nobody can tell what should be there. */
+void ck_corrupt_for_good(struct check *ck, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void ck_unreadable(struct check *ck, int ret, const char *what,
+		   uint64_t offset);
+
+/* Notes n references; ck->ret is set when there is no memory for it. */
+void ck_add_refs(struct check *ck, uint64_t cluster, uint32_t n,
+		 unsigned int flags);
+/* Takes the clusters of [offset, offset + bytes) for a table. False, with a
+ * finding, when the range is not one a table can have. */
+bool ck_claim(struct check *ck, uint64_t offset, uint64_t bytes,
+	      const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* So much nonsense that it never was such a table? */
+bool ck_is_garbage(uint64_t bad, uint64_t good);
+/* Big-endian words to ours. */
+void ck_swap_words(uint64_t *words, size_t n);
+
+static inline uint64_t ck_cluster_of(const struct check *ck, uint64_t offset)
+{
+	return offset >> ck->h->cluster_bits;
+}
+
+static inline bool ck_in_cluster_start(const struct check *ck, uint64_t offset)
+{
+	return is_aligned(offset, ck->cluster_size);
+}
+
+static inline bool ck_is_meta(struct check *ck, uint64_t cluster)
+{
+	return refmap_get(&ck->refs, cluster).flags & SEEN_META;
+}
+
+/* How often `cluster` is referenced, by all. */
+static inline uint64_t ck_count_of(struct check *ck, uint64_t cluster)
+{
+	return (uint64_t)refmap_get(&ck->refs, cluster).count +
+	       refmap_get(&ck->own, cluster).count;
+}
+
+/* ---- qcow2-check-extras.c ---- */
+
+/* snapshot: from 1, 0 is the active table */
+int ck_add_l1(struct check *ck, uint64_t offset, uint32_t nr,
+	      unsigned int snapshot);
+int ck_load_snapshots(struct check *ck);
+int ck_load_bitmaps(struct check *ck);
+
+/* ---- qcow2-check-tables.c ---- */
+
+const char *ck_l1_name(const struct l1_table *l1, char buf[32]);
+/* Sets *e to what it should be (0: dropped). NULL when that is what it was. */
+const char *ck_judge_l1_entry(struct check *ck, uint64_t *e);
+const char *ck_judge_l2_entry(struct check *ck, struct l2_entry *e);
+struct l2_entry ck_load_entry(const struct check *ck, const uint8_t *table,
+			      uint32_t i);
+void ck_store_entry(const struct check *ck, uint8_t *table, uint32_t i,
+		    struct l2_entry e);
+
+/* Lists the L2 table that entry `e`, the index-th of l1, leads to. */
+int ck_list_l2(struct check *ck, const struct l1_table *l1, uint64_t e,
+	       uint32_t index);
+int ck_collect_l1(struct check *ck, const struct l1_table *l1);
+/* One record per L2 table, sorted; the tables claim their clusters. */
+void ck_unify_l2(struct check *ck);
+struct l2_table *ck_find_l2(struct check *ck, uint64_t offset);
+/* Calls each() with every L2 table, read, in the order of the file. Tables that
+ * cannot be read are an error (must_read), or else a finding. */
+int ck_walk_l2(struct check *ck,
+	       int (*each)(struct check *ck, struct l2_table *t,
+			   uint8_t *table),
+	       bool must_read);
+/* For ck_walk_l2(): judges the entries and counts what they point to. */
+int ck_count_table(struct check *ck, struct l2_table *t, uint8_t *table);
+void ck_resolve_suspects(struct check *ck);
+
+/* ---- qcow2-check-refcounts.c ---- */
+
+int ck_load_reftable(struct check *ck);
+/* Where refcounts share a cluster with anything else, they have to move. */
+void ck_find_shared_refblocks(struct check *ck);
+int ck_compare_refcounts(struct check *ck);
+/* The i-th block; a failure is a finding, too. */
+int ck_read_refblock(struct check *ck, uint64_t i, uint8_t *block);
+
+/* ---- qcow2-repair.c ---- */
+
+enum direction { RAISE, LOWER };
+
+/* Sets the refcounts of a block that begins with cluster `first`; true when
+ * that has changed it. */
+bool ck_mend_refblock(struct check *ck, uint64_t first, uint8_t *block,
+		      enum direction direction);
+int ck_repair(struct check *ck, struct error *err);
+
+/* ---- qcow2-rebuild.c ---- */
+
+int ck_rebuild_refcounts(struct check *ck, struct error *err);
+
+#endif

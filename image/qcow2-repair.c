@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * qcow2-repair.c: mends what a check has found.
+ *
+ * In an order that is safe against a crash: refcounts up (or all of them anew,
+ * qcow2-rebuild.c), then entries, then refcounts down.
+ */
+#include "image/qcow2-check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/bits.h"
+#include "common/cleanup.h"
+
+/* ---- mending L2 tables ---- */
+
+/* What COPIED has to say about a host cluster of the active tables. */
+static uint64_t copied_flag(struct check *ck, uint64_t offset)
+{
+	return ck_count_of(ck, ck_cluster_of(ck, offset)) == 1 ? QCOW2_COPIED
+							       : 0;
+}
+
+/* True when the table has changed. */
+static bool mend_table(struct check *ck, const struct l2_table *t,
+		       uint8_t *table)
+{
+	uint32_t nr = 1u << qcow2_l2_bits(ck->h);
+	bool changed = false;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct l2_entry old = ck_load_entry(ck, table, i), e = old;
+
+		ck_judge_l2_entry(ck, &e);
+		if (t->active_refs && e.word & QCOW2_L2_OFFSET &&
+		    !(e.word & QCOW2_COMPRESSED) &&
+		    !(ck->h->incompat & QCOW2_INCOMPAT_DATA_FILE))
+			e.word = (e.word & ~QCOW2_COPIED) |
+				 copied_flag(ck, e.word & QCOW2_L2_OFFSET);
+		if (e.word == old.word && e.bitmap == old.bitmap)
+			continue;
+		ck_store_entry(ck, table, i, e);
+		changed = true;
+	}
+	return changed;
+}
+
+/* ---- repair: refcounts in place ---- */
+
+bool ck_mend_refblock(struct check *ck, uint64_t first, uint8_t *block,
+		      enum direction direction)
+{
+	uint64_t n = UINT64_C(1) << qcow2_refblock_bits(ck->h);
+	uint32_t order = ck->h->refcount_order;
+	bool changed = false;
+
+	for (uint64_t k = 0; k < n; k++) {
+		uint64_t old = qcow2_refcount_get(block, order, k);
+		uint64_t count = ck_count_of(ck, first + k);
+
+		if (direction == RAISE ? count > old : count < old) {
+			qcow2_refcount_set(block, order, k, count);
+			changed = true;
+		}
+	}
+	return changed;
+}
+
+static int mend_refcounts(struct check *ck, enum direction direction)
+{
+	cleanup_free uint8_t *block = malloc(ck->cluster_size);
+	uint32_t bits = qcow2_refblock_bits(ck->h);
+	int ret = 0;
+
+	if (!block)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < ck->nr_reftable && !ret; i++) {
+		if (ck->reftable[i] <= REFBLOCK_BAD)
+			continue;
+		ret = ck_read_refblock(ck, i, block);
+		if (!ret && ck_mend_refblock(ck, i << bits, block, direction))
+			ret = image_pwrite(ck->file, ck->reftable[i],
+					   ck->cluster_size, block);
+	}
+	return ret ? ret : image_flush(ck->file);
+}
+
+/* ---- repair: copies of L2 tables ---- */
+
+/* One copy of `t`, at the end of the file and of the list. */
+static int copy_l2(struct check *ck, size_t t, const uint8_t *table)
+{
+	uint64_t at = ck->nr_clusters++;
+	struct l1_table active = {.active = true};
+	int ret;
+
+	ret = ck_list_l2(ck, &active, at << ck->h->cluster_bits,
+			 ck->l2[t].l1_index);
+	if (ret)
+		return ret;
+	if (!ck->l2[t].copies)
+		ck->l2[t].copies = at << ck->h->cluster_bits;
+	ck->highest = max(ck->highest, at);
+	ck_add_refs(ck, at, 1, SEEN_META);
+	return ck->ret ? ck->ret
+		       : image_pwrite(ck->file, at << ck->h->cluster_bits,
+				      ck->cluster_size, table);
+}
+
+/* An L1 entry for each: what t had too many of, the copies have. */
+static int copy_l2_tables(struct check *ck)
+{
+	cleanup_free uint8_t *table = malloc(ck->cluster_size);
+	size_t nr = ck->nr_l2;
+	int ret = 0;
+
+	if (!table)
+		return -ENOMEM;
+	for (size_t i = 0; i < nr && !ret; i++) {
+		uint32_t more = ck->l2[i].active_refs - 1;
+		uint64_t c = ck_cluster_of(ck, ck->l2[i].offset);
+
+		if (ck->l2[i].active_refs < 2 || ck->l2[i].bad)
+			continue;
+		ret = image_pread(ck->file, ck->l2[i].offset, ck->cluster_size,
+				  table);
+		for (uint32_t k = 0; k < more && !ret; k++)
+			ret = copy_l2(ck, i, table);
+		ck->l2[i].refs -= more;
+		ck->l2[i].active_refs = 1;
+		refmap_clear(&ck->refs, c);
+		ck_add_refs(ck, c, ck->l2[i].refs, SEEN_META);
+	}
+	return ret ? ret : ck->ret;
+}
+
+/* Where the next L1 entry that leads to `t` has to lead. */
+static struct l2_table *one_of(struct check *ck, struct l2_table *t)
+{
+	uint64_t offset = t->copies;
+
+	if (!t->kept || !offset) {
+		t->kept = true;
+		return t;
+	}
+	t->copies += ck->cluster_size;
+	return ck_find_l2(ck, offset);
+}
+
+/* ---- repair: entries and flags ---- */
+
+static bool mend_l1_part(struct check *ck, const struct l1_table *l1,
+			 uint64_t *words, size_t n)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t old = load_be64(&words[i]), e = old;
+		struct l2_table *t;
+
+		ck_judge_l1_entry(ck, &e);
+		t = e ? ck_find_l2(ck, e & QCOW2_L1_OFFSET) : NULL;
+		if (!t || t->bad)
+			e = 0;
+		else if (l1->active) {
+			t = one_of(ck, t);
+			e = t->offset | copied_flag(ck, t->offset);
+		}
+		if (e != old) {
+			store_be64(&words[i], e);
+			changed = true;
+		}
+	}
+	return changed;
+}
+
+static int mend_l1(struct check *ck, const struct l1_table *l1)
+{
+	cleanup_free uint64_t *words = malloc(IO_BYTES);
+	int ret = 0;
+
+	if (!words)
+		return -ENOMEM;
+	for (uint32_t i = 0, n; i < l1->nr && !ret; i += n) {
+		uint64_t offset = l1->offset + (uint64_t)i * 8;
+
+		n = min(l1->nr - i, (uint32_t)(IO_BYTES / 8));
+		ret = image_pread(ck->file, offset, (uint64_t)n * 8, words);
+		if (!ret && mend_l1_part(ck, l1, words, n))
+			ret = image_pwrite(ck->file, offset, (uint64_t)n * 8,
+					   words);
+	}
+	return ret;
+}
+
+static int mend_one(struct check *ck, struct l2_table *t, uint8_t *table)
+{
+	if (t->bad || !mend_table(ck, t, table))
+		return 0;
+	return image_pwrite(ck->file, t->offset, ck->cluster_size, table);
+}
+
+static int mend_entries(struct check *ck)
+{
+	int ret = ck_walk_l2(ck, mend_one, true);
+
+	for (size_t i = 0; i < ck->nr_l1 && !ret; i++)
+		ret = mend_l1(ck, &ck->l1[i]);
+	return ret ? ret : image_flush(ck->file);
+}
+
+static int clear_bits(struct check *ck)
+{
+	const struct qcow2_header *h = ck->h;
+	const uint64_t bits = QCOW2_INCOMPAT_DIRTY | QCOW2_INCOMPAT_CORRUPT;
+	uint64_t autoclear = h->autoclear;
+	uint8_t field[8];
+	int ret = 0;
+
+	if (!h->has_bitmaps)
+		autoclear &= ~QCOW2_AUTOCLEAR_BITMAPS;
+	if (!(h->incompat & QCOW2_INCOMPAT_DATA_FILE))
+		autoclear &= ~QCOW2_AUTOCLEAR_DATA_FILE_RAW;
+
+	if (h->incompat & bits) {
+		store_be64(field, h->incompat & ~bits);
+		ret = image_pwrite(ck->file, QCOW2_OFF_INCOMPAT, sizeof(field),
+				   field);
+	}
+	if (!ret && h->version >= 3 && autoclear != h->autoclear) {
+		store_be64(field, autoclear);
+		ret = image_pwrite(ck->file, QCOW2_OFF_AUTOCLEAR, sizeof(field),
+				   field);
+	}
+	return ret ? ret : image_flush(ck->file);
+}
+
+/* ---- repair ---- */
+
+static int repair_leaks(struct check *ck)
+{
+	bool clean = !ck->res->corruptions;
+	int ret;
+
+	if (ck->bad_entries || ck->refs_unknown || ck->rebuild) {
+		if (ck->res->leaks)
+			ck_note(ck,
+				"Leaked clusters are kept: they may belong to "
+				"what is corrupt");
+		return 0;
+	}
+	ret = mend_refcounts(ck, LOWER);
+	if (!ret && clean && ck->res->leaks)
+		ret = mend_entries(ck);
+	if (!ret)
+		ck->res->leaks_fixed = ck->res->leaks;
+	if (!ret && clean)
+		ret = clear_bits(ck);
+	return ret;
+}
+
+static int repair_all(struct check *ck, struct error *err)
+{
+	uint64_t end = ck->nr_clusters << ck->h->cluster_bits;
+	int ret = 0;
+
+	if (ck->refs_unknown) {
+		ck_note(ck,
+			"Nothing is repaired: what cannot be repaired hides "
+			"which clusters are in use");
+		return 0;
+	}
+	if (!ck->res->corruptions && !ck->res->leaks)
+		return clear_bits(ck);
+	if (ck->cut)
+		ret = image_truncate(ck->file, end, err);
+	if (!ret && ck->nr_copies)
+		ret = copy_l2_tables(ck);
+	if (!ret)
+		ret = ck->rebuild ? ck_rebuild_refcounts(ck, err)
+				  : mend_refcounts(ck, RAISE);
+	if (!ret)
+		ret = mend_entries(ck);
+	if (!ret && !ck->rebuild)
+		ret = mend_refcounts(ck, LOWER);
+	if (ret)
+		return ret;
+	ck->res->corruptions_fixed = ck->res->corruptions - ck->unfixable;
+	ck->res->leaks_fixed = ck->res->leaks;
+	return ck->unfixable ? 0 : clear_bits(ck);
+}
+
+int ck_repair(struct check *ck, struct error *err)
+{
+	struct error e = ERROR_INIT;
+	int ret;
+
+	if (ck->res->check_errors) {
+		ck_note(ck,
+			"Nothing is repaired: not all of the image could be "
+			"read");
+		return 0;
+	}
+	ret = ck->repair == IMAGE_REPAIR_LEAKS ? repair_leaks(ck)
+					       : repair_all(ck, &e);
+	if (ret)
+		return error_set(err, -ret, "repair failed: %s",
+				 error_text(&e, ret));
+	return 0;
+}
