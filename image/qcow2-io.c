@@ -34,8 +34,7 @@
 
 /* ---- guest clusters that are being changed ---- */
 
-/* co. Waits once if one in [first, last] is; true if it did. */
-static bool wait_for_alloc(struct qcow2 *q, uint64_t first, uint64_t last)
+bool qcow2_alloc_wait(struct qcow2 *q, uint64_t first, uint64_t last)
 {
 	struct qcow2_alloc *a;
 
@@ -48,8 +47,8 @@ static bool wait_for_alloc(struct qcow2 *q, uint64_t first, uint64_t last)
 	return false;
 }
 
-static void alloc_begin(struct qcow2 *q, struct qcow2_alloc *a, uint64_t first,
-			uint64_t last)
+void qcow2_alloc_begin(struct qcow2 *q, struct qcow2_alloc *a, uint64_t first,
+		       uint64_t last)
 {
 	a->first = first;
 	a->last = last;
@@ -57,7 +56,7 @@ static void alloc_begin(struct qcow2 *q, struct qcow2_alloc *a, uint64_t first,
 	list_add_tail(&q->allocs, &a->link);
 }
 
-static void alloc_end(struct qcow2_alloc *a)
+void qcow2_alloc_end(struct qcow2_alloc *a)
 {
 	list_del(&a->link);
 	co_queue_wake_all(&a->waiters);
@@ -358,7 +357,7 @@ static int write_allocating(struct qcow2 *q, const struct part *p,
 	struct qcow2_alloc a;
 	int ret = 0;
 
-	alloc_begin(q, &a, first, first + want - 1);
+	qcow2_alloc_begin(q, &a, first, first + want - 1);
 	if (reuse) {
 		host = p->m.host;
 		count = p->m.clusters;
@@ -378,7 +377,7 @@ static int write_allocating(struct qcow2 *q, const struct part *p,
 				    count - linked, false);
 	*done = len;
 out:
-	alloc_end(&a);
+	qcow2_alloc_end(&a);
 	return ret;
 }
 
@@ -405,8 +404,9 @@ static int write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 			if (!co_group_start(&g, run_write, &p))
 				break;
 		} else {
-			if (wait_for_alloc(q, off >> q->cluster_bits,
-					   (off + p.len - 1) >> q->cluster_bits))
+			if (qcow2_alloc_wait(q, off >> q->cluster_bits,
+					     (off + p.len - 1) >>
+						     q->cluster_bits))
 				continue;
 			ret = write_allocating(q, &p, &p.len);
 			if (ret)
@@ -419,8 +419,7 @@ static int write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 	return co_group_wait(&g) ?: ret;
 }
 
-/* co. All that must be so before an image is changed. */
-static int writable(struct qcow2 *q)
+int qcow2_writable(struct qcow2 *q)
 {
 	int ret;
 
@@ -438,7 +437,7 @@ int qcow2_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w)
 {
 	struct qcow2 *q = qcow2_of(img);
 	struct qcow2_request r;
-	int ret = writable(q);
+	int ret = qcow2_writable(q);
 
 	if (unlikely(ret))
 		return ret;
@@ -518,7 +517,7 @@ static int clear_clusters(struct qcow2 *q, uint64_t index, uint64_t count,
 			if (ret)
 				return ret;
 			n = min(n, count);
-			if (wait_for_alloc(q, index, index + n - 1)) {
+			if (qcow2_alloc_wait(q, index, index + n - 1)) {
 				qcow2_cache_put(slice);
 				continue;
 			}
@@ -526,7 +525,7 @@ static int clear_clusters(struct qcow2 *q, uint64_t index, uint64_t count,
 			qcow2_cache_put(slice);
 		} else {
 			n = min(n, count);
-			if (wait_for_alloc(q, index, index + n - 1))
+			if (qcow2_alloc_wait(q, index, index + n - 1))
 				continue;
 		}
 		index += n;
@@ -561,8 +560,8 @@ static int zero_part(struct qcow2 *q, uint64_t off, uint64_t len)
 		ret = look_up(q, off, len, iow_of(NULL, 0), &p);
 		if (ret)
 			return ret;
-	} while (wait_for_alloc(q, off >> q->cluster_bits,
-				off >> q->cluster_bits));
+	} while (qcow2_alloc_wait(q, off >> q->cluster_bits,
+				  off >> q->cluster_bits));
 	if (reads_zero(q, &p.m, off))
 		return 0;
 	zeroes = calloc(1, len);
@@ -604,7 +603,7 @@ static int clear_pieces(struct qcow2 *q, uint64_t off, uint64_t len,
 
 	for (; !ret && len; off += n, len -= n) {
 		n = min(len, piece - (off & (piece - 1)));
-		ret = writable(q);
+		ret = qcow2_writable(q);
 		if (ret)
 			break;
 		qcow2_request_begin(q, &r);

@@ -214,6 +214,18 @@ static inline void qcow2_request_end(struct qcow2_request *r)
 	list_del(&r->link);
 }
 
+/* ---- qcow2-io.c ---- */
+
+/* co. Waits once if the mapping of a guest cluster in [first, last] is being
+ * changed; true if it did: look again. */
+bool qcow2_alloc_wait(struct qcow2 *q, uint64_t first, uint64_t last);
+/* Others wait for these until the end. */
+void qcow2_alloc_begin(struct qcow2 *q, struct qcow2_alloc *a, uint64_t first,
+		       uint64_t last);
+void qcow2_alloc_end(struct qcow2_alloc *a);
+/* co. All that must be so before an image is changed; between requests. */
+int qcow2_writable(struct qcow2 *q);
+
 /* ---- qcow2-map.c ---- */
 
 enum qcow2_kind {
