@@ -195,19 +195,35 @@ static int check_chain(struct image *img, const char *path, struct error *err)
 	return 0;
 }
 
+/* What the user says is the user's path, what the image says the image's. */
+static int backing_path(const struct image *parent, const char *path,
+			const struct image_node *node, char **full,
+			struct error *err)
+{
+	if (!node || !node->path)
+		return image_backing_path(parent->path, path, full, err);
+	*full = strdup(node->path);
+	return *full ? 0 : -ENOMEM;
+}
+
 int image_open_backing(struct image *parent, const char *path,
 		       const char *format, struct error *err)
 {
 	struct image_options opts = parent->options;
-	const struct image_driver *driver = find_format(format ? format : "raw");
+	const struct image_node *node = opts.node ? opts.node->backing : NULL;
+	const struct image_driver *driver;
 	cleanup_free char *full = NULL;
 	int ret;
 
+	if (node && node->format)
+		format = node->format;
+	driver = find_format(format ? format : "raw");
 	if (!driver)
 		return error_set(err, ENOTSUP, "backing file '%s' has the "
 				 "unknown format '%s' (known: raw, qcow2)",
 				 path, format);
-	ret = image_backing_path(parent->path, path, &full, err);
+	opts.node = node;
+	ret = backing_path(parent, path, node, &full, err);
 	if (!ret)
 		ret = check_chain(parent, full, err);
 	if (ret)

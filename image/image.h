@@ -54,6 +54,17 @@ enum image_open_flags {
 	IMAGE_UNMAP = 1 << 5,
 };
 
+/* What is said of a node besides its path and format (--image-opts). It and its
+ * strings stay the caller's and outlive the image. */
+struct image_node {
+	/* of a backing image, instead of what the overlay records */
+	const char *format, *path;	/* NULL: as recorded */
+	/* of an encrypted one */
+	const char *key_secret;		/* an id of image/secret.h, NULL: none */
+	const char *encrypt_format;	/* "aes", "luks"; NULL: whichever */
+	const struct image_node *backing;	/* NULL: nothing is said */
+};
+
 /* How to open; zeroed = the defaults. Strings stay the caller's. */
 struct image_options {
 	unsigned int flags;		/* enum image_open_flags */
@@ -61,6 +72,7 @@ struct image_options {
 	enum aio_kind aio;
 	uint64_t l2_cache_size;		/* bytes, 0: QCOW2_L2_CACHE_DEFAULT */
 	uint64_t refcount_cache_size;	/* bytes, 0: default */
+	const struct image_node *node;	/* of the topmost image, NULL: nothing */
 };
 
 /*

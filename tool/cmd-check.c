@@ -24,6 +24,7 @@ struct check {
 
 static const struct tool_option options[] = {
 	TOOL_FORMAT,
+	TOOL_IMAGE_OPTS,
 	{ 'r', "repair", "leaks|all", "mend what can be mended" },
 	TOOL_OUTPUT,
 	TOOL_CACHE,

@@ -46,6 +46,7 @@ struct facts {
 
 static const struct tool_option options[] = {
 	TOOL_FORMAT,
+	TOOL_IMAGE_OPTS,
 	TOOL_OUTPUT,
 	{ OPT_BACKING_CHAIN, "backing-chain", NULL,
 	  "also of the images below" },
@@ -271,12 +272,20 @@ static int gather(struct info *info, char *path, const char *format,
 
 	*f = (struct facts){ .path = path };
 	common.format = format;
-	if (!path || note_file(info, path))
-		return -ELOOP;
+	if (!path)
+		return -ENOMEM;
 	img = tool_open(info->loop, path, &common,
 			IMAGE_NO_IO | IMAGE_NO_BACKING);
 	if (!img)
 		return -EIO;
+	/* The images below are named by those above. */
+	info->common.image_opts = false;
+	free(f->path);
+	f->path = path = strdup(image_path(img));
+	if (!path || note_file(info, path)) {
+		image_close(img, NULL);
+		return -ELOOP;
+	}
 	f->format = image_format(img);
 	f->size = image_size(img);
 	f->has_allocated = !image_allocated_size(img, &f->allocated);

@@ -44,6 +44,7 @@ struct shell {
 
 static const struct tool_option options[] = {
 	TOOL_FORMAT,
+	TOOL_IMAGE_OPTS,
 	{ 'c', "cmd", "COMMAND", "run it; may be given again" },
 	{ 'r', "read-only", NULL, "open the image read-only" },
 	{ 'n', "nocache", NULL, "the same as -t none" },

@@ -24,6 +24,7 @@ struct map {
 
 static const struct tool_option options[] = {
 	TOOL_FORMAT,
+	TOOL_IMAGE_OPTS,
 	TOOL_OUTPUT,
 	{ OPT_START_OFFSET, "start-offset", "OFFSET", "begin there" },
 	{ 's', NULL, "OFFSET", "the same" },

@@ -7,15 +7,14 @@
 
 #include "tool/tool.h"
 
-static void print_options(const struct verb *verb)
+static void print_options(const struct tool_option *o)
 {
-	for (const struct tool_option *o = verb->options; o->id; o++) {
+	for (; o->id; o++) {
 		if (o->id < OPT_OUTPUT)
 			printf("-%c ", o->id);
 		if (o->name)
 			printf("--%s ", o->name);
 	}
-	printf("--help");
 }
 
 /* What may stand behind an option: words, where they are few and known. */
@@ -44,7 +43,8 @@ void tool_complete_bash(void)
 	puts("help completion'\n\telse\n\t\tcase ${COMP_WORDS[1]} in");
 	for (int i = 0; tool_verbs[i]; i++) {
 		printf("\t\t%s) words='", tool_verbs[i]->name);
-		print_options(tool_verbs[i]);
+		print_options(tool_verbs[i]->options);
+		print_options(tool_every_option);
 		puts("' ;;");
 	}
 	printf("\t\thelp) words='");

@@ -17,6 +17,8 @@
 #include "common/log.h"
 #include "image/coroutine.h"
 #include "image/loop.h"
+#include "image/secret.h"
+#include "tool/image-opts.h"
 #include "tool/tool.h"
 
 const struct verb *const tool_verbs[] = {
@@ -77,6 +79,8 @@ void tool_help(const struct verb *verb)
 	       verb->name, verb->summary, verb->name, verb->usage);
 	for (const struct tool_option *o = verb->options; o->id; o++)
 		help_option(o);
+	for (const struct tool_option *o = tool_every_option; o->id; o++)
+		help_option(o);
 	if (verb->more)
 		printf("\n%s\n", verb->more);
 }
@@ -131,6 +135,8 @@ static int dispatch(int argc, char **argv)
 	if (ret < 0)
 		ret = tool_error("%s", strerror(-ret));
 	loop_free(c.loop);
+	image_opts_free_all();
+	secret_forget_all();
 	return ret;
 }
 

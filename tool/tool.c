@@ -11,6 +11,8 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "tool/image-opts.h"
+#include "tool/object.h"
 
 #define MAX_OPTIONS 32
 
@@ -44,35 +46,44 @@ int tool_usage(const struct verb *verb, const char *fmt, ...)
 
 /* ---- options ---- */
 
+const struct tool_option tool_every_option[] = {
+	{ OPT_OBJECT, "object", "OBJECT", "secret,id=ID,data=...|file=...; names "
+	  "a passphrase" },
+	{ OPT_HELP, "help", NULL, "tell this" },
+	TOOL_END,
+};
+
 /* getopt_long() wants them in its own way. */
 struct getopt_tables {
 	char letters[2 * MAX_OPTIONS + 3];
-	struct option names[MAX_OPTIONS + 2];
+	struct option names[MAX_OPTIONS + 4];
+	int nr_letters, nr_names;
 };
 
-static void fill_tables(const struct verb *verb, struct getopt_tables *t)
+static void add_options(struct getopt_tables *t, const struct tool_option *o)
 {
-	char *l = t->letters;
-	int n = 0;
-
-	*l++ = ':';
-	for (const struct tool_option *o = verb->options; o->id; o++) {
+	for (; o->id; o++) {
 		if (o->id < OPT_OUTPUT) {
-			*l++ = (char)o->id;
+			t->letters[t->nr_letters++] = (char)o->id;
 			if (o->arg)
-				*l++ = ':';
+				t->letters[t->nr_letters++] = ':';
 		}
 		if (o->name)
-			t->names[n++] = (struct option){
+			t->names[t->nr_names++] = (struct option){
 				o->name,
 				o->arg ? required_argument : no_argument,
 				NULL, o->id,
 			};
 	}
-	*l++ = 'h';
-	*l = '\0';
-	t->names[n++] = (struct option){ "help", no_argument, NULL, OPT_HELP };
-	t->names[n] = (struct option){ NULL, 0, NULL, 0 };
+}
+
+static void fill_tables(const struct verb *verb, struct getopt_tables *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->letters[t->nr_letters++] = ':';
+	add_options(t, verb->options);
+	add_options(t, tool_every_option);
+	t->letters[t->nr_letters++] = 'h';
 }
 
 int tool_getopt(const struct verb *verb, int argc, char **argv)
@@ -82,7 +93,11 @@ int tool_getopt(const struct verb *verb, int argc, char **argv)
 
 	fill_tables(verb, &t);
 	opterr = 0;
-	id = getopt_long(argc, argv, t.letters, t.names, NULL);
+	do
+		id = getopt_long(argc, argv, t.letters, t.names, NULL);
+	while (id == OPT_OBJECT && !tool_object(optarg));
+	if (id == OPT_OBJECT)
+		return '?';
 	if (id == 'h' || id == OPT_HELP) {
 		tool_help(verb);
 		exit(EXIT_OK);
@@ -132,6 +147,9 @@ int tool_common_option(struct tool_common *c, int id, const char *arg)
 	case 'U':
 		c->share = true;
 		return 0;
+	case OPT_IMAGE_OPTS:
+		c->image_opts = true;
+		return 0;
 	case 't':
 	case OPT_AIO:
 	case OPT_OUTPUT:
@@ -170,11 +188,19 @@ struct image *tool_open(struct loop *loop, const char *path,
 		.cache = c->cache,
 		.aio = c->aio,
 	};
-	const char *format = tool_format(path, c->format, c->quiet);
+	const char *format = NULL, *name = path;
 	struct error err = ERROR_INIT;
 	struct image *img;
-	int ret;
+	int ret = 0;
 
+	if (c->image_opts)
+		ret = image_opts_parse(path, &opts, &path, &format, &err);
+	if (ret) {
+		tool_error("Could not open '%s': %s", name,
+			   error_text(&err, ret));
+		return NULL;
+	}
+	format = tool_format(path, format ? format : c->format, c->quiet);
 	if (!format)
 		return NULL;
 	ret = image_open(loop, path, format, &opts, &img, &err);

@@ -41,8 +41,11 @@ struct tool_option {
 
 enum long_option {
 	OPT_OUTPUT = 0x100, OPT_AIO, OPT_BACKING_CHAIN, OPT_START_OFFSET,
-	OPT_MAX_LENGTH, OPT_HELP,
+	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT,
 };
+
+/* Those of every verb, which tool_getopt() sees to itself. */
+extern const struct tool_option tool_every_option[];	/* ended by TOOL_END */
 
 /* Options that several verbs know; tool_common_option() takes them. */
 #define TOOL_FORMAT { 'f', "format", "FMT", "format of the image: raw, qcow2" }
@@ -55,17 +58,21 @@ enum long_option {
 	"none, writeback, writethrough, directsync, unsafe" }
 #define TOOL_AIO { OPT_AIO, "aio", "ENGINE", \
 	"auto, io_uring, native (libaio), threads" }
+#define TOOL_IMAGE_OPTS { OPT_IMAGE_OPTS, "image-opts", NULL, \
+	"FILE is options: driver=qcow2,file.filename=..." }
 #define TOOL_END { 0, NULL, NULL, NULL }
 
 struct tool_common {
 	const char *format;	/* NULL: not given */
 	bool quiet, share, json, progress;
+	bool image_opts;	/* names of images are options: image-opts.h */
 	enum image_cache cache;
 	enum aio_kind aio;
 };
 
 /* The next option of argv, by its id; -1: no more; '?': it was wrong and the
- * reason is printed. --help is seen to here and ends the program. */
+ * reason is printed. --help is seen to here and ends the program; --object is
+ * seen to here as well. */
 struct verb;
 int tool_getopt(const struct verb *verb, int argc, char **argv);
 
@@ -106,7 +113,8 @@ int tool_usage(const struct verb *verb, const char *fmt, ...)
  */
 const char *tool_format(const char *path, const char *given, bool quiet);
 
-/* co. Opens the image with the common options and `flags`; NULL: printed why. */
+/* co. Opens the image with the common options and `flags`; NULL: printed why.
+ * With --image-opts `path` is options: image_path() tells what it led to. */
 struct image *tool_open(struct loop *loop, const char *path,
 			const struct tool_common *c, unsigned int flags);
 /* co. EXIT_OK or EXIT_FAILED, printed. */

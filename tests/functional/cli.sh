@@ -43,7 +43,7 @@ completes()
 		printf "%s\n" "${COMPREPLY[@]}"' - "$@" | sort | paste -sd ' '
 }
 is 'completes verbs' 'check completion create' "$(completes xdisk c)"
-is 'completes options' '--output' "$(completes xdisk info --o)"
+is 'completes options' '--output' "$(completes xdisk info --ou)"
 is 'completes values' 'human json' "$(completes xdisk info --output '')"
 is 'completes formats' 'raw' "$(completes xdisk create -f r)"
 is 'completes help' 'info io' "$(completes xdisk help i)"
