@@ -23,6 +23,7 @@
 
 const struct verb *const tool_verbs[] = {
 	&verb_check,
+	&verb_compare,
 	&verb_create,
 	&verb_info,
 	&verb_io,

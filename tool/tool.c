@@ -132,6 +132,14 @@ static int common_choice(struct tool_common *c, int id, const char *arg)
 	return -EINVAL;
 }
 
+int tool_source_cache(enum image_cache *cache, const char *arg)
+{
+	if (!image_parse_cache(arg, cache))
+		return 0;
+	tool_error("Invalid source cache option: %s", arg);
+	return -EINVAL;
+}
+
 int tool_common_option(struct tool_common *c, int id, const char *arg)
 {
 	switch (id) {

@@ -78,6 +78,8 @@ int tool_getopt(const struct verb *verb, int argc, char **argv);
 
 /* Takes one of the common options. 0, or -EINVAL: printed. */
 int tool_common_option(struct tool_common *c, int id, const char *arg);
+/* The cache mode of images that are only read (-T). The same. */
+int tool_source_cache(enum image_cache *cache, const char *arg);
 
 /* ---- verbs ---- */
 
@@ -91,7 +93,8 @@ struct verb {
 	int (*run)(struct loop *loop, int argc, char **argv);
 };
 
-extern const struct verb verb_check, verb_create, verb_info, verb_io, verb_map;
+extern const struct verb verb_check, verb_compare, verb_create, verb_info,
+	verb_io, verb_map;
 extern const struct verb *const tool_verbs[];	/* ended by NULL */
 
 void tool_help(const struct verb *verb);	/* NULL: of the program */

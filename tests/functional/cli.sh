@@ -3,7 +3,7 @@
 # Help, wrong usage, and completion, which is made from the same table.
 . "${srcdir:=.}/tests/functional/tap.sh"
 
-verbs='check create info io map'
+verbs='check compare create info io map'
 ok 'help' xdisk help
 for verb in $verbs; do
 	said "lists $verb" "^  $verb "
@@ -42,7 +42,7 @@ completes()
 		_xdisk 2> /dev/null
 		printf "%s\n" "${COMPREPLY[@]}"' - "$@" | sort | paste -sd ' '
 }
-is 'completes verbs' 'check completion create' "$(completes xdisk c)"
+is 'completes verbs' 'compare completion' "$(completes xdisk comp)"
 is 'completes options' '--output' "$(completes xdisk info --ou)"
 is 'completes values' 'human json' "$(completes xdisk info --output '')"
 is 'completes formats' 'raw' "$(completes xdisk create -f r)"

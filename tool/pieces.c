@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* pieces.c: see pieces.h. */
+#include "tool/pieces.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int pieces_init(struct pieces *p, unsigned int per_piece)
+{
+	unsigned int nr = PIECES_AT_ONCE * per_piece;
+
+	co_group_init(&p->group, PIECES_AT_ONCE);
+	p->nr_spare = 0;
+	p->memory = NULL;
+	p->spare = calloc(nr, sizeof(*p->spare));
+	if (!p->spare || posix_memalign(&p->memory, 4096, nr * PIECE_SIZE)) {
+		pieces_deinit(p);
+		return -ENOMEM;
+	}
+	for (unsigned int i = 0; i < nr; i++)
+		pieces_put(p, (char *)p->memory + i * PIECE_SIZE);
+	return 0;
+}
+
+void pieces_deinit(struct pieces *p)
+{
+	free(p->memory);
+	free(p->spare);
+	p->memory = NULL;
+	p->spare = NULL;
+	p->nr_spare = 0;
+}
+
+void *pieces_take(struct pieces *p)
+{
+	return p->spare[--p->nr_spare];
+}
+
+void pieces_put(struct pieces *p, void *buf)
+{
+	p->spare[p->nr_spare++] = buf;
+}
