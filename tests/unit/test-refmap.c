@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/bits.h"
+#include "image/refmap.h"
+
+static void test_empty(void **state)
+{
+	struct refmap m = REFMAP_INIT;
+	uint64_t c = 0;
+	int ret = 0;
+
+	assert_int_equal(refmap_get(&m, 0).count, 0);
+	assert_int_equal(refmap_get(&m, UINT64_MAX).flags, 0);
+	assert_false(refmap_next(&m, 0, &c, &ret));
+	assert_int_equal(ret, 0);
+	refmap_clear(&m, 7);
+	refmap_free(&m);
+	refmap_free(&m);
+}
+
+static void test_counts(void **state)
+{
+	struct refmap m = REFMAP_INIT;
+	uint64_t far = UINT64_MAX;
+
+	assert_int_equal(refmap_add(&m, 5, 1, 1), 0);
+	assert_int_equal(refmap_add(&m, 5, 2, 2), 0);
+	assert_int_equal(refmap_get(&m, 5).count, 3);
+	assert_int_equal(refmap_get(&m, 5).flags, 3);
+	assert_int_equal(refmap_get(&m, 4).count, 0);
+	assert_int_equal(refmap_add(&m, far, 1, 4), 0);
+	assert_int_equal(refmap_get(&m, far).count, 1);
+	/* beyond what a byte holds, the neighbours stay as they are */
+	assert_int_equal(refmap_add(&m, 6, 31, 0), 0);
+	assert_int_equal(refmap_add(&m, 5, 29, 0), 0);
+	assert_int_equal(refmap_get(&m, 5).count, 32);
+	assert_int_equal(refmap_get(&m, 5).flags, 3);
+	assert_int_equal(refmap_get(&m, 6).count, 31);
+	/* and it saturates */
+	assert_int_equal(refmap_add(&m, 5, UINT32_MAX, 0), 0);
+	assert_int_equal(refmap_get(&m, 5).count, REFMAP_COUNT_MAX);
+	assert_int_equal(refmap_add(&m, 5, 1, 0), 0);
+	assert_int_equal(refmap_get(&m, 5).count, REFMAP_COUNT_MAX);
+	refmap_clear(&m, 5);
+	assert_int_equal(refmap_get(&m, 5).count, 0);
+	assert_int_equal(refmap_get(&m, 5).flags, 0);
+	assert_int_equal(refmap_get(&m, 6).count, 31);
+	refmap_free(&m);
+}
+
+static void test_next(void **state)
+{
+	static const uint64_t at[] = { 0, 255, 256, 100000, UINT64_C(1) << 47 };
+	struct refmap m = REFMAP_INIT;
+	uint64_t c = 0;
+	int ret = 0;
+
+	for (int i = ARRAY_SIZE(at); i-- > 0;)
+		assert_int_equal(refmap_add(&m, at[i], 1, 0), 0);
+	assert_int_equal(refmap_add(&m, 77, 0, 1), 0);	/* flags only */
+	for (unsigned int i = 0; i < ARRAY_SIZE(at); i++, c++) {
+		assert_true(refmap_next(&m, c, &c, &ret));
+		assert_int_equal(c, at[i]);
+	}
+	assert_false(refmap_next(&m, c, &c, &ret));
+	/* what is added later is found as well */
+	assert_int_equal(refmap_add(&m, 70000, 1, 0), 0);
+	assert_true(refmap_next(&m, 257, &c, &ret));
+	assert_int_equal(c, 70000);
+	refmap_free(&m);
+}
+
+/* Against a plain array. */
+static void test_random(void **state)
+{
+	enum { N = 3000 };
+	struct refmap m = REFMAP_INIT;
+	struct refmap_entry *want = calloc(N, sizeof(*want));
+	unsigned int seed = 1;
+
+	assert_non_null(want);
+	for (int i = 0; i < 100000; i++) {
+		unsigned int c = (unsigned int)rand_r(&seed) % N;
+		unsigned int n = (unsigned int)rand_r(&seed) % 100 ?
+			(unsigned int)rand_r(&seed) % 3 : 1000;
+
+		if (rand_r(&seed) % 50 == 0) {
+			refmap_clear(&m, c * 13);
+			want[c] = (struct refmap_entry){ 0 };
+			continue;
+		}
+		assert_int_equal(refmap_add(&m, c * 13, n, c % 8), 0);
+		want[c].count += n;
+		want[c].flags |= c % 8;
+	}
+	for (unsigned int c = 0; c < N; c++) {
+		struct refmap_entry got = refmap_get(&m, c * 13);
+
+		assert_int_equal(got.count, want[c].count);
+		assert_int_equal(got.flags, want[c].flags);
+	}
+	free(want);
+	refmap_free(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_random),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
