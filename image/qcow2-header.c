@@ -127,6 +127,23 @@ static int keep_extension(struct qcow2_header *h, uint32_t type,
 	return 0;
 }
 
+static bool is_zero(const uint8_t *p, size_t len)
+{
+	while (len && !*p)
+		p++, len--;
+	return !len;
+}
+
+/* Empty rows at its end only take up space. */
+static int keep_feature_names(struct qcow2_header *h, const uint8_t *data,
+			      uint32_t len)
+{
+	len -= len % FEATURE_ROW;
+	while (len && is_zero(data + len - FEATURE_ROW, FEATURE_ROW))
+		len -= FEATURE_ROW;
+	return len ? keep_extension(h, QCOW2_EXT_FEATURE_NAMES, data, len) : 0;
+}
+
 static int load_bitmaps(const uint8_t *data, uint32_t len,
 			struct qcow2_header *h, struct error *err)
 {
@@ -203,10 +220,22 @@ static int load_extension(struct qcow2_header *h, uint32_t type,
 		if (h->has_crypto)
 			break;
 		return load_crypto(data, len, h, err);
+	case QCOW2_EXT_FEATURE_NAMES:
+		return keep_feature_names(h, data, len);
 	default:
 		return keep_extension(h, type, data, len);
 	}
 	return error_set(err, EINVAL, "header extension %#x occurs twice", type);
+}
+
+/* A table that begins in the first sector and ends beyond it with nothing but
+ * empty rows was made so by qcow2_header_encode_tail(). */
+static void note_tail(struct qcow2_header *h, const uint8_t *buf, size_t pos,
+		      uint32_t len)
+{
+	if (pos <= SECTOR_SIZE && pos + len > SECTOR_SIZE &&
+	    is_zero(buf + SECTOR_SIZE, pos + len - SECTOR_SIZE))
+		h->tail_start = (uint32_t)(pos + len);
 }
 
 static int load_extensions(const uint8_t *buf, size_t end,
@@ -223,6 +252,7 @@ static int load_extensions(const uint8_t *buf, size_t end,
 		uint32_t len = load_be32(buf + pos + 4);
 
 		pos += 8;
+		h->used_end = (uint32_t)pos;
 		if (type == QCOW2_EXT_END)
 			return 0;
 		if (!range_within(pos, len, end))
@@ -233,7 +263,10 @@ static int load_extensions(const uint8_t *buf, size_t end,
 		ret = load_extension(h, type, buf + pos, len, err);
 		if (ret)
 			return ret;
+		if (type == QCOW2_EXT_FEATURE_NAMES)
+			note_tail(h, buf, pos, len);
 		pos += align_up(len, 8);
+		h->used_end = (uint32_t)min(pos, end);
 	}
 	return 0;
 }
@@ -367,6 +400,9 @@ static int load_backing_name(const uint8_t *buf, size_t len, uint64_t offset,
 				 QCOW2_MAX_BACKING_NAME);
 	if (!name_len)
 		return 0;
+	h->used_end = max(h->used_end, (uint32_t)(offset + name_len));
+	if (offset < h->tail_start)
+		h->tail_start = 0;
 	return load_string(buf + offset, name_len, "the backing file name",
 			   &h->backing_file, err);
 }
@@ -394,6 +430,7 @@ static int parse(const uint8_t *buf, size_t len, struct qcow2_header *h,
 	len = min(len, (size_t)qcow2_cluster_size(h));
 	backing_offset = load_be64(buf + 8);
 	end = backing_offset ? min(backing_offset, (uint64_t)len) : len;
+	h->used_end = h->header_length;
 	ret = load_extensions(buf, end, h, err);
 	if (!ret)
 		ret = judge_features(h, err);
@@ -440,7 +477,8 @@ static int put_bytes(struct layout *l, const void *data, size_t len)
 {
 	if (!range_within(l->pos, len, l->size))
 		return -ENOSPC;
-	memcpy(l->base + l->pos, data, len);
+	if (len)
+		memcpy(l->base + l->pos, data, len);
 	l->pos += len;
 	return 0;
 }
@@ -492,44 +530,93 @@ static int put_feature_names(struct layout *l)
 	return put_extension(l, QCOW2_EXT_FEATURE_NAMES, rows, sizeof(rows));
 }
 
-static bool wants_feature_names(const struct qcow2_header *h)
+static const struct qcow2_extension *
+own_feature_names(const struct qcow2_header *h)
 {
 	for (unsigned int i = 0; i < h->nr_extensions; i++)
 		if (h->extensions[i].type == QCOW2_EXT_FEATURE_NAMES)
-			return false;
-	return h->version == 3 && qcow2_cluster_size(h) > 4096;
+			return &h->extensions[i];
+	return NULL;
 }
 
-static int put_extensions(const struct qcow2_header *h, struct layout *l)
+static bool wants_feature_names(const struct qcow2_header *h)
+{
+	return h->version == 3 && qcow2_cluster_size(h) > 4096 &&
+	       !own_feature_names(h);
+}
+
+/* The table first, up to `tail`. */
+static int put_tail_gap(const struct qcow2_header *h, struct layout *l,
+			uint32_t tail)
+{
+	const struct qcow2_extension *own = own_feature_names(h);
+	size_t start = l->pos;
+	int ret;
+
+	if (wants_feature_names(h))
+		ret = put_feature_names(l);
+	else
+		ret = put_extension(l, QCOW2_EXT_FEATURE_NAMES,
+				    own ? own->data : NULL, own ? own->len : 0);
+	if (ret || l->pos > SECTOR_SIZE || tail < SECTOR_SIZE || tail > l->size)
+		return -ENOSPC;
+	store_be32(l->base + start + 4, tail - (uint32_t)start - 8);
+	l->pos = tail;
+	return 0;
+}
+
+static int put_bitmaps(const struct qcow2_header *h, struct layout *l)
 {
 	uint8_t data[24];
-	int ret = 0;
 
-	if (h->backing_format)
-		ret = put_extension(l, QCOW2_EXT_BACKING_FORMAT,
-				    h->backing_format,
-				    (uint32_t)strlen(h->backing_format));
-	if (!ret && h->data_file)
-		ret = put_extension(l, QCOW2_EXT_DATA_FILE, h->data_file,
-				    (uint32_t)strlen(h->data_file));
-	if (!ret && h->has_crypto) {
-		store_be64(data, h->crypto_offset);
-		store_be64(data + 8, h->crypto_length);
-		ret = put_extension(l, QCOW2_EXT_CRYPTO, data, 16);
-	}
-	if (!ret && wants_feature_names(h))
+	/* Without the bit nobody may use them. */
+	if (!h->has_bitmaps || !(h->autoclear & QCOW2_AUTOCLEAR_BITMAPS))
+		return 0;
+	store_be32(data, h->nr_bitmaps);
+	store_be32(data + 4, 0);
+	store_be64(data + 8, h->bitmap_dir_size);
+	store_be64(data + 16, h->bitmap_dir_offset);
+	return put_extension(l, QCOW2_EXT_BITMAPS, data, sizeof(data));
+}
+
+static int put_crypto(const struct qcow2_header *h, struct layout *l)
+{
+	uint8_t data[16];
+
+	if (!h->has_crypto)
+		return 0;
+	store_be64(data, h->crypto_offset);
+	store_be64(data + 8, h->crypto_length);
+	return put_extension(l, QCOW2_EXT_CRYPTO, data, sizeof(data));
+}
+
+static int put_text(struct layout *l, uint32_t type, const char *text)
+{
+	return text ? put_extension(l, type, text, (uint32_t)strlen(text)) : 0;
+}
+
+/* `tail`: 0, or where all but the feature name table begins. */
+static int put_extensions(const struct qcow2_header *h, struct layout *l,
+			  uint32_t tail)
+{
+	int ret = tail ? put_tail_gap(h, l, tail) : 0;
+
+	if (!ret)
+		ret = put_text(l, QCOW2_EXT_BACKING_FORMAT, h->backing_format);
+	if (!ret)
+		ret = put_text(l, QCOW2_EXT_DATA_FILE, h->data_file);
+	if (!ret)
+		ret = put_crypto(h, l);
+	if (!ret && !tail && wants_feature_names(h))
 		ret = put_feature_names(l);
-	if (!ret && h->has_bitmaps) {
-		store_be32(data, h->nr_bitmaps);
-		store_be32(data + 4, 0);
-		store_be64(data + 8, h->bitmap_dir_size);
-		store_be64(data + 16, h->bitmap_dir_offset);
-		ret = put_extension(l, QCOW2_EXT_BITMAPS, data, 24);
-	}
+	if (!ret)
+		ret = put_bitmaps(h, l);
 	for (unsigned int i = 0; !ret && i < h->nr_extensions; i++)
-		ret = put_extension(l, h->extensions[i].type,
-				    h->extensions[i].data,
-				    h->extensions[i].len);
+		if (!tail ||
+		    h->extensions[i].type != QCOW2_EXT_FEATURE_NAMES)
+			ret = put_extension(l, h->extensions[i].type,
+					    h->extensions[i].data,
+					    h->extensions[i].len);
 	if (!ret)
 		ret = put_extension(l, QCOW2_EXT_END, "", 0);
 	return ret;
@@ -558,8 +645,8 @@ static void store_fields(const struct qcow2_header *h, uint8_t *buf)
 	buf[104] = h->compression_type;
 }
 
-int qcow2_header_encode(const struct qcow2_header *h, uint8_t *cluster,
-			struct error *err)
+static int encode(const struct qcow2_header *h, uint32_t tail,
+		  uint8_t *cluster, uint32_t *end)
 {
 	struct layout l = { cluster, 0, (size_t)qcow2_cluster_size(h) };
 	int ret = 0;
@@ -568,20 +655,36 @@ int qcow2_header_encode(const struct qcow2_header *h, uint8_t *cluster,
 	store_fields(h, cluster);
 	l.pos = h->version == 2 ? QCOW2_V2_HEADER_LENGTH :
 				  QCOW2_OUR_HEADER_LENGTH;
-	if (h->unknown_fields_len)
+	if (h->version == 3 && h->unknown_fields_len)
 		ret = put_bytes(&l, h->unknown_fields, h->unknown_fields_len);
 	if (!ret)
-		ret = put_extensions(h, &l);
+		ret = put_extensions(h, &l, tail);
 	if (!ret && h->backing_file) {
 		store_be64(cluster + 8, l.pos);
 		store_be32(cluster + 16, (uint32_t)strlen(h->backing_file));
 		ret = put_bytes(&l, h->backing_file, strlen(h->backing_file));
 	}
+	*end = (uint32_t)l.pos;
+	return ret;
+}
+
+int qcow2_header_encode(const struct qcow2_header *h, uint8_t *cluster,
+			struct error *err)
+{
+	uint32_t end;
+	int ret = encode(h, 0, cluster, &end);
+
 	if (ret)
 		return error_set(err, -ret, "the header, its extensions and the "
 				 "backing file name do not fit in a cluster of "
-				 "%zu bytes", l.size);
+				 "%" PRIu64 " bytes", qcow2_cluster_size(h));
 	return 0;
+}
+
+int qcow2_header_encode_tail(const struct qcow2_header *h, uint32_t tail,
+			     uint8_t *cluster, uint32_t *end)
+{
+	return encode(h, tail, cluster, end);
 }
 
 /* ---- refcounts of any width ---- */

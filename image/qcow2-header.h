@@ -97,8 +97,13 @@ struct qcow2_header {
 	bool has_crypto;
 	uint64_t crypto_offset, crypto_length;
 
+	/* what the first cluster holds: nothing from used_end on and, where
+	 * tail_start is not 0, nothing from byte 512 up to there */
+	uint32_t used_end, tail_start;
+
 	/* kept verbatim: fields behind byte 112, and the extensions that are
-	 * not spelled out above (the feature name table is one of them) */
+	 * not spelled out above (the feature name table is one of them, but
+	 * for empty rows at its end) */
 	uint8_t *unknown_fields;
 	uint32_t unknown_fields_len;
 	struct qcow2_extension *extensions;
@@ -132,6 +137,16 @@ void qcow2_header_free(struct qcow2_header *h);	/* may be called twice */
  */
 int qcow2_header_encode(const struct qcow2_header *h, uint8_t *cluster,
 			struct error *err);
+
+/*
+ * The same with a feature name table (behind the fields, filled up with empty
+ * rows) that reaches to byte `tail`, a multiple of 8 from 512 on, where all the
+ * other extensions begin. So the first sector can be written by itself to
+ * switch from one set of extensions to another. *end: as used_end. -ENOSPC:
+ * does not fit.
+ */
+int qcow2_header_encode_tail(const struct qcow2_header *h, uint32_t tail,
+			     uint8_t *cluster, uint32_t *end);
 
 static inline uint64_t qcow2_cluster_size(const struct qcow2_header *h)
 {

@@ -4,6 +4,7 @@
  *
  *	qcow2.c		open, close, properties
  *	qcow2-header.c	the first cluster
+ *	qcow2-rewrite.c	gets a changed one to the file in a safe order
  *	qcow2-io.c	reads, writes, zeroes, discards
  *	qcow2-map.c	guest offsets to host offsets: L1 and L2
  *	qcow2-refcount.c  which host clusters are in use; allocation
@@ -225,6 +226,13 @@ void qcow2_alloc_begin(struct qcow2 *q, struct qcow2_alloc *a, uint64_t first,
 void qcow2_alloc_end(struct qcow2_alloc *a);
 /* co. All that must be so before an image is changed; between requests. */
 int qcow2_writable(struct qcow2 *q);
+
+/* ---- qcow2-rewrite.c ---- */
+
+/* co. q->h as a whole, extensions and names too, made durable: a power cut
+ * leaves the old header or the new one. A failure stops the image, unless it
+ * did not fit (-ENOSPC, nothing written). */
+int qcow2_rewrite_header(struct qcow2 *q, struct error *err);
 
 /* ---- qcow2-map.c ---- */
 
