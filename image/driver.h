@@ -29,6 +29,9 @@ struct image_driver {
 		      struct iow w);
 	int (*pwritev)(struct image *img, uint64_t off, uint64_t len,
 		       struct iow w);
+	/* Whole clusters, but for the end of the disk: -EINVAL if not. */
+	int (*pwritev_compressed)(struct image *img, uint64_t off, uint64_t len,
+				  struct iow w);
 	int (*pwrite_zeroes)(struct image *img, uint64_t off, uint64_t len,
 			     unsigned int flags);
 	int (*pdiscard)(struct image *img, uint64_t off, uint64_t len);

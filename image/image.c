@@ -538,6 +538,19 @@ int image_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w)
 	return unlikely(ret) ? ret : write_done(img, 0);
 }
 
+int image_pwritev_compressed(struct image *img, uint64_t off, uint64_t len,
+			     struct iow w)
+{
+	int ret = judge_write(img, off, len);
+
+	if (ret || !len)
+		return ret;
+	if (!img->driver->pwritev_compressed)
+		return -ENOTSUP;
+	return write_done(img, img->driver->pwritev_compressed(img, off, len,
+							       w));
+}
+
 /* Zeroes out of a small buffer, again and again. */
 static int write_zero_buffer(struct image *img, uint64_t off, uint64_t len)
 {

@@ -73,6 +73,7 @@ struct image_options {
 	uint64_t l2_cache_size;		/* bytes, 0: QCOW2_L2_CACHE_DEFAULT */
 	uint64_t refcount_cache_size;	/* bytes, 0: default */
 	const struct image_node *node;	/* of the topmost image, NULL: nothing */
+	int compression_level;		/* 0: the compressor's default */
 };
 
 /*
@@ -124,6 +125,12 @@ int image_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w);
 /* Read-only: -EROFS. A failed metadata write has stopped the image: -EIO. */
 int image_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w);
 
+/* The same, stored compressed where that makes it smaller. Whole clusters, the
+ * last may end with the disk; -EINVAL if not. -ENOTSUP: the format, or this
+ * image, has no compressed clusters. */
+int image_pwritev_compressed(struct image *img, uint64_t off, uint64_t len,
+			     struct iow w);
+
 enum image_zero_flags {
 	IMAGE_ZERO_UNMAP = 1 << 0,	/* may free the space */
 	IMAGE_ZERO_FAST = 1 << 1,	/* -EOPNOTSUPP rather than write zeroes */
@@ -150,6 +157,14 @@ static inline int image_pwrite(struct image *img, uint64_t off, uint64_t len,
 	struct iovec iov = { (void *)buf, len };
 
 	return image_pwritev(img, off, len, iow_of(&iov, 1));
+}
+
+static inline int image_pwrite_compressed(struct image *img, uint64_t off,
+					  uint64_t len, const void *buf)
+{
+	struct iovec iov = { (void *)buf, len };
+
+	return image_pwritev_compressed(img, off, len, iow_of(&iov, 1));
 }
 
 /* co. New virtual size; growing reads as zeroes. -ENOTSUP, -EFBIG... */

@@ -206,6 +206,19 @@ qcow2_compressed_decode(uint32_t cluster_bits, uint64_t entry)
 	};
 }
 
+/* The L2 entry of `len` bytes at `offset`; 0: it cannot say that. Bits 56 on
+ * of a host offset are reserved. */
+static inline uint64_t qcow2_compressed_encode(uint32_t cluster_bits,
+					       uint64_t offset, uint64_t len)
+{
+	uint32_t x = 62 - (cluster_bits - 8);
+	uint64_t more = (offset + len - 1) / 512 - offset / 512;
+
+	if (offset >> (x < 56 ? x : 56) || more >> (62 - x))
+		return 0;
+	return QCOW2_COMPRESSED | more << x | offset;
+}
+
 /* A refcount of any width out of a block; sub-byte ones start at bit 0. */
 uint64_t qcow2_refcount_get(const void *block, uint32_t order, uint64_t index);
 void qcow2_refcount_set(void *block, uint32_t order, uint64_t index,

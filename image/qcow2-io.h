@@ -7,6 +7,8 @@
 
 int qcow2_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w);
 int qcow2_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w);
+int qcow2_pwritev_compressed(struct image *img, uint64_t off, uint64_t len,
+			     struct iow w);
 int qcow2_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 			unsigned int flags);
 int qcow2_pdiscard(struct image *img, uint64_t off, uint64_t len);

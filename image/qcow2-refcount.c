@@ -489,6 +489,28 @@ int qcow2_alloc_clusters(struct qcow2 *q, uint64_t max, uint64_t *offset,
 	return ret;
 }
 
+int qcow2_share_cluster(struct qcow2 *q, uint64_t cluster)
+{
+	struct qcow2_slice *slice;
+	uint64_t index, count;
+	int ret;
+
+	ret = refcount_slice(q, refblock_of(q, cluster), cluster, &slice,
+			     &index);
+	if (ret)
+		return ret;
+	count = qcow2_refcount_get(slice->data, q->h.refcount_order, index);
+	if (!count || count == qcow2_refcount_max(q->h.refcount_order)) {
+		ret = -ERANGE;
+	} else {
+		qcow2_refcount_set(slice->data, q->h.refcount_order, index,
+				   count + 1);
+		qcow2_cache_dirty(&q->ref_cache, slice);
+	}
+	qcow2_cache_put(slice);
+	return ret;
+}
+
 /* ---- freeing ---- */
 
 static int freed_push(struct qcow2_freed_list *l, struct qcow2_freed f)
@@ -580,6 +602,7 @@ static int drop_reference(struct qcow2 *q, uint64_t cluster, bool *is_free)
 	*is_free = count == 1;
 	if (!*is_free)
 		return 0;
+	qcow2_forget_tails(q, cluster);
 	if (cluster < q->cursor)
 		return push_free_run(q, cluster);
 	q->fresh_from = max(q->fresh_from, (cluster + 1) << q->cluster_bits);

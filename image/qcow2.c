@@ -423,6 +423,7 @@ static void deinit(struct qcow2 *q)
 	free(q->free_runs);
 	free(q->freed.v);
 	free(q->inflated);
+	qcow2_free_packers(q);
 }
 
 static int open_tables(struct qcow2 *q, const struct image_options *opts,
@@ -452,6 +453,8 @@ static int qcow2_open(struct image *img, const struct image_options *opts,
 	q->file = img->file;
 	list_init(&q->requests);
 	list_init(&q->allocs);
+	co_queue_init(&q->packer_wait);
+	q->compression_level = opts->compression_level;
 	co_mutex_init(&q->alloc_lock);
 	co_mutex_init(&q->l2_lock);
 	co_mutex_init(&q->commit_lock);
@@ -679,6 +682,7 @@ const struct image_driver image_qcow2_driver = {
 	.close = qcow2_close,
 	.preadv = qcow2_preadv,
 	.pwritev = qcow2_pwritev,
+	.pwritev_compressed = qcow2_pwritev_compressed,
 	.pwrite_zeroes = qcow2_pwrite_zeroes,
 	.pdiscard = qcow2_pdiscard,
 	.flush = qcow2_flush,

@@ -8,6 +8,7 @@
  *	qcow2-io.c	reads, writes, zeroes, discards
  *	qcow2-map.c	guest offsets to host offsets: L1 and L2
  *	qcow2-refcount.c  which host clusters are in use; allocation
+ *	qcow2-bytes.c	room for compressed clusters
  *	qcow2-cache.c	slices of L2 tables and refcount blocks in memory
  *	qcow2-commit.c	gets changed metadata to the file in a safe order
  *	qcow2-meta.c	what each metadata cluster is (overlap checks)
@@ -34,6 +35,9 @@
 #include "image/coroutine.h"
 #include "image/driver.h"
 #include "image/qcow2-header.h"
+
+/* Ends of host clusters that compressed clusters may still go to. */
+#define QCOW2_TAILS 16
 
 /* Tables are cached in slices of a cluster or this, whichever is less. */
 #define QCOW2_SLICE_MAX 4096u
@@ -140,6 +144,13 @@ struct qcow2_run {
 	uint64_t cluster, count;
 };
 
+/* The unused end of a host cluster with compressed clusters (qcow2-bytes.c). */
+struct qcow2_tail {
+	uint64_t offset, len;		/* bytes, up to the cluster's end */
+};
+
+struct qcow2_packer;
+
 struct qcow2 {
 	/* identity */
 	struct image *img, *file;
@@ -165,6 +176,8 @@ struct qcow2 {
 	struct qcow2_run *free_runs;	/* below the cursor */
 	size_t nr_free_runs, max_free_runs;
 	struct qcow2_freed_list freed;
+	struct qcow2_tail tails[QCOW2_TAILS];
+	unsigned int nr_tails;
 	struct co_mutex alloc_lock;	/* after commit_lock */
 
 	/* requests */
@@ -187,6 +200,12 @@ struct qcow2 {
 	/* the last decompressed cluster */
 	uint64_t inflated_entry;	/* its L2 entry, 0: none */
 	uint8_t *inflated;
+
+	/* compressors that rest; as many are made as there are processors */
+	struct qcow2_packer *packers;
+	unsigned int nr_packers, max_packers;
+	struct co_queue packer_wait;
+	int compression_level;		/* 0: the default */
 };
 
 static inline struct qcow2 *qcow2_of(struct image *img)
@@ -290,9 +309,20 @@ void qcow2_free_clusters(struct qcow2 *q, uint64_t offset, uint64_t count,
 			 bool discard);
 /* The same for what was on the list before. */
 void qcow2_free_run(struct qcow2 *q, struct qcow2_freed f);
+/* co, alloc_lock held. One more reference to a cluster that has some. -ERANGE:
+ * it has as many as it can have. */
+int qcow2_share_cluster(struct qcow2 *q, uint64_t cluster);
 /* co. Lowers refcounts of `list` entries that no request may still use; the
  * others stay in it. For commits: those who call hold commit_lock. */
 int qcow2_release_freed(struct qcow2 *q, struct qcow2_freed_list *list);
+
+/* ---- qcow2-bytes.c ---- */
+
+/* co. `len` bytes, less than a cluster, anywhere in host clusters that count
+ * them (not yet on disk). To be freed as a compressed entry is. */
+int qcow2_alloc_bytes(struct qcow2 *q, uint64_t len, uint64_t *offset);
+/* alloc_lock held. The host cluster is free now. */
+void qcow2_forget_tails(struct qcow2 *q, uint64_t cluster);
 
 /* ---- qcow2-commit.c ---- */
 
@@ -311,6 +341,7 @@ int qcow2_stop(struct qcow2 *q, int ret, const char *what);
 
 /* co. Reads and unpacks the cluster of an L2 entry: cluster_size bytes. */
 int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out);
+void qcow2_free_packers(struct qcow2 *q);
 
 /* ---- qcow2-snapshot.c ---- */
 

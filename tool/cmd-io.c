@@ -165,7 +165,7 @@ enum kind { READ, WRITE, ZEROES, DISCARD };
 struct request {
 	struct shell *sh;
 	enum kind kind;
-	bool quiet, verbose, machine, flush, async;
+	bool quiet, verbose, machine, flush, async, compressed;
 	unsigned int zero_flags;
 	bool has_pattern;
 	uint8_t pattern;
@@ -219,7 +219,9 @@ static int submit(struct request *r)
 	case READ:
 		return image_preadv(img, r->off, r->len, w);
 	case WRITE:
-		ret = image_pwritev(img, r->off, r->len, w);
+		ret = r->compressed ?
+			image_pwritev_compressed(img, r->off, r->len, w) :
+			image_pwritev(img, r->off, r->len, w);
 		break;
 	case ZEROES:
 		ret = image_pwrite_zeroes(img, r->off, r->len, r->zero_flags);
@@ -328,6 +330,9 @@ static bool request_option(struct request *r, int id, const char **file)
 	switch (id) {
 	case 'C':
 		r->machine = true;
+		return true;
+	case 'c':
+		r->compressed = true;
 		return true;
 	case 'f':
 		r->flush = true;
@@ -452,7 +457,7 @@ static void do_aio_read(struct shell *sh, int argc, char **argv)
 
 static void do_write(struct shell *sh, int argc, char **argv)
 {
-	request(sh, argc, argv, WRITE, "CfnpP:qs:uz", 1, false);
+	request(sh, argc, argv, WRITE, "CcfnpP:qs:uz", 1, false);
 }
 
 static void do_writev(struct shell *sh, int argc, char **argv)
@@ -668,7 +673,7 @@ static const struct command {
 	{ "sleep", 1, 1, false, do_sleep, "milliseconds" },
 	{ "truncate", 1, 1, true, do_truncate, "size" },
 	{ "write", 2, MAX_ARGS, true, do_write,
-	  "[-Cfnquz] [-P pattern | -s file] off len" },
+	  "[-Ccfnquz] [-P pattern | -s file] off len" },
 	{ "writev", 2, MAX_ARGS, true, do_writev,
 	  "[-Cfq] [-P pattern] off len [len..]" },
 };

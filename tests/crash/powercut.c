@@ -78,6 +78,7 @@ static struct {
 	unsigned int seed;
 	int ops, crashes, crashes_done;
 	uint64_t nr_sectors, clock, stamp;
+	uint64_t cluster;		/* sectors */
 	struct sector *sectors;
 
 	bool recording;
@@ -186,12 +187,28 @@ static int do_flush(void)
 	return ret;
 }
 
-static int write_op(uint64_t first, uint64_t n, uint64_t stamp)
+/* Whole clusters only, if there are any. */
+static bool whole_clusters(uint64_t *first, uint64_t *n)
+{
+	uint64_t start = align_up(*first, t.cluster);
+	uint64_t end = align_down(*first + *n, t.cluster);
+
+	if (start >= end)
+		return false;
+	*first = start;
+	*n = end - start;
+	return true;
+}
+
+static int write_op(uint64_t first, uint64_t n, uint64_t stamp, bool packed)
 {
 	cleanup_free uint8_t *buf = malloc(n * SECTOR_SIZE);
 
 	for (uint64_t i = 0; i < n; i++)
 		fill(buf + i * SECTOR_SIZE, first + i, stamp);
+	if (packed)
+		return image_pwrite_compressed(t.img, first * SECTOR_SIZE,
+					       n * SECTOR_SIZE, buf);
 	return image_pwrite(t.img, first * SECTOR_SIZE, n * SECTOR_SIZE, buf);
 }
 
@@ -214,7 +231,8 @@ static int one_op(struct worker *w)
 {
 	uint64_t n = 1 + pick(w, pick(w, 3) ? 16 : MAX_SECTORS_PER_OP);
 	uint64_t first, stamp = 0;
-	unsigned int kind = (unsigned int)pick(w, 20);
+	unsigned int kind = (unsigned int)pick(w, 24);
+	bool packed = false;
 	int ret;
 
 	if (kind == 0)
@@ -223,11 +241,13 @@ static int one_op(struct worker *w)
 	first = w->first + pick(w, w->nr - n + 1);
 	if (kind > 6)
 		stamp = ++t.stamp;
+	if (kind >= 20)
+		packed = whole_clusters(&first, &n);
 	for (uint64_t i = 0; i < n; i++)
 		begin(first + i, stamp);
 	if (kind <= 3)
 		return discard_op(first, n);
-	ret = stamp ? write_op(first, n, stamp) :
+	ret = stamp ? write_op(first, n, stamp, packed) :
 		      image_pwrite_zeroes(t.img, first * SECTOR_SIZE,
 					  n * SECTOR_SIZE,
 					  kind == 4 ? 0 : IMAGE_ZERO_UNMAP);
@@ -459,7 +479,12 @@ static void load_stable(void)
 static void first_versions(void)
 {
 	uint8_t buf[SECTOR_SIZE];
+	struct image_info info;
 
+	if (image_get_info(t.img, &info, NULL))
+		die("no information about the image", 0);
+	t.cluster = info.cluster_size / SECTOR_SIZE;
+	image_info_free(&info);
 	t.nr_sectors = image_size(t.img) / SECTOR_SIZE;
 	t.sectors = calloc(t.nr_sectors, sizeof(*t.sectors));
 	for (uint64_t i = 0; i < t.nr_sectors; i++) {

@@ -40,6 +40,7 @@ struct model {
 	struct image *img;
 	uint8_t *bytes;			/* what the image has to hold */
 	uint64_t size;
+	uint64_t cluster;		/* bytes, 0: cannot be compressed */
 	uint64_t random;
 
 	/* the phase */
@@ -163,6 +164,31 @@ static void do_write(struct model *m, uint64_t off, uint64_t len)
 	free(mem);
 }
 
+/* Compressed: the whole clusters of the range, if there are any. */
+static void do_compressed(struct model *m, uint64_t off, uint64_t len)
+{
+	uint64_t end = off + len;
+	uint8_t *p;
+
+	off = m->cluster ? align_up(off, m->cluster) : end;
+	if (m->cluster && end != m->size)
+		end = align_down(end, m->cluster);
+	if (off >= end)
+		return;
+	len = end - off;
+	p = buffer(m, len);
+	/* From all the same to hardly any two alike. */
+	for (uint64_t i = 0, bits = below(m, 9), b = 0; i < len; i++) {
+		if (!(i % 8))
+			b = draw(m);
+		p[i] = (uint8_t)(b >> i % 8 * 8) >> (8 - bits);
+	}
+	must(m, image_pwrite_compressed(m->img, off, len, p),
+	     "compressed write", off, len);
+	memcpy(m->bytes + off, p, len);
+	free(p);
+}
+
 static void do_zero(struct model *m, uint64_t off, uint64_t len)
 {
 	must(m, image_pwrite_zeroes(m->img, off, len,
@@ -237,8 +263,10 @@ static void one_operation(struct model *m, unsigned int nr)
 
 	if (!pick(m, nr, &off, &len))
 		return;
-	if (what < 35)
+	if (what < 30)
 		do_write(m, off, len);
+	else if (what < 35)
+		do_compressed(m, off, len);
 	else if (what < 70)
 		do_read(m, off, len);
 	else if (what < 82)
@@ -320,6 +348,15 @@ static void open_image(struct model *m)
 		    image_size(m->img), m->size);
 }
 
+static void find_cluster_size(struct model *m)
+{
+	struct image_info info;
+
+	if (!image_get_info(m->img, &info, NULL))
+		m->cluster = info.cluster_size;
+	image_info_free(&info);
+}
+
 static void close_image(struct model *m)
 {
 	struct error err = ERROR_INIT;
@@ -362,6 +399,7 @@ static int run(void *arg)
 
 	co_queue_init(&m->done);
 	open_image(m);
+	find_cluster_size(m);
 	verify_all(m);
 	for (unsigned int n; m->operations; m->operations -= n) {
 		n = min(m->operations, 1 + (unsigned int)below(m, per_phase));
