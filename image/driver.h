@@ -14,9 +14,14 @@
 #include "common/list.h"
 #include "image/image.h"
 
+#define IMAGE_PROBE_BYTES 2048	/* of a file's head, for a guess */
+
 struct image_driver {
 	const char *name;
 	size_t state_size;	/* of img->state, zeroed before open */
+
+	/* Do these first bytes of `path` look like it? NULL: never. */
+	bool (*probe)(const char *path, const uint8_t *head, size_t len);
 
 	/* Formats: img->file is open. Protocols: img->path is to be opened.
 	 * Fills in img->size, request_align, limits. */
@@ -79,8 +84,9 @@ struct image {
 };
 
 extern const struct image_driver image_file_driver;
-extern const struct image_driver image_raw_driver;
 extern const struct image_driver image_qcow2_driver;
+extern const struct image_driver image_raw_driver;
+extern const struct image_driver image_vdi_driver;
 
 /* image.c, for drivers: opens `path` as a backing image of `parent`. */
 int image_open_backing(struct image *parent, const char *path,

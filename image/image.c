@@ -36,8 +36,9 @@
 #define BOUNCE_MAX ((uint64_t)1 << 20)
 
 static const struct image_driver *const formats[] = {
-	&image_raw_driver,
 	&image_qcow2_driver,
+	&image_raw_driver,
+	&image_vdi_driver,
 };
 
 static const char *const cache_names[] = {
@@ -71,6 +72,22 @@ static const struct image_driver *find_format(const char *name)
 		if (!strcmp(name, formats[i]->name))
 			return formats[i];
 	return NULL;
+}
+
+bool image_format_known(const char *name)
+{
+	return find_format(name);
+}
+
+const char *image_format_names(void)
+{
+	static char names[256];
+	size_t len = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats) && len < sizeof(names); i++)
+		len += (size_t)snprintf(names + len, sizeof(names) - len,
+					"%s%s", i ? " " : "", formats[i]->name);
+	return names;
 }
 
 /* ---- opening and closing ---- */
@@ -132,9 +149,13 @@ static int open_node(struct loop *loop, struct image *overlay,
 		     const struct image_options *opts, struct image **out,
 		     struct error *err)
 {
-	struct image *img = node_new(loop, path, driver, opts);
+	struct image *img;
 	int ret;
 
+	if ((opts->flags & IMAGE_RDWR) && !driver->pwritev)
+		return error_set(err, EROFS, "%s: images of format '%s' can "
+				 "only be read", path, driver->name);
+	img = node_new(loop, path, driver, opts);
 	if (!img)
 		return error_set_errno(err, ENOMEM, "%s", path);
 	img->overlay = overlay;
@@ -170,7 +191,7 @@ int image_open(struct loop *loop, const char *path, const char *format,
 	driver = find_format(format);
 	if (!driver)
 		return error_set(err, ENOTSUP, "%s: unknown format '%s' (known: "
-				 "raw, qcow2)", path, format);
+				 "%s)", path, format, image_format_names());
 	return open_node(loop, NULL, path, driver, opts, out, err);
 }
 
@@ -220,8 +241,8 @@ int image_open_backing(struct image *parent, const char *path,
 	driver = find_format(format ? format : "raw");
 	if (!driver)
 		return error_set(err, ENOTSUP, "backing file '%s' has the "
-				 "unknown format '%s' (known: raw, qcow2)",
-				 path, format);
+				 "unknown format '%s' (known: %s)", path, format,
+				 image_format_names());
 	opts.node = node;
 	ret = backing_path(parent, path, node, &full, err);
 	if (!ret)
@@ -257,15 +278,19 @@ int image_close(struct image *img, struct error *err)
 int image_probe(const char *path, const char **format, struct error *err)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	uint8_t magic[8] = { 0 };
+	uint8_t head[IMAGE_PROBE_BYTES];
+	ssize_t n;
 
 	if (fd < 0)
 		return error_set_errno(err, errno, "Could not open '%s'", path);
-	if (pread(fd, magic, sizeof(magic), 0) < 0)
+	n = pread(fd, head, sizeof(head), 0);
+	if (n < 0)
 		return error_set_errno(err, errno, "Could not read '%s'", path);
-	/* Version 1 is another format, that of the same magic. */
-	*format = !memcmp(magic, "QFI\xfb\0\0\0", 7) && magic[7] >= 2 ?
-			  "qcow2" : "raw";
+	*format = image_raw_driver.name;
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
+		if (formats[i]->probe &&
+		    formats[i]->probe(path, head, (size_t)n))
+			*format = formats[i]->name;
 	return 0;
 }
 
@@ -735,9 +760,12 @@ int image_create(struct loop *loop, const char *path, const char *format,
 {
 	const struct image_driver *driver = find_format(format);
 
-	if (!driver || !driver->create)
-		return error_set(err, ENOTSUP, "cannot create images of format "
-				 "'%s' (known: raw, qcow2)", format);
+	if (!driver)
+		return error_set(err, ENOTSUP, "unknown format '%s' (known: "
+				 "%s)", format, image_format_names());
+	if (!driver->create)
+		return error_set(err, ENOTSUP, "images of format '%s' can be "
+				 "read but not created", format);
 	return driver->create(loop, path, size, options, nr_options, err);
 }
 

@@ -2,7 +2,7 @@
 /*
  * image.h: disk images, whatever their format: the one way in.
  *
- * A `struct image` is a node of a graph: a format (raw, qcow2) over a protocol
+ * A `struct image` is a node of a graph: a format (raw, qcow2...) over a protocol
  * (file), with a backing image beside it. All of a graph belongs to one loop and
  * its thread. Offsets and lengths are bytes. Functions marked "co" run in a
  * coroutine; image_open() and image_close() do too, co_run() wraps them for
@@ -77,7 +77,7 @@ struct image_options {
 };
 
 /*
- * co. Opens `path` as `format` ("raw", "qcow2"; never guessed, NULL is
+ * co. Opens `path` as `format` ("raw", "qcow2"...; never guessed, NULL is
  * -EINVAL), with its whole backing chain read-only. A backing file's format
  * comes from the overlay's header; where that has none it is opened as raw.
  * Errors: -ENOENT, -EACCES, -EAGAIN (locked by another program; the sentence
@@ -92,7 +92,11 @@ int image_open(struct loop *loop, const char *path, const char *format,
  * afterwards even on error. NULL is allowed. */
 int image_close(struct image *img, struct error *err);
 
-/* Reads the first bytes and tells what they look like: "qcow2", else "raw".
+/* All formats, with a space between them. */
+const char *image_format_names(void);
+bool image_format_known(const char *name);
+
+/* Reads the first bytes and tells what they look like, or else "raw".
  * Only for people who asked for a guess; the daemon never does. */
 int image_probe(const char *path, const char **format, struct error *err);
 
@@ -212,6 +216,7 @@ struct image_info {
 	char *backing_format;		/* as recorded, NULL: none */
 	uint32_t cluster_size;		/* bytes, 0: the format has none */
 	bool dirty, corrupt, encrypted;
+	bool no_dirty_flag;		/* nothing is known of it */
 	/* qcow2 */
 	bool is_qcow2;
 	unsigned int version;		/* 2 or 3 */

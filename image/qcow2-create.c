@@ -180,9 +180,9 @@ static int set_backing_file(struct settings *s, const char *value,
 static int set_backing_fmt(struct settings *s, const char *value,
 			   struct error *err)
 {
-	if (!image_create_options(value))
+	if (!image_format_known(value))
 		return error_set(err, EINVAL, "Unknown backing format '%s' "
-				 "(known: raw, qcow2)", value);
+				 "(known: %s)", value, image_format_names());
 	s->backing_fmt = value;
 	return 0;
 }

@@ -675,9 +675,17 @@ static int qcow2_check_verb(struct image *img, enum image_repair repair,
 	return qcow2_check(img, &q->h, repair, result, err);
 }
 
+/* Version 1 is another format, that of the same magic. */
+static bool qcow2_probe(const char *path, const uint8_t *head, size_t len)
+{
+	return len >= 8 && load_be32(head) == QCOW2_MAGIC &&
+	       load_be32(head + 4) >= 2;
+}
+
 const struct image_driver image_qcow2_driver = {
 	.name = "qcow2",
 	.state_size = sizeof(struct qcow2),
+	.probe = qcow2_probe,
 	.open = qcow2_open,
 	.close = qcow2_close,
 	.preadv = qcow2_preadv,

@@ -47,7 +47,7 @@ struct compare {
 };
 
 static const struct tool_option options[] = {
-	{ 'f', "format", "FMT", "format of the first image: raw, qcow2" },
+	{ 'f', "format", "FMT", "format of the first image: raw, qcow2, ..." },
 	{ 'F', "second-format", "FMT", "format of the second image" },
 	{ 'T', "cache", "MODE",
 	  "none, writeback, writethrough, directsync, unsafe" },

@@ -106,6 +106,9 @@ static int list_options(const char *format)
 {
 	const struct image_create_help *help = image_create_options(format);
 
+	if (!help && image_format_known(format))
+		return tool_error("Format driver '%s' does not support image "
+				  "creation", format);
 	if (!help)
 		return tool_error("Unknown file format '%s'", format);
 	printf("Supported %s options:\n", format);
@@ -199,37 +202,39 @@ static int judge_backing(struct create *c)
 
 /* ---- what is about to be made ---- */
 
-/* In qemu-img's order; NULL: only if given. */
+/* In qemu-img's order. format: NULL is all; def: NULL is only if given. */
 static const struct {
-	const char *name, *def;
+	const char *format, *name, *def;
 	bool size;
 } shown[] = {
-	{ "cluster_size", "65536", true },
-	{ "extended_l2", "off", false },
-	{ "preallocation", NULL, false },
-	{ "compression_type", "zlib", false },
-	{ "size", NULL, true },
-	{ "compat", NULL, false },
-	{ "backing_file", NULL, false },
-	{ "backing_fmt", NULL, false },
-	{ "lazy_refcounts", "off", false },
-	{ "refcount_bits", "16", false },
+	{ "qcow2", "cluster_size", "65536", true },
+	{ "qcow2", "extended_l2", "off", false },
+	{ NULL, "preallocation", NULL, false },
+	{ "qcow2", "compression_type", "zlib", false },
+	{ NULL, "size", NULL, true },
+	{ "vdi", "static", "off", false },
+	{ NULL, "compat", NULL, false },
+	{ NULL, "backing_file", NULL, false },
+	{ NULL, "backing_fmt", NULL, false },
+	{ "qcow2", "lazy_refcounts", "off", false },
+	{ "qcow2", "refcount_bits", "16", false },
 };
 
 static void print_settings(const struct create *c, const char *format)
 {
-	bool qcow2 = !strcmp(format, "qcow2");
 	uint64_t bytes;
 
 	printf("Formatting '%s', fmt=%s", c->path, format);
 	for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
 		const char *value = option_value(c, shown[i].name);
 
+		if (shown[i].format && strcmp(shown[i].format, format))
+			continue;
 		if (!strcmp(shown[i].name, "size"))
 			printf(" size=%" PRIu64, c->size);
 		else if (value && shown[i].size && !size_parse(value, &bytes))
 			printf(" %s=%" PRIu64, shown[i].name, bytes);
-		else if (value || (qcow2 && shown[i].def))
+		else if (value || shown[i].def)
 			printf(" %s=%s", shown[i].name,
 			       value ? value : shown[i].def);
 	}
@@ -268,9 +273,12 @@ static int create(struct create *c)
 		return list_options(format);
 	if (!c->path)
 		return tool_usage(&verb_create, "which file?");
-	if (!image_create_options(format))
+	if (!image_format_known(format))
 		return tool_error("%s: Unknown file format '%s'", c->path,
 				  format);
+	if (!image_create_options(format))
+		return tool_error("%s: Format driver '%s' does not support "
+				  "image creation", c->path, format);
 	ret = settle_size(c);
 	if (!ret)
 		ret = judge_backing(c);

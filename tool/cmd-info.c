@@ -235,7 +235,8 @@ static json_t *json_facts(const struct facts *f)
 		json_object_set_new(o, "format-specific", json_qcow2(&f->i));
 	set_text(o, "full-backing-filename", f->backing_path);
 	set_text(o, "backing-filename", f->i.backing_file);
-	json_object_set_new(o, "dirty-flag", json_boolean(f->i.dirty));
+	if (!f->i.no_dirty_flag)
+		json_object_set_new(o, "dirty-flag", json_boolean(f->i.dirty));
 	return o;
 }
 

@@ -50,8 +50,8 @@ static void help_program(void)
 	puts("  help         tell what a verb does: xdisk help VERB\n"
 	     "  completion   print a script for a shell: xdisk completion bash\n"
 	     "\nOptions: -h, --help; -V, --version\n"
-	     "Sizes are bytes or have a suffix: k, M, G, T, P, E (of 1024).\n\n"
-	     "Supported formats: raw qcow2");
+	     "Sizes are bytes or have a suffix: k, M, G, T, P, E (of 1024).\n");
+	printf("Supported formats: %s\n", image_format_names());
 }
 
 static void help_option(const struct tool_option *o)

@@ -48,7 +48,7 @@ enum long_option {
 extern const struct tool_option tool_every_option[];	/* ended by TOOL_END */
 
 /* Options that several verbs know; tool_common_option() takes them. */
-#define TOOL_FORMAT { 'f', "format", "FMT", "format of the image: raw, qcow2" }
+#define TOOL_FORMAT { 'f', "format", "FMT", "format of the image: raw, qcow2, ..." }
 #define TOOL_QUIET { 'q', "quiet", NULL, "print nothing but errors" }
 #define TOOL_PROGRESS { 'p', "progress", NULL, "show how far it has come" }
 #define TOOL_SHARE { 'U', "force-share", NULL, \

@@ -35,6 +35,7 @@ struct model {
 	/* given */
 	const char *path, *format, *model_path;
 	unsigned int workers, operations;
+	bool change;			/* 0 operations only read */
 
 	struct loop *loop;
 	struct image *img;
@@ -321,7 +322,8 @@ static void open_image(struct model *m)
 		AIO_AUTO, AIO_IO_URING, AIO_THREADS,
 	};
 	struct image_options opts = {
-		.flags = IMAGE_RDWR | (below(m, 2) ? IMAGE_UNMAP : 0),
+		.flags = !m->change ? 0 :
+			 IMAGE_RDWR | (below(m, 2) ? IMAGE_UNMAP : 0),
 		.cache = caches[below(m, ARRAY_SIZE(caches))],
 		.aio = kinds[below(m, ARRAY_SIZE(kinds))],
 	};
@@ -466,6 +468,7 @@ int main(int argc, char **argv)
 	m.path = argv[optind];
 	m.format = argv[optind + 1];
 	m.model_path = argv[optind + 2];
+	m.change = m.operations > 0;
 	load_model(&m);
 	m.loop = loop_new();
 	if (!m.loop)

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * mapped.c: see mapped.h.
+ *
+ * A request goes from extent to extent. Extents end after MAX_RUN blocks: a
+ * status never walks a table of terabytes in one go.
+ *
+ * New blocks are placed by one coroutine at a time, as many in a row as the
+ * request wants: data into the file, then into the tables in memory, which
+ * reach the file behind the data (pages.h).
+ */
+#include "image/mapped.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <zlib.h>
+
+#include "common/cleanup.h"
+#include "image/loop.h"
+#include "image/refmap.h"
+
+#define MAX_RUN 4096
+#define OFFLOAD_MIN (32 * KiB)
+
+void mapped_init(struct mapped *m, const struct mapped_ops *ops,
+		 struct image *img, struct image *file)
+{
+	*m = (struct mapped){ .ops = ops, .img = img, .file = file };
+	pages_init(&m->pages, file);
+	co_mutex_init(&m->placing);
+}
+
+void mapped_deinit(struct mapped *m)
+{
+	pages_deinit(&m->pages);
+	free(m->unpacked);
+	m->unpacked = NULL;
+}
+
+/* ---- where blocks are ---- */
+
+static bool follows(const struct mapped *m, const struct mapped_block *first,
+		    const struct mapped_block *b, uint64_t n)
+{
+	if (b->flags != first->flags || (b->flags & IMAGE_EXTENT_COMPRESSED))
+		return false;
+	return !(b->flags & IMAGE_EXTENT_OFFSET) ||
+	       b->host_offset == first->host_offset + n * m->block_size;
+}
+
+/* Data that is a hole of the file is known to be zero. */
+static void look_below(struct mapped *m, struct image_extent *e)
+{
+	struct image_extent below;
+
+	if (image_block_status(m->file, e->host_offset,
+			       min(e->length, m->file->size - e->host_offset),
+			       &below))
+		return;
+	e->length = below.length;
+	e->flags |= below.flags & IMAGE_EXTENT_ZERO;
+}
+
+int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
+		  struct image_extent *out)
+{
+	uint64_t block = off / m->block_size, in = off % m->block_size;
+	uint64_t last = (off + len - 1) / m->block_size, n;
+	struct mapped_block first = { 0 }, b = { 0 };
+	int ret = m->ops->lookup(m, block, &first);
+
+	last = min(last, block + MAX_RUN);
+	for (n = 1; !ret && block + n <= last; n++) {
+		b = (struct mapped_block){ 0 };
+		/* A corrupt entry is told to the one who comes to it. */
+		if (m->ops->lookup(m, block + n, &b) || !follows(m, &first, &b,
+								 n))
+			break;
+	}
+	*out = (struct image_extent){
+		.length = min(len, n * m->block_size - in),
+		.flags = first.flags,
+	};
+	if (ret || !(first.flags & IMAGE_EXTENT_OFFSET))
+		return ret;
+	out->host_offset = first.host_offset + in;
+	out->file = m->file;
+	if (first.host_offset >= m->file->size)
+		return -EIO;
+	if (m->holes)
+		look_below(m, out);
+	return 0;
+}
+
+/* ---- reading ---- */
+
+/* Zeroes beyond the end of the backing image. */
+static int read_backing(struct mapped *m, uint64_t off, uint64_t len,
+			struct iow w)
+{
+	struct image *backing = m->img->backing;
+	uint64_t there = 0;
+	int ret = 0;
+
+	if (backing && off < backing->size)
+		there = min(len, backing->size - off);
+	if (there)
+		ret = image_preadv(backing, off, there, w);
+	if (there < len)
+		iow_zero(iow_advance(w, there), len - there);
+	return ret;
+}
+
+/* co. The block comes out of the last one that was unpacked, or into it. */
+static int read_packed(struct mapped *m, uint64_t off, uint64_t len,
+		       struct iow w)
+{
+	uint64_t in = off % m->block_size;
+	struct mapped_block b = { 0 };
+	uint8_t *buf;
+	int ret = m->ops->lookup(m, off / m->block_size, &b);
+
+	if (ret)
+		return ret;
+	if (m->unpacked && m->unpacked_block.host_offset == b.host_offset &&
+	    m->unpacked_block.packed == b.packed) {
+		iow_from_buf(w, m->unpacked + in, len);
+		return 0;
+	}
+	buf = malloc(m->block_size);
+	if (!buf)
+		return -ENOMEM;
+	ret = m->ops->unpack(m, &b, buf, m->block_size);
+	if (ret) {
+		free(buf);
+		return ret;
+	}
+	iow_from_buf(w, buf + in, len);
+	free(m->unpacked);
+	m->unpacked = buf;
+	m->unpacked_block = b;
+	return 0;
+}
+
+int mapped_read(struct mapped *m, uint64_t off, uint64_t len, struct iow w)
+{
+	struct image_extent e;
+	int ret = 0;
+
+	while (len && !ret) {
+		ret = mapped_status(m, off, len, &e);
+		if (ret)
+			break;
+		if (e.flags & IMAGE_EXTENT_COMPRESSED)
+			ret = read_packed(m, off, e.length, w);
+		else if ((e.flags & IMAGE_EXTENT_OFFSET) &&
+			 !(e.flags & IMAGE_EXTENT_ZERO))
+			ret = image_preadv(m->file, e.host_offset, e.length, w);
+		else if (e.flags & IMAGE_EXTENT_ALLOCATED)
+			iow_zero(w, e.length);
+		else
+			ret = read_backing(m, off, e.length, w);
+		off += e.length;
+		len -= e.length;
+		w = iow_advance(w, e.length);
+	}
+	return ret;
+}
+
+/* ---- writing ---- */
+
+/* Zeroes around what is written, where the room does not read so. Room behind
+ * the end of the file is there when it ends behind it. */
+static int pad(struct mapped *m, uint64_t host, uint64_t start, uint64_t end,
+	       uint64_t bytes, bool zero)
+{
+	int ret = 0;
+
+	if (start && !zero)
+		ret = image_pwrite_zeroes(m->file, host, start, 0);
+	if (ret || end == bytes)
+		return ret;
+	if (!zero)
+		return image_pwrite_zeroes(m->file, host + end, bytes - end, 0);
+	if (m->file->size < host + bytes)
+		ret = image_truncate(m->file, host + bytes, NULL);
+	return ret;
+}
+
+/* co, placing held. The blocks of the first bytes of [off, off + *len). */
+static int write_new(struct mapped *m, uint64_t off, uint64_t *len,
+		     struct iow w)
+{
+	uint64_t block = off / m->block_size, in = off % m->block_size;
+	uint64_t n = div_round_up(in + *len, m->block_size), host;
+	bool zero = false;
+	int ret = m->ops->place(m, block, &n, &host, &zero);
+
+	if (ret)
+		return ret;
+	*len = min(*len, n * m->block_size - in);
+	ret = image_pwritev(m->file, host + in, *len, w);
+	if (!ret)
+		ret = pad(m, host, in, in + *len, n * m->block_size, zero);
+	if (!ret)
+		ret = m->ops->enter(m, block, n, host);
+	return ret;
+}
+
+/* co. Writes the first bytes, says how many. */
+static int write_some(struct mapped *m, uint64_t off, uint64_t *len,
+		      struct iow w)
+{
+	struct image_extent e;
+	int ret = mapped_status(m, off, *len, &e);
+
+	if (!ret && !(e.flags & IMAGE_EXTENT_OFFSET)) {
+		co_mutex_lock(&m->placing);
+		ret = mapped_status(m, off, *len, &e);
+		if (!ret && !(e.flags & IMAGE_EXTENT_OFFSET)) {
+			*len = e.length;
+			ret = write_new(m, off, len, w);
+			co_mutex_unlock(&m->placing);
+			return ret;
+		}
+		co_mutex_unlock(&m->placing);
+	}
+	*len = e.length;
+	if (!ret && (e.host_offset < m->data_start ||
+		     (e.flags & IMAGE_EXTENT_COMPRESSED)))
+		return -EIO;
+	return ret ? ret : image_pwritev(m->file, e.host_offset, *len, w);
+}
+
+int mapped_write(struct mapped *m, uint64_t off, uint64_t len, struct iow w)
+{
+	int ret = 0;
+
+	while (len && !ret) {
+		uint64_t n = len;
+
+		ret = write_some(m, off, &n, w);
+		off += n;
+		len -= n;
+		w = iow_advance(w, n);
+	}
+	return ret;
+}
+
+int mapped_zero(struct mapped *m, uint64_t off, uint64_t len)
+{
+	struct image_extent e;
+	int ret = 0;
+
+	if (m->img->backing)
+		return -EOPNOTSUPP;
+	for (; len && !ret; off += e.length, len -= e.length) {
+		ret = mapped_status(m, off, len, &e);
+		if (ret || !(e.flags & IMAGE_EXTENT_OFFSET))
+			continue;
+		if (e.host_offset < m->data_start ||
+		    (e.flags & IMAGE_EXTENT_COMPRESSED))
+			return -EIO;
+		ret = image_pwrite_zeroes(m->file, e.host_offset, e.length, 0);
+	}
+	return ret;
+}
+
+int mapped_flush(struct mapped *m)
+{
+	int ret = pages_flush(&m->pages);
+
+	return ret ? ret : image_flush(m->file);
+}
+
+/* ---- check ---- */
+
+#define MAX_REPORTS 100
+
+__attribute__((format(printf, 2, 3)))
+static void corrupt(struct image_check *r, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	if (r->corruptions++ >= MAX_REPORTS || !r->report)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	r->report(r->report_arg, text);
+}
+
+/* One that has a place: where it ends, and whether it is alone there. */
+static int check_place(struct mapped *m, uint64_t block,
+		       const struct mapped_block *b, struct refmap *seen,
+		       struct image_check *r)
+{
+	uint64_t len = min(m->block_size, m->size - block * m->block_size);
+	uint64_t unit = b->host_offset / SECTOR_SIZE;
+
+	if (b->flags & IMAGE_EXTENT_COMPRESSED)
+		len = b->packed;
+	if (b->host_offset < m->data_start)
+		corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " overlaps "
+			"the metadata", block, b->host_offset);
+	else if (!range_within(b->host_offset, len, m->file->size))
+		corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " is "
+			"outside of the file", block, b->host_offset);
+	else if (b->flags & IMAGE_EXTENT_COMPRESSED)
+		return 0;		/* several may share a sector */
+	else if (refmap_get(seen, unit).count)
+		corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " is used "
+			"twice", block, b->host_offset);
+	return refmap_add(seen, unit, 1, 0);
+}
+
+static int check_block(struct mapped *m, uint64_t block, uint64_t *next,
+		       struct refmap *seen, struct image_check *r)
+{
+	struct mapped_block b = { 0 };
+	int ret = m->ops->lookup(m, block, &b);
+
+	if (ret == -EIO) {
+		corrupt(r, "ERROR: the entry of block %" PRIu64 " cannot be "
+			"used", block);
+		return 0;
+	}
+	if (ret || !(b.flags & IMAGE_EXTENT_ALLOCATED))
+		return ret;
+	r->allocated_clusters++;
+	if (b.flags & IMAGE_EXTENT_COMPRESSED)
+		r->compressed_clusters++;
+	if (!(b.flags & (IMAGE_EXTENT_OFFSET | IMAGE_EXTENT_COMPRESSED)))
+		return 0;
+	if (*next && b.host_offset != *next)
+		r->fragmented_clusters++;
+	*next = b.host_offset + m->block_size;
+	return check_place(m, block, &b, seen, r);
+}
+
+int mapped_check(struct mapped *m, struct image_check *result)
+{
+	uint64_t blocks = div_round_up(m->size, m->block_size), next = 0;
+	struct refmap seen = REFMAP_INIT;
+	int ret = 0;
+
+	result->total_clusters += blocks;
+	for (uint64_t i = 0; i < blocks && !ret; i++)
+		ret = check_block(m, i, &next, &seen, result);
+	refmap_free(&seen);
+	return ret;
+}
+
+/* ---- verbs ---- */
+
+int mapped_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w)
+{
+	return mapped_read(img->state, off, len, w);
+}
+
+int mapped_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w)
+{
+	return mapped_write(img->state, off, len, w);
+}
+
+int mapped_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
+			 unsigned int flags)
+{
+	return mapped_zero(img->state, off, len);
+}
+
+int mapped_block_status(struct image *img, uint64_t off, uint64_t len,
+			struct image_extent *out)
+{
+	return mapped_status(img->state, off, len, out);
+}
+
+/* Most formats tell no numbers, as qemu-img does not. */
+int mapped_image_check(struct image *img, enum image_repair repair,
+		       struct image_check *result, struct error *err)
+{
+	int ret;
+
+	if (repair != IMAGE_REPAIR_NONE)
+		return error_set(err, ENOTSUP, "images of format '%s' can be "
+				 "checked but not repaired", img->driver->name);
+	ret = mapped_check(img->state, result);
+	result->total_clusters = result->allocated_clusters = 0;
+	result->fragmented_clusters = result->compressed_clusters = 0;
+	return ret;
+}
+
+int mapped_image_flush(struct image *img)
+{
+	return mapped_flush(img->state);
+}
+
+int mapped_close(struct image *img, struct error *err)
+{
+	struct mapped *m = img->state;
+	int ret = 0;
+
+	if (img->flags & IMAGE_RDWR)
+		ret = mapped_flush(m);
+	mapped_deinit(m);
+	return ret ? error_set_errno(err, -ret, "%s: the tables could not be "
+				     "written", img->path) : 0;
+}
+
+/* ---- for opening ---- */
+
+int mapped_judge_table(const struct image *file, const char *what, uint64_t off,
+		       uint64_t entries, uint64_t entry_size, struct error *err)
+{
+	uint64_t bytes;
+
+	if (mul_overflow(entries, entry_size, &bytes) ||
+	    !range_within(off, bytes, file->size))
+		return error_set(err, EINVAL, "the %s of %" PRIu64 " entries at "
+				 "%#" PRIx64 " is not within the file of %"
+				 PRIu64 " bytes", what, entries, off,
+				 file->size);
+	return 0;
+}
+
+void mapped_limits(struct image *img)
+{
+	img->limits = (struct image_limits){
+		.logical_block = SECTOR_SIZE,
+		.physical_block = max(img->file->limits.physical_block,
+				      SECTOR_SIZE),
+		.discard_granularity = SECTOR_SIZE,
+	};
+}
+
+struct inflate_job {
+	const void *in;
+	void *out;
+	size_t in_len, len;
+	int window_bits;
+};
+
+static int64_t inflate_work(void *arg)
+{
+	struct inflate_job *j = arg;
+	z_stream z = {
+		.next_in = (Bytef *)j->in,
+		.avail_in = (uInt)j->in_len,
+		.next_out = j->out,
+		.avail_out = (uInt)j->len,
+	};
+	int ret;
+
+	if (inflateInit2(&z, j->window_bits) != Z_OK)
+		return -ENOMEM;
+	ret = inflate(&z, Z_FINISH);
+	inflateEnd(&z);
+	if (z.avail_out || (ret != Z_STREAM_END && ret != Z_BUF_ERROR &&
+			    ret != Z_OK))
+		return -EIO;
+	return 0;
+}
+
+int mapped_inflate(struct image *img, const void *in, size_t in_len, void *out,
+		   size_t len, int window_bits)
+{
+	struct inflate_job j = { in, out, in_len, len, window_bits };
+
+	if (in_len > UINT32_MAX || len > UINT32_MAX)
+		return -EIO;
+	if (len < OFFLOAD_MIN)
+		return (int)inflate_work(&j);
+	return (int)loop_offload(img->loop, inflate_work, &j);
+}

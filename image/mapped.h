@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * mapped.h: what formats have in common that map blocks of a disk to places in
+ * a file by a table: vdi, vpc, vmdk, qed, qcow, vhdx, parallels, bochs, cloop.
+ *
+ * A format says where one block is (lookup). Block status, reads, the check and
+ * writes are made of that here. A format that can be written to also says where
+ * new blocks may go (place) and notes them in its tables (enter). Its state
+ * begins with a struct mapped.
+ */
+#ifndef XD_IMAGE_MAPPED_H
+#define XD_IMAGE_MAPPED_H
+
+#include "image/driver.h"
+#include "image/pages.h"
+
+struct mapped;
+
+/* Where a block is: flags and host_offset, as in struct image_extent, of its
+ * first byte; packed: how many bytes it takes there, if compressed. */
+struct mapped_block {
+	unsigned int flags;
+	uint64_t host_offset, packed;
+};
+
+struct mapped_ops {
+	/* co. Blocks are 0 ... block_count - 1. -EIO: the table is corrupt. */
+	int (*lookup)(struct mapped *m, uint64_t block,
+		      struct mapped_block *b);
+	/* co. The bytes of a compressed block; NULL: there are none. */
+	int (*unpack)(struct mapped *m, const struct mapped_block *b,
+		      uint8_t *out, size_t len);
+	/* co, one at a time. Room for *n blocks in a row, or for fewer: at
+	 * *host they begin. Whether the room reads as zeroes goes to *zero. */
+	int (*place)(struct mapped *m, uint64_t block, uint64_t *n,
+		     uint64_t *host, bool *zero);
+	/* co, one at a time. These blocks are there now. */
+	int (*enter)(struct mapped *m, uint64_t block, uint64_t n,
+		     uint64_t host);
+};
+
+struct mapped {
+	const struct mapped_ops *ops;
+	struct image *img;
+	struct image *file;		/* with the blocks; not owned */
+	uint64_t block_size;		/* bytes */
+	uint64_t size;			/* bytes mapped, <= blocks' total */
+	uint64_t data_start;		/* no block begins before it */
+	bool holes;			/* tell those of the file, too */
+	struct pages pages;		/* of `file` */
+	struct co_mutex placing;
+
+	/* the compressed block that was unpacked last */
+	struct mapped_block unpacked_block;
+	uint8_t *unpacked;
+};
+
+/* All is set up; block_size and size are set by the driver afterwards. */
+void mapped_init(struct mapped *m, const struct mapped_ops *ops,
+		 struct image *img, struct image *file);
+void mapped_deinit(struct mapped *m);
+
+/* co. The verbs, for a part of an image that begins at 0. */
+int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
+		  struct image_extent *out);
+int mapped_read(struct mapped *m, uint64_t off, uint64_t len, struct iow w);
+int mapped_write(struct mapped *m, uint64_t off, uint64_t len, struct iow w);
+int mapped_zero(struct mapped *m, uint64_t off, uint64_t len);
+/* Adds to the counts: what is outside of the file or used twice. */
+int mapped_check(struct mapped *m, struct image_check *result);
+int mapped_flush(struct mapped *m);
+
+/* The same as verbs of a driver whose state begins with a struct mapped. */
+int mapped_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w);
+int mapped_pwritev(struct image *img, uint64_t off, uint64_t len,
+		   struct iow w);
+int mapped_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
+			 unsigned int flags);
+int mapped_block_status(struct image *img, uint64_t off, uint64_t len,
+			struct image_extent *out);
+int mapped_image_check(struct image *img, enum image_repair repair,
+		       struct image_check *result, struct error *err);
+int mapped_image_flush(struct image *img);
+int mapped_close(struct image *img, struct error *err);
+
+/* ---- for opening ---- */
+
+/* Does a table of `entries` of `entry_size` bytes at `off` lie in the file? If
+ * not: -EINVAL with the sentence. */
+int mapped_judge_table(const struct image *file, const char *what, uint64_t off,
+		       uint64_t entries, uint64_t entry_size,
+		       struct error *err);
+/* The limits of an image over img->file that has blocks. */
+void mapped_limits(struct image *img);
+
+/* In a pool thread or not: inflates exactly `len` bytes; more input than that
+ * takes is no matter. window_bits as zlib's. -EIO, -ENOMEM. */
+int mapped_inflate(struct image *img, const void *in, size_t in_len, void *out,
+		   size_t len, int window_bits);
+
+#endif

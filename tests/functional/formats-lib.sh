@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# formats-lib.sh: sourced by the tests of the formats other than qcow2.
+#
+#	noise FILE SIZE SEED	makes FILE, SIZE bytes of data and holes
+#	like_qemu IMAGE FORMAT	info, map and check say what qemu-img says
+IN_MEMORY=yes
+. "${srcdir:=.}/tests/functional/tap.sh"
+requires qemu-img qemu-io jq python3
+
+noise()
+{
+	python3 - "$@" <<- 'END'
+	import random, sys
+	name, size, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+	random.seed(seed)
+	with open(name, 'wb') as f:
+	    for _ in range(12):
+	        f.seek(random.randrange(size) & ~511)
+	        f.write(random.randbytes(random.randrange(1, 300000)))
+	    f.seek(max(0, size - 700))
+	    f.write(b'the end' * 100)
+	    f.truncate(size)
+	END
+}
+
+same_info()
+{
+	diff <(qemu-img info -f "$2" --output=json "$1" | jq -S .) \
+		<(xdisk info -f "$2" --output=json "$1" | jq -S .) &&
+		diff <(qemu-img info -f "$2" "$1") <(xdisk info -f "$2" "$1")
+}
+
+same_map()
+{
+	diff <(qemu-img map -f "$2" --output=json "$1" | jq -c '.[]') \
+		<(xdisk map -f "$2" --output=json "$1" | jq -c '.[]')
+}
+
+same_check()
+{
+	local ours theirs
+
+	qemu-img check -f "$2" "$1" > check.theirs 2>&1
+	theirs=$?
+	xdisk check -f "$2" "$1" > check.ours 2>&1
+	ours=$?
+	[ $ours = $theirs ] || echo "check: status $ours, theirs $theirs"
+	diff <(grep -v '^qemu-img' check.theirs) <(grep -v '^xdisk' check.ours) &&
+		[ $ours = $theirs ]
+}
+
+like_qemu() { same_info "$@" && same_map "$@" && same_check "$@"; }
