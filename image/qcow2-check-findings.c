@@ -98,37 +98,31 @@ void ck_swap_words(uint64_t *words, size_t n)
 		words[i] = load_be64(&words[i]);
 }
 
-/*
- * Takes the clusters of [offset, offset + bytes) for a table. False, with a
- * finding, when the range is not one a table can have.
- */
-bool ck_claim(struct check *ck, uint64_t offset, uint64_t bytes,
-	      const char *fmt, ...)
+const char *ck_try_claim(struct check *ck, uint64_t offset, uint64_t bytes)
 {
 	uint64_t first = ck_cluster_of(ck, offset);
 	uint64_t n = div_round_up(bytes, ck->cluster_size);
-	const char *fault = NULL;
-	char what[128];
-	va_list ap;
 
-	va_start(ap, fmt);
-	vsnprintf(what, sizeof(what), fmt, ap);
-	va_end(ap);
 	if (!ck_in_cluster_start(ck, offset))
-		fault = "is not cluster aligned";
-	else if (!range_within(offset, bytes, ck->file_len))
-		fault = "reaches beyond the end of the file";
-	for (uint64_t i = 0; !fault && i < n; i++)
+		return "is not cluster aligned";
+	if (!range_within(offset, bytes, ck->file_len))
+		return "reaches beyond the end of the file";
+	for (uint64_t i = 0; i < n; i++)
 		if (ck_is_meta(ck, first + i))
-			fault = "overlaps with other metadata";
-	if (fault) {
-		ck_corrupt_for_good(ck,
-				    "ERROR %s (offset %#" PRIx64 ", %" PRIu64
-				    " bytes) %s",
-				    what, offset, bytes, fault);
-		return false;
-	}
+			return "overlaps with other metadata";
 	for (uint64_t i = 0; i < n; i++)
 		ck_add_refs(ck, first + i, 1, SEEN_META);
-	return true;
+	return NULL;
+}
+
+bool ck_claim(struct check *ck, uint64_t offset, uint64_t bytes,
+	      const char *what)
+{
+	const char *fault = ck_try_claim(ck, offset, bytes);
+
+	if (fault)
+		ck_corrupt_for_good(ck, "ERROR %s (offset %#" PRIx64 ", %"
+				    PRIu64 " bytes) %s", what, offset, bytes,
+				    fault);
+	return !fault;
 }

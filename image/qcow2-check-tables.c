@@ -369,7 +369,17 @@ static void count_compressed(struct check *ck, const struct l2_table *t,
 	ck->res->fragmented_clusters += t->active_refs;
 }
 
-/* Counts a judged entry; *next is where the one before it ended. */
+/* An allocated cluster of the disk; *next is where the one before it ended. */
+static void count_place(struct check *ck, const struct l2_table *t,
+			uint64_t offset, uint64_t *next)
+{
+	ck->res->allocated_clusters += t->active_refs;
+	if (*next && *next != offset)
+		ck->res->fragmented_clusters += t->active_refs;
+	*next = offset + ck->cluster_size;
+}
+
+/* Counts a judged entry. */
 static void count_entry(struct check *ck, const struct l2_table *t,
 			uint32_t index, uint64_t word, uint64_t *next)
 {
@@ -380,15 +390,17 @@ static void count_entry(struct check *ck, const struct l2_table *t,
 		count_compressed(ck, t, word);
 		return;
 	}
-	if (!offset || ck->h->incompat & QCOW2_INCOMPAT_DATA_FILE)
+	if (ck->h->incompat & QCOW2_INCOMPAT_DATA_FILE) {
+		if (offset || word & QCOW2_COPIED)
+			count_place(ck, t, offset, next);
+		return;
+	}
+	if (!offset)
 		return;
 	if (t->active_refs)
 		seen = word & QCOW2_COPIED ? SEEN_COPIED : SEEN_SHARED;
 	ck_add_refs(ck, ck_cluster_of(ck, offset), t->refs, seen);
-	ck->res->allocated_clusters += t->active_refs;
-	if (*next && *next != offset)
-		ck->res->fragmented_clusters += t->active_refs;
-	*next = offset + ck->cluster_size;
+	count_place(ck, t, offset, next);
 	if (unlikely(*next > ck->file_len) && !(word & QCOW2_ZERO) &&
 	    offset + guest_bytes(ck, t, index) > ck->file_len) {
 		ck->cut = true;

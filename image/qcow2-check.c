@@ -20,15 +20,18 @@
  * one finding, about the entry that led there, and it is not followed.
  *
  * Payloads are not looked at (compressed data, bitmap contents), nor is the
- * backing chain; snapshot records that are broken are reported but stay.
+ * backing chain.
  */
 #include "image/qcow2-check.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "common/bits.h"
+#include "common/cleanup.h"
+#include "image/path.h"
 #include "image/qcow2-tools.h"
 
 /* What contradicts itself within the header. */
@@ -40,6 +43,10 @@ static void judge_features(struct check *ck)
 		ck_corrupt_for_good(ck,
 				    "ERROR the image is encrypted with LUKS, "
 				    "but has no encryption header");
+	if ((h->incompat & QCOW2_INCOMPAT_DATA_FILE) && !h->data_file)
+		ck_corrupt_for_good(ck,
+				    "ERROR the data is said to be in another "
+				    "file, but no name of one is recorded");
 	if ((h->autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW) &&
 	    !(h->incompat & QCOW2_INCOMPAT_DATA_FILE))
 		ck_corrupt(ck,
@@ -48,6 +55,23 @@ static void judge_features(struct check *ck)
 	if ((h->autoclear & QCOW2_AUTOCLEAR_BITMAPS) && !h->has_bitmaps)
 		ck_corrupt(ck, "ERROR the bitmaps feature bit is set without a "
 			       "bitmaps extension");
+}
+
+/* An image that stands on itself. No repair knows what it should stand on. */
+static void judge_backing(struct check *ck, const char *path)
+{
+	cleanup_free char *name = NULL;
+	struct stat own, st;
+
+	if (!ck->h->backing_file ||
+	    image_backing_path(path, ck->h->backing_file, &name, NULL) ||
+	    stat(path, &own) || stat(name, &st))
+		return;
+	if (own.st_dev != st.st_dev || own.st_ino != st.st_ino)
+		return;
+	ck->unfixable++;
+	ck_corrupt(ck, "ERROR the backing file '%s' is the image itself",
+		   ck->h->backing_file);
 }
 
 static void check_init(struct check *ck, struct image *img,
@@ -68,6 +92,8 @@ static void check_init(struct check *ck, struct image *img,
 		.cluster_size = qcow2_cluster_size(h),
 		.file_len = image_size(img->file),
 		.l2_reserved = QCOW2_L2_RESERVED,
+		.nb_snapshots = h->nb_snapshots,
+		.snapshots_offset = h->snapshots_offset,
 	};
 	ck->nr_clusters = div_round_up(ck->file_len, ck->cluster_size);
 	if (h->version < 3 || extended)
@@ -83,25 +109,19 @@ static void check_init(struct check *ck, struct image *img,
 static int claim_tables(struct check *ck)
 {
 	const struct qcow2_header *h = ck->h;
-	int ret;
+	int ret = 0;
 
 	judge_features(ck);
 	ck_claim(ck, 0, min(ck->cluster_size, ck->file_len), "the header");
-	ret = ck_add_l1(ck, h->l1_table_offset, h->l1_size, 0);
-	if (!ret && h->nb_snapshots)
-		ret = ck_load_snapshots(ck);
-	for (size_t i = 0, n = ck->nr_l1; i < n && !ret; i++) {
-		struct l1_table *l1 = &ck->l1[i];
-		char name[32];
-
-		if (l1->nr &&
-		    !ck_claim(ck, l1->offset, (uint64_t)l1->nr * 8,
-			      "the L1 table (%s)", ck_l1_name(l1, name)))
-			l1->nr = 0;
-	}
 	if (h->has_crypto && h->crypto_length)
 		ck_claim(ck, h->crypto_offset, h->crypto_length,
 			 "the encryption header");
+	if (h->l1_size && ck_claim(ck, h->l1_table_offset,
+				   (uint64_t)h->l1_size * 8,
+				   "the active L1 table"))
+		ret = ck_add_l1(ck, h->l1_table_offset, h->l1_size, 0);
+	if (!ret && h->nb_snapshots)
+		ret = ck_load_snapshots(ck);
 	if (!ret)
 		ret = ck_load_bitmaps(ck);
 	return ret ? ret : ck->ret;
@@ -132,20 +152,24 @@ static void check_free(struct check *ck)
 {
 	refmap_free(&ck->refs);
 	refmap_free(&ck->own);
+	refmap_free(&ck->bitmaps);
+	free(ck->snapshot_kept);
 	free(ck->l1);
 	free(ck->l2);
 	free(ck->suspects);
 	free(ck->reftable);
 }
 
-int qcow2_check(struct image *img, const struct qcow2_header *h,
-		enum image_repair repair, struct image_check *result,
-		struct error *err)
+static int run_check(struct image *img, const struct qcow2_header *h,
+		     enum image_repair repair, bool careful,
+		     struct image_check *result, struct error *err)
 {
 	struct check ck;
 	int ret;
 
 	check_init(&ck, img, h, repair, result);
+	ck.careful = careful;
+	judge_backing(&ck, img->path);
 	ret = count_references(&ck);
 	if (!ret)
 		ret = ck_compare_refcounts(&ck);
@@ -161,11 +185,18 @@ int qcow2_check(struct image *img, const struct qcow2_header *h,
 	return ret;
 }
 
+int qcow2_check(struct image *img, const struct qcow2_header *h,
+		enum image_repair repair, struct image_check *result,
+		struct error *err)
+{
+	return run_check(img, h, repair, false, result, err);
+}
+
 int qcow2_repair_dirty(struct image *img, const struct qcow2_header *h,
 		       struct error *err)
 {
 	struct image_check res = {0};
-	int ret = qcow2_check(img, h, IMAGE_REPAIR_ALL, &res, err);
+	int ret = run_check(img, h, IMAGE_REPAIR_ALL, true, &res, err);
 
 	if (ret)
 		return ret;

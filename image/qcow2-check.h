@@ -4,7 +4,8 @@
  *
  *	qcow2-check.c		the order of things
  *	qcow2-check-findings.c	what is said and counted, claims of clusters
- *	qcow2-check-extras.c	snapshot table, bitmaps
+ *	qcow2-check-snapshots.c	the snapshot table
+ *	qcow2-check-bitmaps.c	dirty bitmaps
  *	qcow2-check-tables.c	L1 and L2 tables
  *	qcow2-check-refcounts.c	the refcount structure, the comparison
  *	qcow2-repair.c		what is done about it
@@ -69,6 +70,7 @@ struct check {
 	struct image *file;
 	const struct qcow2_header *h;
 	enum image_repair repair;
+	bool careful;			/* repair nothing but refcounts */
 	struct image_check *res;
 	uint64_t cluster_size;
 	uint64_t file_len;		/* bytes */
@@ -89,6 +91,9 @@ struct check {
 	uint64_t nr_reftable;
 	uint64_t highest;		/* cluster in use */
 	bool any_in_use;
+	bool *snapshot_kept;		/* by index; others are given up */
+	uint64_t snapshot_bytes;	/* of the table that was read */
+	struct refmap bitmaps;		/* their claims, while they are read */
 
 	/* what that means for a repair */
 	uint64_t unfixable;		/* of res->corruptions */
@@ -97,6 +102,11 @@ struct check {
 	bool refs_unknown;		/* free nothing, something is unread */
 	bool wrong_flags;		/* COPIED */
 	bool cut;			/* the last cluster is incomplete */
+	bool bad_snapshots;		/* the table has to be written anew */
+	bool bad_bitmaps;
+	/* to be written along with a new refcount structure */
+	uint32_t nb_snapshots;
+	uint64_t snapshots_offset;
 	uint64_t nr_copies;		/* of L2 tables that the active L1
 					 * table uses more than once */
 	uint64_t lines;
@@ -118,10 +128,12 @@ void ck_unreadable(struct check *ck, int ret, const char *what,
 /* Notes n references; ck->ret is set when there is no memory for it. */
 void ck_add_refs(struct check *ck, uint64_t cluster, uint32_t n,
 		 unsigned int flags);
-/* Takes the clusters of [offset, offset + bytes) for a table. False, with a
- * finding, when the range is not one a table can have. */
+/* Takes the clusters of [offset, offset + bytes) for a table. NULL, or why the
+ * range is not one a table can have. */
+const char *ck_try_claim(struct check *ck, uint64_t offset, uint64_t bytes);
+/* The same for what an image cannot do without; false, with a finding. */
 bool ck_claim(struct check *ck, uint64_t offset, uint64_t bytes,
-	      const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+	      const char *what);
 /* So much nonsense that it never was such a table? */
 bool ck_is_garbage(uint64_t bad, uint64_t good);
 /* Big-endian words to ours. */
@@ -149,12 +161,18 @@ static inline uint64_t ck_count_of(struct check *ck, uint64_t cluster)
 	       refmap_get(&ck->own, cluster).count;
 }
 
-/* ---- qcow2-check-extras.c ---- */
+/* ---- qcow2-check-snapshots.c ---- */
 
 /* snapshot: from 1, 0 is the active table */
 int ck_add_l1(struct check *ck, uint64_t offset, uint32_t nr,
 	      unsigned int snapshot);
+/* Claims the table and the L1 tables of those that can be kept. */
 int ck_load_snapshots(struct check *ck);
+/* Writes a new table of those; ck->nb_snapshots and snapshots_offset tell. */
+int ck_rewrite_snapshots(struct check *ck);
+
+/* ---- qcow2-check-bitmaps.c ---- */
+
 int ck_load_bitmaps(struct check *ck);
 
 /* ---- qcow2-check-tables.c ---- */

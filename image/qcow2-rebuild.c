@@ -93,11 +93,14 @@ static int write_blocks(struct check *ck, const struct rebuild *r,
 
 static int switch_reftable(struct check *ck, const struct rebuild *r)
 {
-	uint8_t fields[12];
+	uint8_t fields[24];
 	int ret;
 
+	/* The snapshot table stands next to it: both change at once. */
 	store_be64(fields, r->base << ck->h->cluster_bits);
 	store_be32(fields + 8, (uint32_t)r->table_clusters);
+	store_be32(fields + 12, ck->nb_snapshots);
+	store_be64(fields + 16, ck->snapshots_offset);
 	ret = image_pwrite(ck->file, QCOW2_OFF_REFTABLE, sizeof(fields),
 			   fields);
 	return ret ? ret : image_flush(ck->file);

@@ -219,7 +219,7 @@ static int clear_bits(struct check *ck)
 	uint8_t field[8];
 	int ret = 0;
 
-	if (!h->has_bitmaps)
+	if (!h->has_bitmaps || ck->bad_bitmaps)
 		autoclear &= ~QCOW2_AUTOCLEAR_BITMAPS;
 	if (!(h->incompat & QCOW2_INCOMPAT_DATA_FILE))
 		autoclear &= ~QCOW2_AUTOCLEAR_DATA_FILE_RAW;
@@ -272,10 +272,14 @@ static int repair_all(struct check *ck, struct error *err)
 			"which clusters are in use");
 		return 0;
 	}
+	if (ck->careful && ck->bad_entries)
+		return 0;
 	if (!ck->res->corruptions && !ck->res->leaks)
 		return clear_bits(ck);
 	if (ck->cut)
 		ret = image_truncate(ck->file, end, err);
+	if (!ret && ck->bad_snapshots)
+		ret = ck_rewrite_snapshots(ck);
 	if (!ret && ck->nr_copies)
 		ret = copy_l2_tables(ck);
 	if (!ret)

@@ -22,8 +22,9 @@
  * should have pointed to. IMAGE_REPAIR_ALL also raises refcounts, or writes a
  * new refcount structure in fresh space where the old one cannot be used, sets
  * COPIED flags right and drops entries that point nowhere; a dropped L2 entry
- * reads as zeroes (version 2: as unallocated). With nothing corrupt left the
- * dirty and corrupt bits are cleared. Repair needs img->file writable; a crash
+ * reads as zeroes (version 2: as unallocated). Snapshots without a usable record
+ * or L1 table are given up, and all bitmaps if one is broken. With nothing
+ * corrupt left the dirty and corrupt bits are cleared. Repair needs img->file writable; a crash
  * in its middle leaves the image no worse than it was.
  *
  * No other request may run meanwhile and nothing may wait to be written; after
@@ -35,7 +36,8 @@ int qcow2_check(struct image *img, const struct qcow2_header *h,
 		struct error *err);
 
 /* co. What has to be done before an image with the dirty bit is written to:
- * IMAGE_REPAIR_ALL, silently. -EIO when corruptions remain. */
+ * IMAGE_REPAIR_ALL, silently, if nothing but refcounts is wrong. -EIO when
+ * corruptions remain. */
 int qcow2_repair_dirty(struct image *img, const struct qcow2_header *h,
 		       struct error *err);
 

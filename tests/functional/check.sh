@@ -132,6 +132,100 @@ for place in $((1 << 16)) 48 $REFS; do
 	ok 'data as before' xdisk io -f qcow2 -c 'read -P 5 0 960k' x
 done
 
+# ---- snapshots and bitmaps that are not what they should be
+be64() { od -An -t x1 -j "$2" -N 8 "$1" | tr -d ' \n'; }
+at() { echo $((0x$(be64 "$1" "$2"))); }
+qemu-img create -q -f qcow2 snap 16M
+qemu-io -f qcow2 -c 'write -P 5 0 960k' snap > /dev/null
+for s in one two three; do
+	qemu-img snapshot -c $s snap
+	qemu-io -f qcow2 -c 'write -P 6 0 64k' snap > /dev/null
+done
+TABLE=$(at snap 64)
+LEN=$((40 + 24 + 1 + 3))
+SECOND=$((TABLE + (LEN + 7) / 8 * 8))
+left() { qemu-img snapshot -l x | awk 'NR > 2 { print $2 }' | xargs; }
+cp snap x
+poke x $SECOND 0000000000150200
+rc 2 'a snapshot with a bad L1 table' xdisk check -f qcow2 x
+said 'is named' '^ERROR snapshot table entry 1 .*not cluster aligned'
+cp x y
+rc 2 '-r leaks frees nothing' xdisk check -f qcow2 -r leaks x
+ok 'nothing at all' cmp x y
+ok '-r all gives it up' xdisk check -f qcow2 -r all x
+said 'and says so' '^Giving up 1 of 3 snapshots'
+ok 'clean' clean x
+is 'the others stay' "$(left)" 'one three'
+ok 'with what they hold' qemu-img snapshot -a one x
+ok 'of old' xdisk io -f qcow2 -c 'read -P 5 0 960k' x
+cp snap x
+poke x $((SECOND + 36)) 7fffffff
+rc 2 'a record that breaks off' xdisk check -f qcow2 x
+ok '-r all gives up what comes behind' xdisk check -f qcow2 -r all x
+ok 'clean' clean x
+is 'but not what stands before' "$(left)" one
+cp snap x
+poke x $((TABLE + 36)) 00000000
+rc 2 'no extra data, three names run together' xdisk check -f qcow2 x
+ok 'can be mended' xdisk check -f qcow2 -r all x
+ok 'clean' clean x
+cp snap x
+poke x 64 0000010000000000
+rc 2 'a table beyond the end' xdisk check -f qcow2 x
+ok '-r all does without' xdisk check -f qcow2 -r all x
+ok 'clean' clean x
+cp snap x
+poke x 72 0000000000000001
+poke x $SECOND 0000000000150200
+cp x y
+rc 1 'a dirty image is not opened at the price of snapshots' \
+	xdisk io -f qcow2 -c 'write 0 64k' x
+ok 'it stays as it was' cmp x y
+
+qemu-img create -q -f qcow2 bitmap 16M
+qemu-img bitmap --add bitmap b
+cp bitmap x
+directory=$(at x $((0x$(grep -obUaP '\x23\x85\x28\x75' x | head -n 1 |
+	cut -d : -f 1 | xargs printf '%x') + 24)))
+poke x "$directory" 0000010000000000
+rc 2 'a broken bitmap' xdisk check -f qcow2 x
+ok '-r all gives bitmaps up' xdisk check -f qcow2 -r all x
+rc 0 'clean' xdisk check -f qcow2 x
+
+# ---- the image as its own backing file, data that is elsewhere
+qemu-img create -q -f qcow2 -u -b y -F qcow2 x 16M
+mv x y
+rc 2 'an image that stands on itself' xdisk check -f qcow2 y
+said 'is told' "the backing file 'y' is the image itself"
+rc 2 'and cannot be repaired' xdisk check -f qcow2 -r all y
+rc 1 'it cannot be read' xdisk io -f qcow2 -c 'read 0 64k' y
+said 'for a reason that is told' 'the chain is a circle'
+cp good x
+poke x 72 0000000000000004
+rc 2 'a data file without a name' xdisk check -f qcow2 x
+cp x y
+rc 2 '-r all frees nothing then' xdisk check -f qcow2 -r all x
+ok 'nothing at all' cmp x y
+qemu-img create -q -f qcow2 -o data_file=x.data x 16M
+qemu-io -f qcow2 -c 'write -P 5 0 960k' x > /dev/null
+ok 'a data file' same -f qcow2 x
+ok '-r all leaves it alone' same -f qcow2 -r all x
+ok 'with all that is there' qemu-io -f qcow2 -c 'read -P 5 0 960k' x
+poke x 131072 "$(printf '0001%.0s' 1 2 3 4 5 6 7 8)"
+rc 3 'leaks there' xdisk check -f qcow2 x
+ok 'are freed' xdisk check -f qcow2 -r all x
+ok 'with all that is there' qemu-io -f qcow2 -c 'read -P 5 0 960k' x
+ok 'clean' clean x
+
+# ---- a file that was cut off
+cp good x
+truncate -s -100 x
+rc 2 'a file cut in its last cluster' xdisk check -f qcow2 x
+said 'is told of' 'is cut off by the end of the file: 65436 of 65536 bytes'
+ok 'mended' xdisk check -f qcow2 -r all x
+is 'it is whole clusters' 0 $(($(stat -c %s x) % 65536))
+ok 'and nothing else is lost' xdisk io -f qcow2 -c 'read -P 5 0 950k' x
+
 # ---- bits
 cp good x
 poke x 72 0000000000000003
