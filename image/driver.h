@@ -52,6 +52,11 @@ struct image_driver {
 		      const struct image_create_option *options,
 		      unsigned int nr_options, struct error *err);
 	const struct image_create_help *create_help;
+	int (*amend)(struct image *img,
+		     const struct image_create_option *options,
+		     unsigned int nr_options, unsigned int flags,
+		     const struct image_progress *progress, struct error *err);
+	const struct image_create_help *amend_help;
 };
 
 struct image {

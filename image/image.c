@@ -775,3 +775,23 @@ const struct image_create_help *image_create_options(const char *format)
 
 	return driver ? driver->create_help : NULL;
 }
+
+int image_amend(struct image *img, const struct image_create_option *options,
+		unsigned int nr_options, unsigned int flags,
+		const struct image_progress *progress, struct error *err)
+{
+	if (!img->driver->amend)
+		return error_set(err, ENOTSUP, "Format driver '%s' does not "
+				 "support option amendment", img->driver->name);
+	if (!(img->flags & IMAGE_RDWR))
+		return error_set(err, EROFS, "%s is opened read-only", img->path);
+	return img->driver->amend(img, options, nr_options, flags, progress,
+				  err);
+}
+
+const struct image_create_help *image_amend_options(const char *format)
+{
+	const struct image_driver *driver = find_format(format);
+
+	return driver ? driver->amend_help : NULL;
+}

@@ -270,4 +270,26 @@ struct image_create_help {
 /* The options of a format, ended by { NULL, NULL }; NULL: unknown format. */
 const struct image_create_help *image_create_options(const char *format);
 
+/* ---- amend ---- */
+
+/* How far something that takes long has come; of no particular unit. */
+struct image_progress {
+	void (*set)(void *arg, uint64_t done, uint64_t total);
+	void *arg;
+};
+
+enum image_amend_flags {
+	IMAGE_AMEND_FORCE = 1 << 0,	/* even what cannot be undone */
+};
+
+/* co. Changes options of an existing image, open for writing with nothing in
+ * flight. Options as image_amend_options() lists them; all are judged before
+ * the first is carried out. progress may be NULL. -ENOTSUP: the format has
+ * nothing to amend, or not in this image; -EINVAL: a wrong option or value. */
+int image_amend(struct image *img, const struct image_create_option *options,
+		unsigned int nr_options, unsigned int flags,
+		const struct image_progress *progress, struct error *err);
+/* The options, ended by { NULL, NULL }; NULL: unknown format or none. */
+const struct image_create_help *image_amend_options(const char *format);
+
 #endif

@@ -55,9 +55,8 @@ static bool has_refblock(const struct qcow2 *q, uint64_t cluster)
 	return i < q->reftable_entries && q->reftable[i];
 }
 
-/* co. Sets the refcounts of clusters whose blocks exist. */
-static int set_refcounts(struct qcow2 *q, uint64_t cluster, uint64_t count,
-			 uint64_t value)
+int qcow2_set_refcounts(struct qcow2 *q, uint64_t cluster, uint64_t count,
+			uint64_t value)
 {
 	uint64_t per_slice = entries_per_slice(q);
 	struct qcow2_slice *slice;
@@ -208,7 +207,7 @@ static int take_at_end(struct qcow2 *q, uint64_t count, uint64_t *offset)
 	if (!ret)
 		ret = reach(q, (last + 1) << q->cluster_bits);
 	if (!ret)
-		ret = set_refcounts(q, first, blocks + count, 1);
+		ret = qcow2_set_refcounts(q, first, blocks + count, 1);
 	*offset = (first + blocks) << q->cluster_bits;
 	return ret;
 }
@@ -431,7 +430,7 @@ static int take_freed(struct qcow2 *q, uint64_t max, uint64_t *cluster,
 	run = &q->free_runs[q->nr_free_runs - 1];
 	*cluster = run->cluster;
 	*count = min(max, run->count);
-	ret = set_refcounts(q, *cluster, *count, 1);
+	ret = qcow2_set_refcounts(q, *cluster, *count, 1);
 	if (ret)
 		return ret;
 	run->cluster += *count;
@@ -482,7 +481,7 @@ int qcow2_alloc_clusters(struct qcow2 *q, uint64_t max, uint64_t *offset,
 	if (!ret) {
 		*offset = cluster << q->cluster_bits;
 		ret = reach(q, (cluster + *count) << q->cluster_bits);
-		if (ret && !set_refcounts(q, cluster, *count, 0))
+		if (ret && !qcow2_set_refcounts(q, cluster, *count, 0))
 			q->cursor = min(q->cursor, cluster);	/* once more */
 	}
 	co_mutex_unlock(&q->alloc_lock);

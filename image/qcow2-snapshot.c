@@ -53,6 +53,7 @@ static void decode_entry(const uint8_t *e, const struct qcow2_header *h,
 
 	sn->l1_offset = load_be64(e);
 	sn->l1_size = load_be32(e + 8);
+	sn->extra_size = extra;
 	sn->info = (struct image_info_snapshot){
 		.id = strndup(id, id_len),
 		.name = strndup(id + id_len, name_len),

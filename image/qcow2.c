@@ -22,6 +22,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "image/qcow2-amend.h"
 #include "image/qcow2-io.h"
 #include "image/qcow2-tools.h"
 
@@ -700,4 +701,6 @@ const struct image_driver image_qcow2_driver = {
 	.check = qcow2_check_verb,
 	.create = qcow2_create,
 	.create_help = qcow2_create_help,
+	.amend = qcow2_amend,
+	.amend_help = qcow2_amend_help,
 };

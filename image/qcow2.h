@@ -5,6 +5,7 @@
  *	qcow2.c		open, close, properties
  *	qcow2-header.c	the first cluster
  *	qcow2-rewrite.c	gets a changed one to the file in a safe order
+ *	qcow2-amend*.c	other properties for an existing image
  *	qcow2-io.c	reads, writes, zeroes, discards
  *	qcow2-map.c	guest offsets to host offsets: L1 and L2
  *	qcow2-refcount.c  which host clusters are in use; allocation
@@ -303,6 +304,10 @@ int qcow2_alloc_clusters(struct qcow2 *q, uint64_t max, uint64_t *offset,
 			 uint64_t *count, bool *fresh);
 /* co. Exactly `count` contiguous ones at the end. Takes alloc_lock. */
 int qcow2_alloc_contiguous(struct qcow2 *q, uint64_t count, uint64_t *offset);
+/* co. Of clusters whose refcount blocks exist; in memory. Holds alloc_lock or
+ * is alone. */
+int qcow2_set_refcounts(struct qcow2 *q, uint64_t cluster, uint64_t count,
+			uint64_t value);
 /* Freed once the next commit is on disk. Never waits. Out of memory they leak
  * until the next check, which is said. */
 void qcow2_free_clusters(struct qcow2 *q, uint64_t offset, uint64_t count,
@@ -348,6 +353,7 @@ void qcow2_free_packers(struct qcow2 *q);
 struct qcow2_snapshot {
 	uint64_t l1_offset;		/* bytes */
 	uint32_t l1_size;		/* entries */
+	uint32_t extra_size;		/* bytes */
 	struct image_info_snapshot info;
 };
 

@@ -22,6 +22,7 @@
 #include "tool/tool.h"
 
 const struct verb *const tool_verbs[] = {
+	&verb_amend,
 	&verb_check,
 	&verb_compare,
 	&verb_create,

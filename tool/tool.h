@@ -42,6 +42,7 @@ struct tool_option {
 enum long_option {
 	OPT_OUTPUT = 0x100, OPT_AIO, OPT_BACKING_CHAIN, OPT_START_OFFSET,
 	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT,
+	OPT_FORCE,
 };
 
 /* Those of every verb, which tool_getopt() sees to itself. */
@@ -93,7 +94,7 @@ struct verb {
 	int (*run)(struct loop *loop, int argc, char **argv);
 };
 
-extern const struct verb verb_check, verb_compare, verb_create, verb_info,
+extern const struct verb verb_amend, verb_check, verb_compare, verb_create, verb_info,
 	verb_io, verb_map;
 extern const struct verb *const tool_verbs[];	/* ended by NULL */
 
