@@ -18,7 +18,7 @@ limited()
 	local status
 
 	(
-		[ "${WRAP:-}${UNLIMITED:-}" ] || ulimit -v 700000
+		sanitized || ulimit -v 700000
 		exec timeout -s KILL "${TIMEOUT:-20}" ${WRAP:-} \
 			"$builddir/tool/xdisk" "$@"
 	) > .out 2>&1 < /dev/null

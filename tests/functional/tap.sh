@@ -14,6 +14,9 @@
 #	xdisk ARGUMENTS...		the tool; $WRAP may hold a command to run
 #					it under (valgrind)
 #	model ARGUMENTS...		the random model test
+#	in_kib KIB COMMAND...		with so much address space at most; without
+#					the limit under valgrind and sanitizers,
+#					which take terabytes for themselves
 #	holds IMAGE FORMAT RAW		both we and qemu-img read RAW's bytes
 #					out of IMAGE
 #	clean IMAGE			both find nothing wrong in a qcow2 image
@@ -35,6 +38,19 @@ tap_failed=0
 xdisk() { ${WRAP:-} "$builddir/tool/xdisk" "$@"; }
 
 model() { ${WRAP:-} "$builddir/tests/functional/model" "$@"; }
+
+sanitized()
+{
+	[ "${WRAP:-}" ] || grep -q __asan_init "$builddir/tool/xdisk"
+}
+
+in_kib()
+{
+	local kib=$1
+
+	shift
+	(sanitized || ulimit -v "$kib" && "$@")
+}
 
 holds()
 {
