@@ -135,7 +135,8 @@ static int replace_entries(struct expand *x, const struct table *t,
 
 	*changed = 0;
 	for (uint64_t o = 0; o < q->cluster_size; o += 8) {
-		enum qcow2_kind kind = qcow2_entry_kind(load_be64(x->l2 + o));
+		struct qcow2_entry e = { load_be64(x->l2 + o), 0 };
+		enum qcow2_kind kind = qcow2_entry_kind(&q->h, e, 0);
 
 		if (kind != QCOW2_ZERO_PLAIN && kind != QCOW2_ZERO_ALLOC)
 			continue;
@@ -177,12 +178,12 @@ static int write_table(struct expand *x, const struct table *t)
 static void free_replaced(struct expand *x, const struct table *t)
 {
 	for (uint64_t o = 0; o < x->q->cluster_size; o += 8) {
-		uint64_t entry = load_be64(x->before + o);
+		struct qcow2_entry e = { load_be64(x->before + o), 0 };
 
-		if (qcow2_entry_kind(entry) != QCOW2_ZERO_ALLOC)
+		if (qcow2_entry_kind(&x->q->h, e, 0) != QCOW2_ZERO_ALLOC)
 			continue;
 		for (uint64_t i = 0; i < t->refs; i++)
-			qcow2_free_entry(x->q, entry, false);
+			qcow2_free_entry(x->q, e, false);
 	}
 }
 

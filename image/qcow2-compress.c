@@ -292,21 +292,24 @@ static int64_t pack(struct qcow2 *q, const uint8_t *in, uint8_t *out)
 /* ---- compressed writes ---- */
 
 /* co. Points a guest cluster at its compressed bytes. */
-static int link_compressed(struct qcow2 *q, uint64_t index, uint64_t entry)
+static int link_compressed(struct qcow2 *q, uint64_t index,
+			   struct qcow2_entry entry)
 {
 	struct qcow2_slice *slice;
-	uint64_t *e, n, old;
-	int ret = qcow2_l2_for_write(q, index, &slice, &e, &n);
+	struct qcow2_entry old;
+	uint64_t n;
+	void *table;
+	int ret = qcow2_l2_for_write(q, index, &slice, &table, &n);
 
 	if (ret)
 		return ret;
-	old = load_be64(e);
-	store_be64(e, entry);
+	old = qcow2_entry_load(&q->h, table, 0);
+	qcow2_entry_store(&q->h, table, 0, entry);
 	qcow2_cache_dirty(&q->l2_cache, slice);
 	qcow2_cache_put(slice);
 	qcow2_free_entry(q, old, false);
 	/* Its place may have been that of one that looked the same. */
-	if (q->inflated_entry == entry)
+	if (q->inflated_entry == entry.word)
 		q->inflated_entry = 0;
 	return 0;
 }
@@ -315,13 +318,14 @@ static int link_compressed(struct qcow2 *q, uint64_t index, uint64_t entry)
 static int place(struct qcow2 *q, uint64_t index, const uint8_t *bytes,
 		 uint64_t len)
 {
-	uint64_t host, entry;
+	struct qcow2_entry entry = { 0 };
+	uint64_t host;
 	int ret = qcow2_alloc_bytes(q, len, &host);
 
 	if (ret)
 		return ret;
-	entry = qcow2_compressed_encode(q->cluster_bits, host, len);
-	if (!entry) {
+	entry.word = qcow2_compressed_encode(q->cluster_bits, host, len);
+	if (!entry.word) {
 		qcow2_free_clusters(q, align_down(host, q->cluster_size),
 				    ((host + len - 1) >> q->cluster_bits) -
 					    (host >> q->cluster_bits) + 1,

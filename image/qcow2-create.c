@@ -9,8 +9,8 @@
  * never read. The header comes last: a file whose making was cut short is no
  * image. All of it is plain system calls in a pool thread.
  *
- * Options have qemu-img's names and limits. Encryption, external data files
- * and subclusters cannot be created.
+ * Options have qemu-img's names and limits. Encryption and external data files
+ * cannot be created.
  */
 #include "image/qcow2-tools.h"
 
@@ -30,6 +30,7 @@
 #include "common/size.h"
 #include "image/loop.h"
 #include "image/path.h"
+#include "image/qcow2-entry.h"
 
 #define DEFAULT_CLUSTER_SIZE (64 * KiB)
 #define DEFAULT_REFCOUNT_ORDER 4
@@ -43,7 +44,7 @@ struct settings {
 	uint64_t size;			/* bytes, UINT64_MAX: not given */
 	uint32_t cluster_bits, refcount_order;
 	unsigned int version;
-	bool lazy_refcounts;
+	bool lazy_refcounts, extended_l2;
 	uint8_t compression_type;
 	enum preallocation preallocation;
 	const char *backing_file, *backing_fmt;
@@ -59,6 +60,8 @@ const struct image_create_help qcow2_create_help[] = {
 	{ "compat", "<str>           - Version: v2 (0.10) or v3 (1.1) [v3]" },
 	{ "compression_type", "<str> - Method for compressed clusters: zlib, "
 	  "zstd [zlib]" },
+	{ "extended_l2", "<bool>     - Cut clusters into 32 subclusters: on, "
+	  "off [off]" },
 	{ "lazy_refcounts", "<bool>  - Put refcount updates off: on, off "
 	  "[off]" },
 	{ "preallocation", "<str>    - What to allocate: off, metadata, "
@@ -110,14 +113,26 @@ static int set_compat(struct settings *s, const char *value,
 	return 0;
 }
 
+static int set_bool(const char *name, const char *value, bool *out,
+		    struct error *err)
+{
+	*out = !strcmp(value, "on");
+	if (!*out && strcmp(value, "off"))
+		return error_set(err, EINVAL, "Parameter '%s' expects 'on' or "
+				 "'off', not '%s'", name, value);
+	return 0;
+}
+
 static int set_lazy_refcounts(struct settings *s, const char *value,
 			      struct error *err)
 {
-	s->lazy_refcounts = !strcmp(value, "on");
-	if (!s->lazy_refcounts && strcmp(value, "off"))
-		return error_set(err, EINVAL, "Parameter 'lazy_refcounts' "
-				 "expects 'on' or 'off', not '%s'", value);
-	return 0;
+	return set_bool("lazy_refcounts", value, &s->lazy_refcounts, err);
+}
+
+static int set_extended_l2(struct settings *s, const char *value,
+			   struct error *err)
+{
+	return set_bool("extended_l2", value, &s->extended_l2, err);
 }
 
 static int set_compression_type(struct settings *s, const char *value,
@@ -196,6 +211,7 @@ static const struct {
 	{ "cluster_size", set_cluster_size },
 	{ "compat", set_compat },
 	{ "compression_type", set_compression_type },
+	{ "extended_l2", set_extended_l2 },
 	{ "lazy_refcounts", set_lazy_refcounts },
 	{ "preallocation", set_preallocation },
 	{ "refcount_bits", set_refcount_bits },
@@ -204,7 +220,7 @@ static const struct {
 
 /* Options of qemu-img that ask for what we do not create; "off" is fine. */
 static const char *const unsupported[] = {
-	"data_file", "data_file_raw", "encryption", "extended_l2", "nocow",
+	"data_file", "data_file_raw", "encryption", "nocow",
 	"extent_size_hint",
 };
 
@@ -221,8 +237,8 @@ static int set_unknown(const struct image_create_option *o, struct error *err)
 				 "'%s' is not supported yet", o->name);
 	return error_set(err, EINVAL, "Invalid parameter '%s' (known: "
 			 "backing_file, backing_fmt, cluster_size, compat, "
-			 "compression_type, lazy_refcounts, preallocation, "
-			 "refcount_bits, size)", o->name);
+			 "compression_type, extended_l2, lazy_refcounts, "
+			 "preallocation, refcount_bits, size)", o->name);
 }
 
 static int set_option(struct settings *s, const struct image_create_option *o,
@@ -244,12 +260,19 @@ static int judge_settings(const struct settings *s, struct error *err)
 		needs_v3 = "Lazy refcounts require";
 	if (s->compression_type)
 		needs_v3 = "Compression types other than zlib require";
+	if (s->extended_l2)
+		needs_v3 = "Extended L2 entries require";
 	if (needs_v3 && s->version < 3)
 		return error_set(err, EINVAL, "%s compatibility level 1.1 or "
 				 "above (use compat=v3)", needs_v3);
-	if (s->backing_file && s->preallocation)
+	if (s->extended_l2 && s->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
+		return error_set(err, EINVAL, "Extended L2 entries are only "
+				 "supported with cluster sizes of at least %u "
+				 "bytes", 1u << QCOW2_MIN_EXTENDED_BITS);
+	if (s->backing_file && s->preallocation && !s->extended_l2)
 		return error_set(err, EINVAL, "Backing file and preallocation "
-				 "cannot be used at the same time");
+				 "can only be used at the same time if "
+				 "extended_l2 is enabled");
 	if (s->backing_fmt && !s->backing_file)
 		return error_set(err, EINVAL, "Backing format cannot be used "
 				 "without backing file");
@@ -363,8 +386,9 @@ static int fill_header(const struct settings *s, struct qcow2_header *h,
 		.header_length = s->version < 3 ? QCOW2_V2_HEADER_LENGTH :
 						  QCOW2_OUR_HEADER_LENGTH,
 		.compression_type = s->compression_type,
-		.incompat = s->compression_type ? QCOW2_INCOMPAT_COMPRESSION :
-						  0,
+		.incompat = (s->compression_type ? QCOW2_INCOMPAT_COMPRESSION :
+						   0) |
+			    (s->extended_l2 ? QCOW2_INCOMPAT_EXTENDED_L2 : 0),
 		.compat = s->lazy_refcounts ? QCOW2_COMPAT_LAZY_REFCOUNTS : 0,
 		.backing_file = (char *)s->backing_file,	/* borrowed */
 		.backing_format = (char *)s->backing_fmt,
@@ -406,22 +430,22 @@ static int write_all(int fd, const void *buf, size_t len, uint64_t off)
 	return 0;
 }
 
-/* Words first, first + step, ...: n of them from cluster `at` on; the last
- * cluster is filled up with zeroes. */
+/* Words first, first + step, ...: n of them, 2^bits bytes apart, from cluster
+ * `at` on; the last cluster is filled up with zeroes. */
 static int write_sequence(struct job *j, uint64_t at, uint64_t n,
-			  uint64_t first, uint64_t step)
+			  uint32_t bits, uint64_t first, uint64_t step)
 {
 	uint64_t cs = qcow2_cluster_size(&j->h), off = at * cs;
-	uint64_t left = align_up(n * 8, cs);
+	uint64_t left = align_up(n << bits, cs);
 	int ret = 0;
 
 	while (left && !ret) {
 		uint64_t bytes = min(left, max(WRITE_BYTES, cs));
 
-		for (uint64_t i = 0; i < bytes / 8; i++) {
-			store_be64(j->buf + i * 8, n ? first : 0);
+		memset(j->buf, 0, bytes);
+		for (uint64_t i = 0; n && i < bytes >> bits; i++, n--) {
+			store_be64(j->buf + (i << bits), first);
 			first += step;
-			n -= n ? 1 : 0;
 		}
 		ret = write_all(j->fd, j->buf, bytes, off);
 		off += bytes;
@@ -457,17 +481,19 @@ static int write_tables(struct job *j)
 	uint64_t cs = qcow2_cluster_size(&j->h);
 	int ret;
 
-	ret = write_sequence(j, j->l.reftable, j->l.l1 - j->l.refblocks,
+	ret = write_sequence(j, j->l.reftable, j->l.l1 - j->l.refblocks, 3,
 			     j->l.refblocks * cs, cs);
 	if (!ret)
 		ret = write_refblocks(j);
 	if (!ret && !j->l.nr_l2)
-		return write_sequence(j, j->l.l1, j->l.nr_l1, 0, 0);
+		return write_sequence(j, j->l.l1, j->l.nr_l1, 3, 0, 0);
 	if (!ret)
-		ret = write_sequence(j, j->l.l1, j->l.nr_l1,
+		ret = write_sequence(j, j->l.l1, j->l.nr_l1, 3,
 				     (j->l.l2 * cs) | QCOW2_COPIED, cs);
 	if (!ret)
+		/* subclusters: a place, and still the backing image's data */
 		ret = write_sequence(j, j->l.l2, j->l.nr_data,
+				     qcow2_entry_bits(&j->h),
 				     (j->l.data * cs) | QCOW2_COPIED, cs);
 	return ret;
 }

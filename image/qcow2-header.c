@@ -326,7 +326,8 @@ static int judge_features(const struct qcow2_header *h, struct error *err)
 		return error_set(err, ENOTSUP, "unsupported encryption method "
 				 "%u (known: 0 none, 1 AES, 2 LUKS)",
 				 h->crypt_method);
-	if ((h->incompat & QCOW2_INCOMPAT_EXTENDED_L2) && h->cluster_bits < 14)
+	if ((h->incompat & QCOW2_INCOMPAT_EXTENDED_L2) &&
+	    h->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
 		return error_set(err, EINVAL, "extended L2 entries with clusters "
 				 "of %" PRIu64 " bytes, need at least 16 KiB",
 				 qcow2_cluster_size(h));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-io.c: reads, writes, zeroes and discards.
+ * qcow2-io.c: reads and writes.
  *
  * A request is taken apart into runs that one lookup answers. A run that is
  * mapped goes straight to the file; the parts of a request that lie in several
@@ -15,6 +15,10 @@
  *
  * Where a new cluster reads as zeroes already (fresh space of a sparse file)
  * and so did the old one, only the guest's own bytes are written.
+ *
+ * All of it goes by subclusters, of which a cluster is one if the image has none:
+ * only those that are touched get their data around the guest's bytes, and a
+ * cluster that has a place already takes more of them there.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,9 +29,6 @@
 #include "image/qcow2.h"
 
 #define PARTS_AT_ONCE 8
-
-/* Clusters cleared at a time: a commit must be able to come between. */
-#define CLEAR_AT_ONCE 65536
 
 /* Zeroing more than this goes through the file's own way of doing so. */
 #define PAD_MAX (64 * KiB)
@@ -64,13 +65,6 @@ void qcow2_alloc_end(struct qcow2_alloc *a)
 
 /* ---- reads ---- */
 
-static uint64_t clusters_of(const struct qcow2 *q, uint64_t off, uint64_t len)
-{
-	uint64_t in = off & (q->cluster_size - 1);
-
-	return (in + len + q->cluster_size - 1) >> q->cluster_bits;
-}
-
 /* co. Zeroes beyond the end of the backing image. */
 static int read_backing(struct qcow2 *q, uint64_t off, uint64_t len,
 			struct iow w)
@@ -99,19 +93,19 @@ static int read_compressed(struct qcow2 *q, uint64_t entry, uint64_t in,
 	return ret;
 }
 
-/* co. `len` bytes from `in` bytes into a mapping. */
+/* co. `len` bytes of what was looked up for `off`. */
 static int read_mapping(struct qcow2 *q, const struct qcow2_mapping *m,
 			uint64_t off, uint64_t len, struct iow w)
 {
-	uint64_t in = off & (q->cluster_size - 1);
-
 	switch (m->kind) {
 	case QCOW2_NORMAL:
-		return image_preadv(q->file, m->host + in, len, w);
+		return image_preadv(q->file, m->host, len, w);
 	case QCOW2_UNALLOCATED:
+	case QCOW2_UNALLOCATED_ALLOC:
 		return read_backing(q, off, len, w);
 	case QCOW2_COMPRESSED_CLUSTER:
-		return read_compressed(q, m->entry, in, len, w);
+		return read_compressed(q, m->entry.word,
+				       off & (q->cluster_size - 1), len, w);
 	case QCOW2_ZERO_PLAIN:
 	case QCOW2_ZERO_ALLOC:
 		iow_zero(w, len);
@@ -123,8 +117,8 @@ static int read_mapping(struct qcow2 *q, const struct qcow2_mapping *m,
 /* A run of a request that goes its own way. */
 struct part {
 	struct qcow2 *q;
-	struct qcow2_mapping m;
-	uint64_t off, len;
+	struct qcow2_mapping m;		/* of exactly its bytes */
+	uint64_t off;
 	struct iow w;
 };
 
@@ -132,32 +126,23 @@ static int run_read(void *arg)
 {
 	struct part p = *(struct part *)arg;
 
-	return read_mapping(p.q, &p.m, p.off, p.len, p.w);
+	return read_mapping(p.q, &p.m, p.off, p.m.len, p.w);
 }
 
 static int run_write(void *arg)
 {
 	struct part p = *(struct part *)arg;
 
-	return image_pwritev(p.q->file,
-			     p.m.host + (p.off & (p.q->cluster_size - 1)),
-			     p.len, p.w);
+	return image_pwritev(p.q->file, p.m.host, p.m.len, p.w);
 }
 
 static int look_up(struct qcow2 *q, uint64_t off, uint64_t len, struct iow w,
 		   struct part *p)
 {
-	uint64_t in = off & (q->cluster_size - 1);
-	int ret;
-
 	p->q = q;
 	p->off = off;
 	p->w = w;
-	ret = qcow2_lookup(q, off >> q->cluster_bits, clusters_of(q, off, len),
-			   &p->m);
-	if (!ret)
-		p->len = min(len, (p->m.clusters << q->cluster_bits) - in);
-	return ret;
+	return qcow2_lookup(q, off, len, &p->m);
 }
 
 /* co. The rest of a request whose first run is `p`. */
@@ -171,9 +156,9 @@ static int read_parts(struct qcow2 *q, struct part *p, uint64_t off,
 	for (;;) {
 		if (!co_group_start(&g, run_read, p))
 			break;
-		off += p->len;
-		len -= p->len;
-		w = iow_advance(w, p->len);
+		off += p->m.len;
+		len -= p->m.len;
+		w = iow_advance(w, p->m.len);
 		if (!len)
 			break;
 		ret = look_up(q, off, len, w, p);
@@ -191,7 +176,7 @@ static int read_range(struct qcow2 *q, uint64_t off, uint64_t len,
 
 	if (unlikely(ret))
 		return ret;
-	if (likely(p.len == len))
+	if (likely(p.m.len == len))
 		return read_mapping(q, &p.m, off, len, w);
 	return read_parts(q, &p, off, len, w);
 }
@@ -210,9 +195,8 @@ int qcow2_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w)
 
 /* ---- writes into new clusters ---- */
 
-/* Does what is in a mapping now read as zeroes? */
-static bool reads_zero(const struct qcow2 *q, const struct qcow2_mapping *m,
-		       uint64_t off)
+bool qcow2_reads_zero(const struct qcow2 *q, const struct qcow2_mapping *m,
+		      uint64_t off)
 {
 	const struct image *backing = q->img->backing;
 
@@ -221,8 +205,9 @@ static bool reads_zero(const struct qcow2 *q, const struct qcow2_mapping *m,
 	case QCOW2_ZERO_ALLOC:
 		return true;
 	case QCOW2_UNALLOCATED:
-		return !backing || align_down(off, q->cluster_size) >=
-					   backing->size;
+	case QCOW2_UNALLOCATED_ALLOC:
+		return !backing ||
+		       align_down(off, q->sub_size) >= backing->size;
 	case QCOW2_NORMAL:
 	case QCOW2_COMPRESSED_CLUSTER:
 		return false;
@@ -261,62 +246,122 @@ static int write_padded(struct qcow2 *q, uint64_t host, uint8_t *head,
 			     iow_of(iov, n + 2));
 }
 
-/* co. [off, off + len) into the host clusters at `host`, whose rest gets what
- * the mapping held before. */
-static int write_new(struct qcow2 *q, const struct qcow2_mapping *m,
-		     uint64_t off, uint64_t len, struct iow w, uint64_t host,
-		     bool fresh)
+/* What a write into a run has to write, for whole subclusters to be there. */
+struct cow {
+	uint64_t start, end;		/* guest bytes */
+	bool zero;			/* around the guest's: zeroes */
+};
+
+/* A cluster that is left behind takes all along that it holds. */
+static void widen(const struct qcow2 *q, const struct part *p, struct cow *c)
 {
-	uint64_t head = off & (q->cluster_size - 1);
-	uint64_t tail = -(off + len) & (q->cluster_size - 1);
-	bool zero = reads_zero(q, m, off);
+	uint64_t base = align_down(p->off, q->cluster_size);
+	uint32_t alloc = (uint32_t)p->m.entry.bitmap;
+	uint64_t first, end;
+
+	if (p->m.kind == QCOW2_COMPRESSED_CLUSTER)
+		alloc = UINT32_MAX;
+	if (!alloc || !qcow2_extended(&q->h))
+		return;
+	first = base + ((uint64_t)__builtin_ctz(alloc) << q->sub_bits);
+	end = base + ((uint64_t)(32 - __builtin_clz(alloc)) << q->sub_bits);
+	c->zero &= first >= c->start && end <= c->end;
+	c->start = min(c->start, first);
+	c->end = max(c->end, end);
+}
+
+static struct cow plan_cow(const struct qcow2 *q, const struct part *p,
+			   bool in_place)
+{
+	struct cow c = {
+		.start = align_down(p->off, q->sub_size),
+		.end = align_up(p->off + p->m.len, q->sub_size),
+		.zero = qcow2_reads_zero(q, &p->m, p->off),
+	};
+
+	if (!in_place)
+		widen(q, p, &c);
+	return c;
+}
+
+/* co. The part with what is around it to `host`, which is where c->start goes.
+ * fresh: the file reads as zeroes there. */
+static int write_new(struct qcow2 *q, const struct part *p,
+		     const struct cow *c, uint64_t host, bool fresh)
+{
+	uint64_t head = p->off - c->start, len = p->m.len;
+	uint64_t tail = c->end - p->off - len;
 	cleanup_free uint8_t *pad = NULL;
 	int ret;
 
 	if (!head && !tail)
-		return image_pwritev(q->file, host, len, w);
-	if (zero && !fresh && head + tail > PAD_MAX) {
+		return image_pwritev(q->file, host, len, p->w);
+	if (c->zero && !fresh && head + tail > PAD_MAX) {
 		ret = image_pwrite_zeroes(q->file, host, head + len + tail, 0);
 		if (ret)
 			return ret;
 		fresh = true;
 	}
-	if (zero && fresh)
-		return image_pwritev(q->file, host + head, len, w);
+	if (c->zero && fresh)
+		return image_pwritev(q->file, host + head, len, p->w);
 	if (posix_memalign((void **)&pad, 4096, head + tail))
 		return -ENOMEM;
-	if (zero) {
+	if (c->zero) {
 		memset(pad, 0, head + tail);
 	} else {
-		ret = read_old(q, off - head, head, pad);
+		ret = read_old(q, c->start, head, pad);
 		if (!ret)
-			ret = read_old(q, off + len, tail, pad + head);
+			ret = read_old(q, p->off + len, tail, pad + head);
 		if (ret)
 			return ret;
 	}
-	return write_padded(q, host, pad, head, w, len, pad + head, tail);
+	return write_padded(q, host, pad, head, p->w, len, pad + head, tail);
 }
 
-/* co. Points `count` guest clusters at the host clusters from `host` on;
- * *linked: how many it did before it failed. */
-static int link_clusters(struct qcow2 *q, uint64_t index, uint64_t count,
-			 uint64_t host, uint64_t *linked)
+/* `old` after the guest's [start, end) was written to the cluster at `host`. */
+static struct qcow2_entry linked_entry(const struct qcow2 *q, uint64_t index,
+				       struct qcow2_entry old,
+				       const struct cow *c, uint64_t host)
 {
+	uint64_t base = index << q->cluster_bits, subs;
+	uint64_t first = max(c->start, base) - base;
+	uint64_t end = min(c->end, base + q->cluster_size) - base;
+	struct qcow2_entry new = { .word = host | QCOW2_COPIED };
+
+	if (!qcow2_extended(&q->h))
+		return new;
+	subs = qcow2_subs((unsigned int)(first >> q->sub_bits),
+			  (unsigned int)(align_up(end, q->sub_size) >>
+					 q->sub_bits));
+	new.bitmap = (old.bitmap | subs) & ~(subs << 32);
+	return new;
+}
+
+/* co. Points the guest clusters of `c` at the host clusters from `host` on;
+ * *linked: how many it did before it failed. */
+static int link_clusters(struct qcow2 *q, const struct cow *c, uint64_t host,
+			 uint64_t *linked)
+{
+	uint64_t index = c->start >> q->cluster_bits, n;
+	uint64_t count = ((c->end - 1) >> q->cluster_bits) - index + 1;
 	struct qcow2_slice *slice;
-	uint64_t *e, n;
+	void *table;
 	int ret;
 
-	for (*linked = 0; *linked < count; *linked += n) {
-		ret = qcow2_l2_for_write(q, index + *linked, &slice, &e, &n);
+	for (*linked = 0; *linked < count; *linked += n, index += n) {
+		ret = qcow2_l2_for_write(q, index, &slice, &table, &n);
 		if (ret)
 			return ret;
 		n = min(n, count - *linked);
 		for (uint64_t i = 0; i < n; i++, host += q->cluster_size) {
-			uint64_t old = load_be64(&e[i]);
+			struct qcow2_entry old =
+				qcow2_entry_load(&q->h, table, i);
 
-			store_be64(&e[i], host | QCOW2_COPIED);
-			if ((old & QCOW2_COMPRESSED) ||
-			    (old & QCOW2_L2_OFFSET) != host)
+			qcow2_entry_store(&q->h, table, i,
+					  linked_entry(q, index + i, old, c,
+						       host));
+			if ((old.word & QCOW2_COMPRESSED) ||
+			    (old.word & QCOW2_L2_OFFSET) != host)
 				qcow2_free_entry(q, old, false);
 		}
 		qcow2_cache_dirty(&q->l2_cache, slice);
@@ -329,10 +374,10 @@ static int link_clusters(struct qcow2 *q, uint64_t index, uint64_t count,
 static int judge_data(struct qcow2 *q, const struct part *p)
 {
 	uint64_t c = p->m.host >> q->cluster_bits;
-	uint64_t n = clusters_of(q, p->off, p->len);
+	uint64_t last = (p->m.host + p->m.len - 1) >> q->cluster_bits;
 
-	for (uint64_t i = 0; i < n; i++) {
-		enum qcow2_meta type = qcow2_meta_type(&q->meta, c + i);
+	for (; c <= last; c++) {
+		enum qcow2_meta type = qcow2_meta_type(&q->meta, c);
 
 		if (unlikely(type != QCOW2_META_NONE))
 			return qcow2_corrupt(q, "guest data at %#llx would be "
@@ -343,39 +388,57 @@ static int judge_data(struct qcow2 *q, const struct part *p)
 	return 0;
 }
 
-/* co. Writes what it can of a run that has no place of its own yet; *done
- * bytes. The caller saw the mapping and has not waited since. */
-static int write_allocating(struct qcow2 *q, const struct part *p,
-			    uint64_t *done)
+/* Is there a cluster that subclusters can be added to? */
+static bool has_place(const struct qcow2_mapping *m)
 {
-	uint64_t first = p->off >> q->cluster_bits, host, count, len;
-	uint64_t want = clusters_of(q, p->off, p->len);
-	uint64_t in = p->off & (q->cluster_size - 1);
-	bool reuse = p->m.kind == QCOW2_ZERO_ALLOC && p->m.copied;
-	uint64_t linked = 0;
-	bool fresh = false;
-	struct qcow2_alloc a;
-	int ret = 0;
+	return m->copied && (m->kind == QCOW2_ZERO_ALLOC ||
+			     m->kind == QCOW2_UNALLOCATED_ALLOC);
+}
 
-	qcow2_alloc_begin(q, &a, first, first + want - 1);
-	if (reuse) {
-		host = p->m.host;
-		count = p->m.clusters;
-		ret = judge_data(q, p);
-	} else {
-		ret = qcow2_alloc_clusters(q, want, &host, &count, &fresh);
-	}
+/* co. Host clusters for the part, which gets shorter where they are fewer. A
+ * shared cluster has subclusters of its own to copy: one at a time. */
+static int take_clusters(struct qcow2 *q, struct part *p, uint64_t *host,
+			 uint64_t *count, bool *fresh)
+{
+	uint64_t in = p->off & (q->cluster_size - 1);
+	int ret;
+
+	if (qcow2_extended(&q->h) && qcow2_entry_placed(&q->h,
+							p->m.entry.word))
+		p->m.len = min(p->m.len, q->cluster_size - in);
+	ret = qcow2_alloc_clusters(q, (in + p->m.len + q->cluster_size - 1) >>
+				   q->cluster_bits, host, count, fresh);
+	if (!ret)
+		p->m.len = min(p->m.len, (*count << q->cluster_bits) - in);
+	return ret;
+}
+
+/* co. Writes what it can of a run that has no place of its own yet, and sets
+ * its length to that. The caller saw the mapping and has not waited since. */
+static int write_allocating(struct qcow2 *q, struct part *p)
+{
+	uint64_t in = p->off & (q->cluster_size - 1), host, count = 0;
+	bool in_place = has_place(&p->m), fresh = false;
+	struct qcow2_alloc a;
+	uint64_t linked = 0;
+	struct cow c;
+	int ret;
+
+	qcow2_alloc_begin(q, &a, p->off >> q->cluster_bits,
+			  (p->off + p->m.len - 1) >> q->cluster_bits);
+	host = p->m.host - in;
+	ret = in_place ? judge_data(q, p) :
+			 take_clusters(q, p, &host, &count, &fresh);
 	if (ret)
 		goto out;
-	len = min(p->len, (count << q->cluster_bits) - in);
-	ret = write_new(q, &p->m, p->off, len, p->w, host, fresh);
+	c = plan_cow(q, p, in_place);
+	ret = write_new(q, p, &c, host + (c.start & (q->cluster_size - 1)),
+			fresh);
 	if (!ret)
-		ret = link_clusters(q, first, clusters_of(q, p->off, len), host,
-				    &linked);
-	if (ret && !reuse && linked < count)
+		ret = link_clusters(q, &c, host, &linked);
+	if (ret && linked < count)
 		qcow2_free_clusters(q, host + (linked << q->cluster_bits),
 				    count - linked, false);
-	*done = len;
 out:
 	qcow2_alloc_end(&a);
 	return ret;
@@ -383,8 +446,8 @@ out:
 
 /* ---- writes ---- */
 
-static int write_range(struct qcow2 *q, uint64_t off, uint64_t len,
-		       struct iow w)
+int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
+		      struct iow w)
 {
 	struct co_group g;
 	struct part p;
@@ -399,22 +462,22 @@ static int write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 			ret = judge_data(q, &p);
 			if (ret)
 				break;
-			if (p.len == len && !g.running && !g.ret)
+			if (p.m.len == len && !g.running && !g.ret)
 				return run_write(&p);
 			if (!co_group_start(&g, run_write, &p))
 				break;
 		} else {
 			if (qcow2_alloc_wait(q, off >> q->cluster_bits,
-					     (off + p.len - 1) >>
+					     (off + p.m.len - 1) >>
 						     q->cluster_bits))
 				continue;
-			ret = write_allocating(q, &p, &p.len);
+			ret = write_allocating(q, &p);
 			if (ret)
 				break;
 		}
-		off += p.len;
-		len -= p.len;
-		w = iow_advance(w, p.len);
+		off += p.m.len;
+		len -= p.m.len;
+		w = iow_advance(w, p.m.len);
 	}
 	return co_group_wait(&g) ?: ret;
 }
@@ -442,201 +505,10 @@ int qcow2_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w)
 	if (unlikely(ret))
 		return ret;
 	qcow2_request_begin(q, &r);
-	ret = write_range(q, off, len, w);
+	ret = qcow2_write_range(q, off, len, w);
 	qcow2_request_end(&r);
 	q->modified++;
 	return ret;
-}
-
-/* ---- zeroes and discards: whole clusters ---- */
-
-enum clear_how {
-	CLEAR_KEEP,	/* reads as zeroes, keeps its space */
-	CLEAR_FREE,	/* reads as zeroes, gives its space back */
-};
-
-/* What an entry becomes; the old one where nothing has to change. */
-static uint64_t cleared(const struct qcow2 *q, uint64_t old, enum clear_how how)
-{
-	switch (qcow2_entry_kind(old)) {
-	case QCOW2_UNALLOCATED:
-		if (!q->img->backing)
-			return old;
-		break;
-	case QCOW2_ZERO_PLAIN:
-		return old;
-	case QCOW2_NORMAL:
-	case QCOW2_ZERO_ALLOC:
-		if (how == CLEAR_KEEP && (old & QCOW2_COPIED))
-			return old | QCOW2_ZERO;
-		break;
-	case QCOW2_COMPRESSED_CLUSTER:
-		break;
-	}
-	return q->h.version >= 3 ? QCOW2_ZERO : 0;
-}
-
-static void clear_entries(struct qcow2 *q, struct qcow2_slice *slice,
-			  uint64_t *e, uint64_t n, enum clear_how how)
-{
-	bool discard = how == CLEAR_FREE && (q->img->flags & IMAGE_UNMAP);
-
-	for (uint64_t i = 0; i < n; i++) {
-		uint64_t old = load_be64(&e[i]), new = cleared(q, old, how);
-
-		if (new == old)
-			continue;
-		store_be64(&e[i], new);
-		qcow2_cache_dirty(&q->l2_cache, slice);
-		if (!(new & QCOW2_L2_OFFSET))
-			qcow2_free_entry(q, old, discard);
-	}
-}
-
-/* co. No L2 table and nothing behind it: all zeroes already. *n clusters. */
-static bool nothing_there(const struct qcow2 *q, uint64_t index, uint64_t *n)
-{
-	uint64_t per_table = UINT64_C(1) << q->l2_bits;
-
-	if (q->l1[index >> q->l2_bits] || q->img->backing)
-		return false;
-	*n = per_table - (index & (per_table - 1));
-	return true;
-}
-
-static int clear_clusters(struct qcow2 *q, uint64_t index, uint64_t count,
-			  enum clear_how how)
-{
-	struct qcow2_slice *slice;
-	uint64_t *e, n;
-	int ret;
-
-	while (count) {
-		if (!nothing_there(q, index, &n)) {
-			ret = qcow2_l2_for_write(q, index, &slice, &e, &n);
-			if (ret)
-				return ret;
-			n = min(n, count);
-			if (qcow2_alloc_wait(q, index, index + n - 1)) {
-				qcow2_cache_put(slice);
-				continue;
-			}
-			clear_entries(q, slice, e, n, how);
-			qcow2_cache_put(slice);
-		} else {
-			n = min(n, count);
-			if (qcow2_alloc_wait(q, index, index + n - 1))
-				continue;
-		}
-		index += n;
-		count -= n;
-	}
-	return 0;
-}
-
-/* The whole clusters in a range; the disk's last one counts as whole. */
-static void whole_clusters(const struct qcow2 *q, uint64_t off, uint64_t len,
-			   uint64_t *first, uint64_t *end)
-{
-	uint64_t stop = off + len;
-
-	if (stop == q->img->size)
-		stop = align_up(stop, q->cluster_size);
-	*first = align_up(off, q->cluster_size) >> q->cluster_bits;
-	*end = stop >> q->cluster_bits;
-}
-
-/* co. Zeroes into part of a cluster, unless it holds nothing else. */
-static int zero_part(struct qcow2 *q, uint64_t off, uint64_t len)
-{
-	cleanup_free uint8_t *zeroes = NULL;
-	struct iovec iov;
-	struct part p;
-	int ret;
-
-	if (!len)
-		return 0;
-	do {
-		ret = look_up(q, off, len, iow_of(NULL, 0), &p);
-		if (ret)
-			return ret;
-	} while (qcow2_alloc_wait(q, off >> q->cluster_bits,
-				  off >> q->cluster_bits));
-	if (reads_zero(q, &p.m, off))
-		return 0;
-	zeroes = calloc(1, len);
-	if (!zeroes)
-		return -ENOMEM;
-	iov = (struct iovec){ zeroes, len };
-	return write_range(q, off, len, iow_of(&iov, 1));
-}
-
-static int zero_range(struct qcow2 *q, uint64_t off, uint64_t len,
-		      enum clear_how how)
-{
-	uint64_t first, end, head, tail;
-	int ret;
-
-	whole_clusters(q, off, len, &first, &end);
-	if (first >= end) {
-		head = min(len, -off & (q->cluster_size - 1));
-		ret = zero_part(q, off, head);
-		return ret ? ret : zero_part(q, off + head, len - head);
-	}
-	head = (first << q->cluster_bits) - off;
-	tail = off + len > end << q->cluster_bits ?
-		       off + len - (end << q->cluster_bits) : 0;
-	ret = zero_part(q, off, head);
-	if (!ret)
-		ret = zero_part(q, off + len - tail, tail);
-	return ret ? ret : clear_clusters(q, first, end - first, how);
-}
-
-/* co. zero_range() in pieces, each a request of its own: the whole disk would
- * make all its L2 tables dirty at once. */
-static int clear_pieces(struct qcow2 *q, uint64_t off, uint64_t len,
-			enum clear_how how)
-{
-	uint64_t piece = (uint64_t)CLEAR_AT_ONCE << q->cluster_bits, n;
-	struct qcow2_request r;
-	int ret = 0;
-
-	for (; !ret && len; off += n, len -= n) {
-		n = min(len, piece - (off & (piece - 1)));
-		ret = qcow2_writable(q);
-		if (ret)
-			break;
-		qcow2_request_begin(q, &r);
-		ret = zero_range(q, off, n, how);
-		qcow2_request_end(&r);
-		q->modified++;
-	}
-	return ret;
-}
-
-int qcow2_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
-			unsigned int flags)
-{
-	struct qcow2 *q = qcow2_of(img);
-	bool unmap = flags & IMAGE_ZERO_UNMAP;
-
-	/* Version 2 has no zero clusters: only what nobody backs can go. */
-	if (q->h.version < 3 && (img->backing || !unmap))
-		return -EOPNOTSUPP;
-	return clear_pieces(q, off, len, unmap ? CLEAR_FREE : CLEAR_KEEP);
-}
-
-int qcow2_pdiscard(struct image *img, uint64_t off, uint64_t len)
-{
-	struct qcow2 *q = qcow2_of(img);
-	uint64_t first, end;
-
-	whole_clusters(q, off, len, &first, &end);
-	if (first >= end || (q->h.version < 3 && img->backing))
-		return 0;
-	off = first << q->cluster_bits;
-	len = min(end << q->cluster_bits, img->size) - off;
-	return clear_pieces(q, off, len, CLEAR_FREE);
 }
 
 /* ---- flush and status ---- */
@@ -649,35 +521,28 @@ int qcow2_flush(struct image *img)
 int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
 		       struct image_extent *out)
 {
+	static const unsigned int flags[] = {
+		[QCOW2_UNALLOCATED] = 0,
+		[QCOW2_UNALLOCATED_ALLOC] = IMAGE_EXTENT_OFFSET,
+		[QCOW2_ZERO_PLAIN] = IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_ZERO,
+		[QCOW2_ZERO_ALLOC] = IMAGE_EXTENT_ALLOCATED |
+				     IMAGE_EXTENT_ZERO | IMAGE_EXTENT_OFFSET,
+		[QCOW2_NORMAL] = IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_DATA |
+				 IMAGE_EXTENT_OFFSET,
+		[QCOW2_COMPRESSED_CLUSTER] = IMAGE_EXTENT_ALLOCATED |
+					     IMAGE_EXTENT_DATA |
+					     IMAGE_EXTENT_COMPRESSED,
+	};
 	struct qcow2 *q = qcow2_of(img);
-	struct part p;
-	int ret = look_up(q, off, len, iow_of(NULL, 0), &p);
+	struct qcow2_mapping m;
+	int ret = qcow2_lookup(q, off, len, &m);
 
 	if (ret)
 		return ret;
-	out->length = p.len;
+	out->length = m.len;
 	out->file = q->file;
-	switch (p.m.kind) {
-	case QCOW2_UNALLOCATED:
-		out->flags = 0;
-		break;
-	case QCOW2_ZERO_PLAIN:
-		out->flags = IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_ZERO;
-		break;
-	case QCOW2_ZERO_ALLOC:
-		out->flags = IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_ZERO |
-			     IMAGE_EXTENT_OFFSET;
-		break;
-	case QCOW2_NORMAL:
-		out->flags = IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_DATA |
-			     IMAGE_EXTENT_OFFSET;
-		break;
-	case QCOW2_COMPRESSED_CLUSTER:
-		out->flags = IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_DATA |
-			     IMAGE_EXTENT_COMPRESSED;
-		break;
-	}
+	out->flags = flags[m.kind];
 	if (out->flags & IMAGE_EXTENT_OFFSET)
-		out->host_offset = p.m.host + (off & (q->cluster_size - 1));
+		out->host_offset = m.host;
 	return 0;
 }

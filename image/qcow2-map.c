@@ -7,6 +7,9 @@
  * The L1 table is in memory and was judged when the image was opened. L2
  * entries are judged each time one is used: a table can change under no one
  * but us, but checking costs less than remembering.
+ *
+ * With extended L2 entries each of a cluster's 32 subclusters has a kind of its
+ * own; a run of them that are alike is what one lookup answers.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,47 +23,77 @@ static uint64_t l2_index(const struct qcow2 *q, uint64_t index)
 
 static uint64_t slice_entries(const struct qcow2 *q)
 {
-	return q->slice_size / 8;
+	return q->slice_size >> qcow2_entry_bits(&q->h);
 }
 
 /* Where the slice with the entry of guest cluster `index` lies. */
 static uint64_t slice_offset(const struct qcow2 *q, uint64_t table,
 			     uint64_t index)
 {
-	return table + align_down(l2_index(q, index) * 8, q->slice_size);
+	return table + align_down(l2_index(q, index) << qcow2_entry_bits(&q->h),
+				  q->slice_size);
 }
 
-/* co. Reserved bits, place of the host cluster: all that an entry can get
- * wrong by itself. */
-static int judge_entry(struct qcow2 *q, uint64_t index, uint64_t entry)
+static const char *judge_compressed(const struct qcow2 *q,
+				    struct qcow2_entry e)
 {
-	uint64_t host = entry & QCOW2_L2_OFFSET;
-	const char *wrong = NULL;
+	struct qcow2_compressed c =
+		qcow2_compressed_decode(q->cluster_bits, e.word);
 
-	if (entry & QCOW2_COMPRESSED) {
-		struct qcow2_compressed c =
-			qcow2_compressed_decode(q->cluster_bits, entry);
+	if (e.word & QCOW2_COPIED)
+		return "is compressed and has the copied flag";
+	if (c.offset >= q->data_end || !c.offset)
+		return "points beyond the end of the file";
+	return e.bitmap ? "is compressed and has subclusters" : NULL;
+}
 
-		if (entry & QCOW2_COPIED)
-			wrong = "is compressed and has the copied flag";
-		else if (c.offset >= q->data_end || !c.offset)
-			wrong = "points beyond the end of the file";
-	} else if (entry & QCOW2_L2_RESERVED) {
-		wrong = "has reserved bits set";
-	} else if ((entry & QCOW2_ZERO) && q->h.version < 3) {
-		wrong = "has the zero flag in a version 2 image";
-	} else if (!is_aligned(host, q->cluster_size)) {
-		wrong = "points into the middle of a cluster";
-	} else if (host >= q->data_end) {
-		wrong = "points beyond the end of the file";
-	} else if (!host && (entry & QCOW2_COPIED)) {
-		wrong = "points at the header";
-	}
+static const char *judge_word(const struct qcow2 *q, uint64_t word)
+{
+	uint64_t host = word & QCOW2_L2_OFFSET;
+
+	if (word & QCOW2_L2_RESERVED)
+		return "has reserved bits set";
+	if (word & QCOW2_ZERO && qcow2_extended(&q->h))
+		return "has the zero flag in an image with subclusters";
+	if (word & QCOW2_ZERO && q->h.version < 3)
+		return "has the zero flag in a version 2 image";
+	if (!is_aligned(host, q->cluster_size))
+		return "points into the middle of a cluster";
+	if (host >= q->data_end)
+		return "points beyond the end of the file";
+	if (!host && word & QCOW2_COPIED)
+		return "points at the header";
+	return NULL;
+}
+
+static const char *judge_bitmap(const struct qcow2 *q, struct qcow2_entry e)
+{
+	if (e.bitmap & e.bitmap >> 32 & QCOW2_SUBS_ALLOCATED)
+		return "has subclusters both allocated and zero";
+	if (e.bitmap & QCOW2_SUBS_ALLOCATED &&
+	    !qcow2_entry_placed(&q->h, e.word))
+		return "has allocated subclusters but no cluster";
+	return NULL;
+}
+
+/* Reserved bits, place of the host cluster, contradictions: all that an entry
+ * can get wrong by itself. */
+static int judge_entry(struct qcow2 *q, uint64_t index, struct qcow2_entry e)
+{
+	const char *wrong;
+
+	if (e.word & QCOW2_COMPRESSED)
+		wrong = judge_compressed(q, e);
+	else
+		wrong = judge_word(q, e.word) ?: judge_bitmap(q, e);
 	if (likely(!wrong))
 		return 0;
-	return qcow2_corrupt(q, "L2 entry %#" PRIx64 " of guest offset %#" PRIx64
-			     " %s", entry, index << q->cluster_bits, wrong);
+	return qcow2_corrupt(q, "L2 entry %#" PRIx64 " (%#" PRIx64
+			     ") of guest offset %#" PRIx64 " %s", e.word,
+			     e.bitmap, index << q->cluster_bits, wrong);
 }
+
+/* ---- plain entries ---- */
 
 /* How many entries behind the first continue it. */
 static uint64_t run_length(const struct qcow2 *q, const uint64_t *e,
@@ -79,32 +112,93 @@ static uint64_t run_length(const struct qcow2 *q, const uint64_t *e,
 	return n;
 }
 
+/* Up to `max` entries from that of `index` on. */
 static int decode(struct qcow2 *q, uint64_t index, const uint64_t *e,
-		  uint64_t max, struct qcow2_mapping *out)
+		  uint64_t max, uint64_t in, struct qcow2_mapping *out)
 {
-	uint64_t entry = load_be64(e);
+	uint64_t n;
 	int ret = 0;
 
-	out->entry = entry;
-	out->kind = qcow2_entry_kind(entry);
-	out->copied = entry & QCOW2_COPIED;
-	out->host = entry & QCOW2_L2_OFFSET;
-	out->clusters = run_length(q, e, max, entry, out->kind);
-	if (entry)
-		ret = judge_entry(q, index, entry);
-	if (!ret && out->clusters > 1 && out->host)
-		ret = judge_entry(q, index + out->clusters - 1,
-				  load_be64(&e[out->clusters - 1]));
+	n = run_length(q, e, max, out->entry.word, out->kind);
+	out->len = (n << q->cluster_bits) - in;
+	if (out->entry.word)
+		ret = judge_entry(q, index, out->entry);
+	if (!ret && n > 1 && out->entry.word & QCOW2_L2_OFFSET)
+		ret = judge_entry(q, index + n - 1,
+				  qcow2_entry_load(&q->h, e, n - 1));
 	return ret;
 }
 
-int qcow2_lookup(struct qcow2 *q, uint64_t index, uint64_t max,
+/* ---- extended entries ---- */
+
+/* Does `e` go on as the cluster before it, whose entry was `last`? */
+static bool follows(const struct qcow2 *q, const struct qcow2_mapping *m,
+		    uint64_t last, struct qcow2_entry e)
+{
+	if (m->kind == QCOW2_COMPRESSED_CLUSTER ||
+	    qcow2_entry_kind(&q->h, e, 0) != m->kind)
+		return false;
+	return m->kind == QCOW2_UNALLOCATED || m->kind == QCOW2_ZERO_PLAIN ||
+	       e.word == last + q->cluster_size;
+}
+
+/* The same over subclusters: a run may begin and end within a cluster. */
+static int decode_extended(struct qcow2 *q, uint64_t index, const void *table,
+			   uint64_t max, uint64_t in,
+			   struct qcow2_mapping *out)
+{
+	unsigned int sub = (unsigned int)(in >> q->sub_bits), n;
+	struct qcow2_entry e = out->entry;
+	uint64_t i = 0, last;
+	int ret = judge_entry(q, index, e);
+
+	n = qcow2_subs_alike(e, sub);
+	out->len = ((uint64_t)(sub + n) << q->sub_bits) - in;
+	while (!ret && sub + n == QCOW2_SUBCLUSTERS && ++i < max) {
+		last = e.word;
+		e = qcow2_entry_load(&q->h, table, i);
+		if (!follows(q, out, last, e))
+			break;
+		sub = 0;
+		n = qcow2_subs_alike(e, 0);
+		out->len += (uint64_t)n << q->sub_bits;
+		ret = judge_entry(q, index + i, e);
+	}
+	return ret;
+}
+
+/* ---- looking up ---- */
+
+static int decode_slice(struct qcow2 *q, const struct qcow2_slice *s,
+			uint64_t off, uint64_t len, struct qcow2_mapping *out)
+{
+	uint64_t index = off >> q->cluster_bits;
+	uint64_t in = off & (q->cluster_size - 1);
+	uint64_t in_slice = l2_index(q, index) % slice_entries(q);
+	uint64_t max = (in + len + q->cluster_size - 1) >> q->cluster_bits;
+	const void *e = s->data + (in_slice << qcow2_entry_bits(&q->h));
+	bool extended = qcow2_extended(&q->h);
+	unsigned int sub = extended ? (unsigned int)(in >> q->sub_bits) : 0;
+	int ret;
+
+	max = min(max, slice_entries(q) - in_slice);
+	out->entry = qcow2_entry_load(&q->h, e, 0);
+	out->kind = qcow2_entry_kind(&q->h, out->entry, sub);
+	out->copied = out->entry.word & QCOW2_COPIED;
+	out->host = (out->entry.word & QCOW2_L2_OFFSET) + in;
+	ret = extended ? decode_extended(q, index, e, max, in, out) :
+			 decode(q, index, e, max, in, out);
+	out->len = min(out->len, len);
+	return ret;
+}
+
+int qcow2_lookup(struct qcow2 *q, uint64_t off, uint64_t len,
 		 struct qcow2_mapping *out)
 {
-	uint64_t l1 = q->l1[index >> q->l2_bits], i = l2_index(q, index);
-	uint64_t in_slice = i % slice_entries(q);
+	uint64_t index = off >> q->cluster_bits, offset;
+	uint64_t l1 = q->l1[index >> q->l2_bits];
+	uint64_t table = UINT64_C(1) << (q->l2_bits + q->cluster_bits);
 	struct qcow2_slice *s;
-	uint64_t offset;
 	int ret;
 
 	if (!(l1 & QCOW2_L1_OFFSET)) {
@@ -113,11 +207,10 @@ int qcow2_lookup(struct qcow2 *q, uint64_t index, uint64_t max,
 					     index >> q->l2_bits);
 		*out = (struct qcow2_mapping){
 			.kind = QCOW2_UNALLOCATED,
-			.clusters = min(max, (UINT64_C(1) << q->l2_bits) - i),
+			.len = min(len, table - (off & (table - 1))),
 		};
 		return 0;
 	}
-	max = min(max, slice_entries(q) - in_slice);
 	offset = slice_offset(q, l1 & QCOW2_L1_OFFSET, index);
 	s = qcow2_cache_peek(&q->l2_cache, offset);
 	if (unlikely(!s)) {
@@ -126,7 +219,7 @@ int qcow2_lookup(struct qcow2 *q, uint64_t index, uint64_t max,
 			return ret;
 		qcow2_cache_put(s);	/* we do not wait before we are done */
 	}
-	return decode(q, index, (uint64_t *)s->data + in_slice, max, out);
+	return decode_slice(q, s, off, len, out);
 }
 
 /* ---- L2 tables that may be changed ---- */
@@ -212,8 +305,7 @@ static int make_l2_writable(struct qcow2 *q, uint64_t l1_index)
 }
 
 int qcow2_l2_for_write(struct qcow2 *q, uint64_t index,
-		       struct qcow2_slice **slice, uint64_t **entry,
-		       uint64_t *entries)
+		       struct qcow2_slice **slice, void **table, uint64_t *nr)
 {
 	uint64_t l1_index = index >> q->l2_bits;
 	uint64_t in_slice = l2_index(q, index) % slice_entries(q);
@@ -230,33 +322,28 @@ int qcow2_l2_for_write(struct qcow2 *q, uint64_t index,
 			      slice);
 	if (ret)
 		return ret;
-	*entry = (uint64_t *)(*slice)->data + in_slice;
-	*entries = slice_entries(q) - in_slice;
+	*table = (*slice)->data + (in_slice << qcow2_entry_bits(&q->h));
+	*nr = slice_entries(q) - in_slice;
 	return 0;
 }
 
-void qcow2_free_entry(struct qcow2 *q, uint64_t entry, bool discard)
+static void free_compressed(struct qcow2 *q, uint64_t word, bool discard)
 {
-	struct qcow2_compressed c;
-	uint64_t first, last;
+	struct qcow2_compressed c =
+		qcow2_compressed_decode(q->cluster_bits, word);
+	uint64_t first = align_down(c.offset, q->cluster_size);
+	uint64_t last = align_down(c.offset + c.len - 1, q->cluster_size);
 
-	switch (qcow2_entry_kind(entry)) {
-	case QCOW2_UNALLOCATED:
-	case QCOW2_ZERO_PLAIN:
-		return;
-	case QCOW2_NORMAL:
-	case QCOW2_ZERO_ALLOC:
-		qcow2_free_clusters(q, entry & QCOW2_L2_OFFSET, 1, discard);
-		return;
-	case QCOW2_COMPRESSED_CLUSTER:
-		c = qcow2_compressed_decode(q->cluster_bits, entry);
-		first = align_down(c.offset, q->cluster_size);
-		last = align_down(c.offset + c.len - 1, q->cluster_size);
-		if (entry == q->inflated_entry)
-			q->inflated_entry = 0;
-		qcow2_free_clusters(q, first,
-				    ((last - first) >> q->cluster_bits) + 1,
-				    discard);
-		return;
-	}
+	if (word == q->inflated_entry)
+		q->inflated_entry = 0;
+	qcow2_free_clusters(q, first, ((last - first) >> q->cluster_bits) + 1,
+			    discard);
+}
+
+void qcow2_free_entry(struct qcow2 *q, struct qcow2_entry e, bool discard)
+{
+	if (e.word & QCOW2_COMPRESSED)
+		free_compressed(q, e.word, discard);
+	else if (qcow2_entry_placed(&q->h, e.word))
+		qcow2_free_clusters(q, e.word & QCOW2_L2_OFFSET, 1, discard);
 }

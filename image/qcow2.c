@@ -7,8 +7,8 @@
  * tables contradict each other opens read-only at most: what is sound in it
  * can be read, and reading what is not fails.
  *
- * Not here: extended L2 entries, external data files, encryption; images that
- * use them are refused by the feature's name.
+ * Not here: external data files, encryption; images that use them are refused
+ * by the feature's name.
  */
 #include "config.h"
 
@@ -319,9 +319,6 @@ static int judge_support(const struct qcow2 *q, struct error *err)
 	if (q->h.incompat & QCOW2_INCOMPAT_DATA_FILE)
 		return error_set(err, ENOTSUP, "unsupported qcow2 feature: "
 				 "external data file");
-	if (q->h.incompat & QCOW2_INCOMPAT_EXTENDED_L2)
-		return error_set(err, ENOTSUP, "unsupported qcow2 feature: "
-				 "extended L2 entries");
 	if (q->h.crypt_method != QCOW2_CRYPT_NONE)
 		return error_set(err, ENOTSUP, "unsupported qcow2 feature: %s "
 				 "encryption",
@@ -342,6 +339,8 @@ static void set_geometry(struct qcow2 *q)
 {
 	q->cluster_bits = q->h.cluster_bits;
 	q->cluster_size = qcow2_cluster_size(&q->h);
+	q->sub_bits = qcow2_sub_bits(&q->h);
+	q->sub_size = UINT64_C(1) << q->sub_bits;
 	q->l2_bits = qcow2_l2_bits(&q->h);
 	q->refblock_bits = qcow2_refblock_bits(&q->h);
 	q->slice_size = (uint32_t)min(q->cluster_size,

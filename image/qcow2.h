@@ -6,8 +6,10 @@
  *	qcow2-header.c	the first cluster
  *	qcow2-rewrite.c	gets a changed one to the file in a safe order
  *	qcow2-amend*.c	other properties for an existing image
- *	qcow2-io.c	reads, writes, zeroes, discards
+ *	qcow2-io.c	reads, writes
+ *	qcow2-zero.c	zeroes, discards
  *	qcow2-map.c	guest offsets to host offsets: L1 and L2
+ *	qcow2-entry.h	how L2 entries lie in their tables
  *	qcow2-refcount.c  which host clusters are in use; allocation
  *	qcow2-bytes.c	room for compressed clusters
  *	qcow2-cache.c	slices of L2 tables and refcount blocks in memory
@@ -35,6 +37,7 @@
 #include "common/list.h"
 #include "image/coroutine.h"
 #include "image/driver.h"
+#include "image/qcow2-entry.h"
 #include "image/qcow2-header.h"
 
 /* Ends of host clusters that compressed clusters may still go to. */
@@ -157,7 +160,8 @@ struct qcow2 {
 	struct image *img, *file;
 	struct qcow2_header h;
 	uint32_t cluster_bits, l2_bits, refblock_bits, slice_size;
-	uint64_t cluster_size;
+	uint32_t sub_bits;		/* of a subcluster; else cluster_bits */
+	uint64_t cluster_size, sub_size;
 
 	/* tables in memory, host order */
 	uint64_t *l1;			/* h.l1_size entries */
@@ -246,6 +250,9 @@ void qcow2_alloc_begin(struct qcow2 *q, struct qcow2_alloc *a, uint64_t first,
 void qcow2_alloc_end(struct qcow2_alloc *a);
 /* co. All that must be so before an image is changed; between requests. */
 int qcow2_writable(struct qcow2 *q);
+/* co. A write, within a request (qcow2_request_begin()). */
+int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
+		      struct iow w);
 
 /* ---- qcow2-rewrite.c ---- */
 
@@ -256,45 +263,33 @@ int qcow2_rewrite_header(struct qcow2 *q, struct error *err);
 
 /* ---- qcow2-map.c ---- */
 
-enum qcow2_kind {
-	QCOW2_UNALLOCATED, QCOW2_ZERO_PLAIN, QCOW2_ZERO_ALLOC, QCOW2_NORMAL,
-	QCOW2_COMPRESSED_CLUSTER,
-};
-
-/* What an L2 entry says. NORMAL and ZERO_ALLOC have a host offset. */
+/* What an L2 entry says of a guest offset and of what follows it. */
 struct qcow2_mapping {
 	enum qcow2_kind kind;
 	bool copied;			/* refcount 1: may be written in place */
-	uint64_t entry;			/* raw */
-	uint64_t host;			/* bytes, of the cluster */
-	uint64_t clusters;		/* how many go on like that */
+	struct qcow2_entry entry;	/* of the first cluster */
+	uint64_t host;			/* bytes; of that very offset */
+	uint64_t len;			/* bytes that go on like that */
 };
 
-/* co. The mapping of guest cluster `index` and up to max - 1 behind it of the
- * same kind (host offsets contiguous where there are any), within one slice.
+/* co. The mapping of [off, off + len), or of as much from its start as is of the
+ * same kind (at contiguous host offsets where there are any), within a slice.
  * -EIO: corrupt, said once. */
-int qcow2_lookup(struct qcow2 *q, uint64_t index, uint64_t max,
+int qcow2_lookup(struct qcow2 *q, uint64_t off, uint64_t len,
 		 struct qcow2_mapping *out);
 
 /* co. The slice with the entry of guest cluster `index`, pinned and fit to be
- * changed: makes or copies the L2 table where needed. *entries: of the slice,
- * from `index` on. Big-endian entries. */
+ * changed: makes or copies the L2 table where needed. *table: `nr` entries of
+ * the slice, from `index` on, for qcow2_entry_load() and _store(). */
 int qcow2_l2_for_write(struct qcow2 *q, uint64_t index,
-		       struct qcow2_slice **slice, uint64_t **entry,
-		       uint64_t *entries);
+		       struct qcow2_slice **slice, void **table, uint64_t *nr);
+
+/* Does the subcluster at `off`, which was mapped so, read as zeroes? */
+bool qcow2_reads_zero(const struct qcow2 *q, const struct qcow2_mapping *m,
+		      uint64_t off);
 
 /* Lets go of what a replaced entry pointed at. */
-void qcow2_free_entry(struct qcow2 *q, uint64_t entry, bool discard);
-
-static inline enum qcow2_kind qcow2_entry_kind(uint64_t entry)
-{
-	if (entry & QCOW2_COMPRESSED)
-		return QCOW2_COMPRESSED_CLUSTER;
-	if (entry & QCOW2_ZERO)
-		return entry & QCOW2_L2_OFFSET ? QCOW2_ZERO_ALLOC :
-						 QCOW2_ZERO_PLAIN;
-	return entry & QCOW2_L2_OFFSET ? QCOW2_NORMAL : QCOW2_UNALLOCATED;
-}
+void qcow2_free_entry(struct qcow2 *q, struct qcow2_entry e, bool discard);
 
 /* ---- qcow2-refcount.c ---- */
 
