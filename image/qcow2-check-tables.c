@@ -222,7 +222,7 @@ struct l2_table *ck_find_l2(struct check *ck, uint64_t offset)
 
 static const char points_at_metadata[] = "points at metadata";
 
-static const char *judge_compressed(struct check *ck, struct l2_entry *e)
+static const char *judge_compressed(struct check *ck, struct qcow2_entry *e)
 {
 	struct qcow2_compressed c =
 		qcow2_compressed_decode(ck->h->cluster_bits, e->word);
@@ -253,7 +253,7 @@ static const char *judge_compressed(struct check *ck, struct l2_entry *e)
 	return fault;
 }
 
-static const char *judge_bitmap(struct l2_entry *e, bool allocated)
+static const char *judge_bitmap(struct qcow2_entry *e, bool allocated)
 {
 	uint32_t alloc = (uint32_t)e->bitmap;
 	uint32_t zero = (uint32_t)(e->bitmap >> 32);
@@ -269,7 +269,7 @@ static const char *judge_bitmap(struct l2_entry *e, bool allocated)
 	return NULL;
 }
 
-static const char *judge_offset(struct check *ck, const struct l2_entry *e)
+static const char *judge_offset(struct check *ck, const struct qcow2_entry *e)
 {
 	uint64_t offset = e->word & QCOW2_L2_OFFSET;
 
@@ -289,7 +289,7 @@ static const char *judge_offset(struct check *ck, const struct l2_entry *e)
 }
 
 /* Sets *e to what it should be. NULL when that is what it was. */
-const char *ck_judge_l2_entry(struct check *ck, struct l2_entry *e)
+const char *ck_judge_l2_entry(struct check *ck, struct qcow2_entry *e)
 {
 	const char *fault = NULL, *worse;
 
@@ -314,37 +314,23 @@ const char *ck_judge_l2_entry(struct check *ck, struct l2_entry *e)
 	return fault;
 }
 
-struct l2_entry ck_load_entry(const struct check *ck, const uint8_t *table,
-			      uint32_t i)
-{
-	if (ck->h->incompat & QCOW2_INCOMPAT_EXTENDED_L2)
-		return (struct l2_entry){load_be64(table + 16 * i),
-					 load_be64(table + 16 * i + 8)};
-	return (struct l2_entry){load_be64(table + 8 * i), 0};
-}
-
-void ck_store_entry(const struct check *ck, uint8_t *table, uint32_t i,
-		    struct l2_entry e)
-{
-	if (ck->h->incompat & QCOW2_INCOMPAT_EXTENDED_L2) {
-		store_be64(table + 16 * i, e.word);
-		store_be64(table + 16 * i + 8, e.bitmap);
-	} else {
-		store_be64(table + 8 * i, e.word);
-	}
-}
-
-/* Bytes of a guest cluster that lie within the disk. */
+/* Bytes of a guest cluster that lie within the disk and in the file. */
 static uint64_t guest_bytes(const struct check *ck, const struct l2_table *t,
-			    uint32_t index)
+			    uint32_t index, struct qcow2_entry e)
 {
 	uint64_t offset =
 		(((uint64_t)t->l1_index << qcow2_l2_bits(ck->h)) + index)
 		<< ck->h->cluster_bits;
+	uint32_t alloc = (uint32_t)e.bitmap;
+	uint64_t bytes = ck->cluster_size;
 
+	/* Behind its last subcluster nothing was ever written. */
+	if (qcow2_extended(ck->h))
+		bytes = !alloc ? 0 : (uint64_t)(32 - __builtin_clz(alloc))
+					     << qcow2_sub_bits(ck->h);
 	if (offset >= ck->h->size)
-		return ck->cluster_size;
-	return min(ck->cluster_size, ck->h->size - offset);
+		return bytes;
+	return min(bytes, ck->h->size - offset);
 }
 
 static void count_compressed(struct check *ck, const struct l2_table *t,
@@ -381,9 +367,9 @@ static void count_place(struct check *ck, const struct l2_table *t,
 
 /* Counts a judged entry. */
 static void count_entry(struct check *ck, const struct l2_table *t,
-			uint32_t index, uint64_t word, uint64_t *next)
+			uint32_t index, struct qcow2_entry e, uint64_t *next)
 {
-	uint64_t offset = word & QCOW2_L2_OFFSET;
+	uint64_t word = e.word, offset = word & QCOW2_L2_OFFSET;
 	unsigned int seen = 0;
 
 	if (word & QCOW2_COMPRESSED) {
@@ -402,7 +388,7 @@ static void count_entry(struct check *ck, const struct l2_table *t,
 	ck_add_refs(ck, ck_cluster_of(ck, offset), t->refs, seen);
 	count_place(ck, t, offset, next);
 	if (unlikely(*next > ck->file_len) && !(word & QCOW2_ZERO) &&
-	    offset + guest_bytes(ck, t, index) > ck->file_len) {
+	    offset + guest_bytes(ck, t, index, e) > ck->file_len) {
 		ck->cut = true;
 		ck_corrupt(ck,
 			   "ERROR cluster %" PRIu64 " is cut off by the end "
@@ -450,7 +436,7 @@ int ck_count_table(struct check *ck, struct l2_table *t, uint8_t *table)
 	uint64_t bad = 0, good = 0, next = 0;
 
 	for (uint32_t i = 0; i < nr; i++) {
-		struct l2_entry e = ck_load_entry(ck, table, i);
+		struct qcow2_entry e = qcow2_entry_load(ck->h, table, i);
 
 		if (!e.word && !e.bitmap)
 			continue;
@@ -471,7 +457,7 @@ int ck_count_table(struct check *ck, struct l2_table *t, uint8_t *table)
 		return ck->ret;
 	}
 	for (uint32_t i = 0; i < nr; i++) {
-		struct l2_entry e = ck_load_entry(ck, table, i);
+		struct qcow2_entry e = qcow2_entry_load(ck->h, table, i);
 		uint64_t word = e.word;
 		const char *fault = bad ? ck_judge_l2_entry(ck, &e) : NULL;
 
@@ -481,7 +467,7 @@ int ck_count_table(struct check *ck, struct l2_table *t, uint8_t *table)
 		if (fault)
 			report_entry(ck, t, i, word, fault);
 		if (e.word)
-			count_entry(ck, t, i, e.word, &next);
+			count_entry(ck, t, i, e, &next);
 	}
 	return ck->ret;
 }
@@ -493,7 +479,8 @@ void ck_resolve_suspects(struct check *ck)
 		uint64_t next = 0;
 
 		if (s->to->bad)
-			count_entry(ck, s->from, s->index, s->word, &next);
+			count_entry(ck, s->from, s->index,
+				    (struct qcow2_entry){ s->word, 0 }, &next);
 		else
 			report_entry(ck, s->from, s->index, s->word,
 				     points_at_metadata);

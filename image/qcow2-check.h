@@ -20,7 +20,7 @@
 
 #include "common/bits.h"
 #include "image/driver.h"
-#include "image/qcow2-header.h"
+#include "image/qcow2-entry.h"
 #include "image/refmap.h"
 
 #define IO_BYTES MiB
@@ -50,10 +50,6 @@ struct l2_table {
 	uint64_t copies;		/* for the others: offset of the first */
 };
 
-struct l2_entry {
-	uint64_t word, bitmap;
-};
-
 /* A data entry that points at a listed L2 table: one of them is wrong. */
 struct suspect {
 	const struct l2_table *from, *to;
@@ -76,7 +72,7 @@ struct check {
 	uint64_t file_len;		/* bytes */
 	uint64_t nr_clusters;		/* of the file, the last may be cut */
 	uint64_t l2_reserved;		/* bits */
-	struct l2_entry blank;		/* for entries that are dropped */
+	struct qcow2_entry blank;	/* for entries that are dropped */
 
 	/* what was found */
 	struct refmap refs;		/* all but the refcount structure */
@@ -180,11 +176,7 @@ int ck_load_bitmaps(struct check *ck);
 const char *ck_l1_name(const struct l1_table *l1, char buf[32]);
 /* Sets *e to what it should be (0: dropped). NULL when that is what it was. */
 const char *ck_judge_l1_entry(struct check *ck, uint64_t *e);
-const char *ck_judge_l2_entry(struct check *ck, struct l2_entry *e);
-struct l2_entry ck_load_entry(const struct check *ck, const uint8_t *table,
-			      uint32_t i);
-void ck_store_entry(const struct check *ck, uint8_t *table, uint32_t i,
-		    struct l2_entry e);
+const char *ck_judge_l2_entry(struct check *ck, struct qcow2_entry *e);
 
 /* Lists the L2 table that entry `e`, the index-th of l1, leads to. */
 int ck_list_l2(struct check *ck, const struct l1_table *l1, uint64_t e,

@@ -31,7 +31,8 @@ static bool mend_table(struct check *ck, const struct l2_table *t,
 	bool changed = false;
 
 	for (uint32_t i = 0; i < nr; i++) {
-		struct l2_entry old = ck_load_entry(ck, table, i), e = old;
+		struct qcow2_entry old = qcow2_entry_load(ck->h, table, i);
+		struct qcow2_entry e = old;
 
 		ck_judge_l2_entry(ck, &e);
 		if (t->active_refs && e.word & QCOW2_L2_OFFSET &&
@@ -39,9 +40,9 @@ static bool mend_table(struct check *ck, const struct l2_table *t,
 		    !(ck->h->incompat & QCOW2_INCOMPAT_DATA_FILE))
 			e.word = (e.word & ~QCOW2_COPIED) |
 				 copied_flag(ck, e.word & QCOW2_L2_OFFSET);
-		if (e.word == old.word && e.bitmap == old.bitmap)
+		if (qcow2_entry_equal(e, old))
 			continue;
-		ck_store_entry(ck, table, i, e);
+		qcow2_entry_store(ck->h, table, i, e);
 		changed = true;
 	}
 	return changed;

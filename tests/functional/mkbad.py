@@ -329,6 +329,16 @@ def _(i):
     i.u64(i.get64(ext + 16), FAR)
 
 
+@defect('extended-bitmap-on-compressed', 'extended-compressed')
+def _(i):
+    i.u64(L2 + 8, 0xff)
+
+
+# 110
+simple('extended-unaligned', lambda i: i.flip64(L2, 512), 'extended')
+simple('extended-copied-cleared', lambda i: i.flip64(L2, COPIED), 'extended')
+
+
 def run(*args):
     subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
 
@@ -353,6 +363,8 @@ def make_good(d):
     run('qemu-img', 'bitmap', '--add', os.path.join(d, 'bitmap'), 'b')
     run('qemu-img', 'convert', '-c', '-O', 'qcow2', os.path.join(d, 'plain'),
         os.path.join(d, 'compressed'))
+    run('qemu-img', 'convert', '-c', '-O', 'qcow2', '-o', 'extended_l2=on',
+        os.path.join(d, 'plain'), os.path.join(d, 'extended-compressed'))
     shutil.copy(os.path.join(d, 'plain'), os.path.join(d, '..', 'base.qcow2'))
     create('backed', '-u', '-b', 'base.qcow2', '-F', 'qcow2')
 
