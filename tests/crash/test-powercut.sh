@@ -49,7 +49,8 @@ for seed in $(seq "$seeds"); do
 	for options in cluster_size=512,refcount_bits=64 cluster_size=4096 \
 		cluster_size=64k cluster_size=512,refcount_bits=1 \
 		cluster_size=4096,compat=0.10 \
-		cluster_size=16k,compression_type=zstd; do
+		cluster_size=16k,compression_type=zstd \
+		cluster_size=16k,extended_l2=on; do
 		for backing in none backing; do
 			run "$options" $backing "$seed" 50 20
 			result $? "power cuts: $options, backing file: $backing, seed $seed"
