@@ -42,6 +42,9 @@ struct image_driver {
 	int (*pdiscard)(struct image *img, uint64_t off, uint64_t len);
 	int (*flush)(struct image *img);
 	int (*truncate)(struct image *img, uint64_t size, struct error *err);
+	/* Of a range that reads as zeroes: takes the space that mode says. */
+	int (*preallocate)(struct image *img, uint64_t off, uint64_t len,
+			   enum image_preallocation mode, struct error *err);
 	int (*block_status)(struct image *img, uint64_t off, uint64_t len,
 			    struct image_extent *out);
 	int (*get_info)(struct image *img, struct image_info *info,
@@ -92,6 +95,10 @@ extern const struct image_driver image_file_driver;
 extern const struct image_driver image_qcow2_driver;
 extern const struct image_driver image_raw_driver;
 extern const struct image_driver image_vdi_driver;
+
+/* co. image.c, for drivers: takes the space for a range that reads as zeroes. */
+int image_preallocate(struct image *img, uint64_t off, uint64_t len,
+		      enum image_preallocation mode, struct error *err);
 
 /* image.c, for drivers: opens `path` as a backing image of `parent`. */
 int image_open_backing(struct image *parent, const char *path,

@@ -465,6 +465,33 @@ static int file_truncate(struct image *img, uint64_t size, struct error *err)
 	return 0;
 }
 
+/* A device has its space already. */
+static int file_preallocate(struct image *img, uint64_t off, uint64_t len,
+			    enum image_preallocation mode, struct error *err)
+{
+	struct file_state *s = img->state;
+	uint64_t size = min(len, ZERO_PIECE), end = off + len, n;
+	cleanup_free void *zeroes = NULL;
+	int ret = 0;
+
+	s->data_end = 0;
+	if (mode == IMAGE_PREALLOC_FALLOC && !s->is_device)
+		ret = aio_fallocate(&s->file, 0, off, len);
+	if (mode == IMAGE_PREALLOC_FULL) {
+		if (posix_memalign(&zeroes, 4096, align_up(size, 4096)))
+			return -ENOMEM;
+		memset(zeroes, 0, size);
+		for (uint64_t at = off; !ret && at < end; at += n) {
+			n = min(end - at, size);
+			ret = image_pwrite(img, at, n, zeroes);
+		}
+		if (!ret)
+			ret = image_flush(img);
+	}
+	return ret ? error_set_errno(err, -ret, "cannot preallocate %" PRIu64
+				     " bytes of '%s'", len, img->path) : 0;
+}
+
 /* ---- where the bytes are ---- */
 
 /* [*start, *end): the data at or after `off`; false: there is none. */
@@ -636,6 +663,7 @@ const struct image_driver image_file_driver = {
 	.pdiscard = file_pdiscard,
 	.flush = file_flush,
 	.truncate = file_truncate,
+	.preallocate = file_preallocate,
 	.block_status = file_block_status,
 	.create = file_create,
 };

@@ -171,8 +171,33 @@ static inline int image_pwrite_compressed(struct image *img, uint64_t off,
 	return image_pwritev_compressed(img, off, len, iow_of(&iov, 1));
 }
 
-/* co. New virtual size; growing reads as zeroes. -ENOTSUP, -EFBIG... */
+/* co. New virtual size; growing reads as zeroes, what shrinking cuts off is
+ * gone. Nothing else may be in flight. -ENOTSUP, -EFBIG... */
 int image_truncate(struct image *img, uint64_t size, struct error *err);
+
+/* What of the new space is taken at once. metadata: formats with tables lay
+ * them out; falloc: the host has reserved the space; full: it has been written.
+ * Each includes those before it. */
+enum image_preallocation {
+	IMAGE_PREALLOC_OFF, IMAGE_PREALLOC_METADATA, IMAGE_PREALLOC_FALLOC,
+	IMAGE_PREALLOC_FULL,
+};
+/* "off", "metadata", "falloc", "full"; -EINVAL */
+int image_parse_preallocation(const char *name,
+			      enum image_preallocation *mode);
+
+/* How far something that takes long has come; of no particular unit. */
+struct image_progress {
+	void (*set)(void *arg, uint64_t done, uint64_t total);
+	void *arg;
+};
+
+/* co. image_truncate() to at least the present size, with the new space
+ * preallocated. When that fails the image keeps its old size. progress: of the
+ * preallocation, bytes; may be NULL. -ENOTSUP: the format or file does not have
+ * that mode; -ENOSPC... */
+int image_grow(struct image *img, uint64_t size, enum image_preallocation mode,
+	       const struct image_progress *progress, struct error *err);
 
 /* ---- where the bytes are ---- */
 
@@ -271,12 +296,6 @@ struct image_create_help {
 const struct image_create_help *image_create_options(const char *format);
 
 /* ---- amend ---- */
-
-/* How far something that takes long has come; of no particular unit. */
-struct image_progress {
-	void (*set)(void *arg, uint64_t done, uint64_t total);
-	void *arg;
-};
 
 enum image_amend_flags {
 	IMAGE_AMEND_FORCE = 1 << 0,	/* even what cannot be undone */

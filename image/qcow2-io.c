@@ -496,9 +496,9 @@ int qcow2_writable(struct qcow2 *q)
 	return qcow2_relieve(q);
 }
 
-int qcow2_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w)
+static int write_once(struct qcow2 *q, uint64_t off, uint64_t len,
+		      struct iow w)
 {
-	struct qcow2 *q = qcow2_of(img);
 	struct qcow2_request r;
 	int ret = qcow2_writable(q);
 
@@ -508,6 +508,17 @@ int qcow2_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w)
 	ret = qcow2_write_range(q, off, len, w);
 	qcow2_request_end(&r);
 	q->modified++;
+	return ret;
+}
+
+int qcow2_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w)
+{
+	struct qcow2 *q = qcow2_of(img);
+	int ret = write_once(q, off, len, w);
+
+	/* On a full device a commit may let go of what was freed. */
+	if (unlikely(ret == -ENOSPC) && q->freed.nr && !qcow2_commit(q))
+		ret = write_once(q, off, len, w);
 	return ret;
 }
 

@@ -8,8 +8,7 @@
  * file fills its holes before it grows.
  *
  * A missing refcount block is made at the cursor, in the range that it
- * describes. Large tables (L1, refcount table) go to the end of the file in one
- * piece, the blocks they need before them.
+ * describes. Tables of several clusters are placed by qcow2-contiguous.c.
  *
  * The file is made longer in steps ahead of use, so that writes into new
  * clusters do not each move its end; closing takes the rest back.
@@ -19,52 +18,32 @@
 #include <stdlib.h>
 
 #include "common/log.h"
-#include "image/qcow2.h"
+#include "image/qcow2-refcount.h"
 
 #define GROW_MIN (1 * MiB)
 #define GROW_MAX (64 * MiB)
 
-static uint64_t entries_per_slice(const struct qcow2 *q)
-{
-	return (uint64_t)q->slice_size * 8 >> q->h.refcount_order;
-}
-
-/* The block with the refcount of `cluster`, bytes; it exists. */
-static uint64_t refblock_of(const struct qcow2 *q, uint64_t cluster)
-{
-	return q->reftable[cluster >> q->refblock_bits];
-}
-
-/* co. The slice of `block` with the refcount of `cluster`, pinned; its index
- * there. */
-static int refcount_slice(struct qcow2 *q, uint64_t block, uint64_t cluster,
-			  struct qcow2_slice **slice, uint64_t *index)
+int qcow2_refcount_slice(struct qcow2 *q, uint64_t block, uint64_t cluster,
+			 struct qcow2_slice **slice, uint64_t *index)
 {
 	uint64_t in = cluster & ((UINT64_C(1) << q->refblock_bits) - 1);
-	uint64_t per_slice = entries_per_slice(q);
+	uint64_t per_slice = qcow2_refs_per_slice(q);
 
 	*index = in % per_slice;
 	return qcow2_cache_get(&q->ref_cache,
 			       block + in / per_slice * q->slice_size, slice);
 }
 
-static bool has_refblock(const struct qcow2 *q, uint64_t cluster)
-{
-	uint64_t i = cluster >> q->refblock_bits;
-
-	return i < q->reftable_entries && q->reftable[i];
-}
-
 int qcow2_set_refcounts(struct qcow2 *q, uint64_t cluster, uint64_t count,
 			uint64_t value)
 {
-	uint64_t per_slice = entries_per_slice(q);
+	uint64_t per_slice = qcow2_refs_per_slice(q);
 	struct qcow2_slice *slice;
 	uint64_t index;
 	int ret;
 
 	while (count) {
-		ret = refcount_slice(q, refblock_of(q, cluster), cluster,
+		ret = qcow2_refcount_slice(q, qcow2_refblock_of(q, cluster), cluster,
 				     &slice, &index);
 		if (ret)
 			return ret;
@@ -79,8 +58,7 @@ int qcow2_set_refcounts(struct qcow2 *q, uint64_t cluster, uint64_t count,
 
 /* ---- the end of the file ---- */
 
-/* co. Makes the file reach `end`. A device has the length it has. */
-static int reach(struct qcow2 *q, uint64_t end)
+int qcow2_reach(struct qcow2 *q, uint64_t end)
 {
 	uint64_t step, length;
 	int ret;
@@ -99,31 +77,24 @@ static int reach(struct qcow2 *q, uint64_t end)
 	return 0;
 }
 
-static bool is_fresh(const struct qcow2 *q, uint64_t offset)
-{
-	return q->file->zero_beyond_end && offset >= q->fresh_from;
-}
-
-/* co. A new block has nothing but zeroes in the file before it is used; where
- * metadata lies nothing is written, whatever the refcounts say. */
-static int prepare_refblock(struct qcow2 *q, uint64_t cluster)
+int qcow2_prepare_refblock(struct qcow2 *q, uint64_t cluster)
 {
 	enum qcow2_meta type = qcow2_meta_type(&q->meta, cluster);
 	uint64_t offset = cluster << q->cluster_bits;
-	bool fresh = is_fresh(q, offset);
+	bool fresh = qcow2_is_fresh(q, offset);
 	int ret;
 
 	if (type != QCOW2_META_NONE)
 		return qcow2_corrupt(q, "a new refcount block would lie on %s "
 				     "at %#" PRIx64, qcow2_meta_name(type),
 				     offset);
-	ret = reach(q, offset + q->cluster_size);
+	ret = qcow2_reach(q, offset + q->cluster_size);
 	if (!ret && !fresh)
 		ret = image_pwrite_zeroes(q->file, offset, q->cluster_size, 0);
 	return ret;
 }
 
-static int install_refblock(struct qcow2 *q, uint64_t index, uint64_t cluster)
+int qcow2_install_refblock(struct qcow2 *q, uint64_t index, uint64_t cluster)
 {
 	int ret = qcow2_meta_add(&q->meta, cluster, QCOW2_META_REFBLOCK);
 
@@ -143,226 +114,19 @@ static int new_refblock(struct qcow2 *q)
 	struct qcow2_slice *slice;
 	int ret;
 
-	ret = prepare_refblock(q, cluster);
+	ret = qcow2_prepare_refblock(q, cluster);
 	if (!ret)
-		ret = refcount_slice(q, cluster << q->cluster_bits, cluster,
+		ret = qcow2_refcount_slice(q, cluster << q->cluster_bits, cluster,
 				     &slice, &index);
 	if (ret)
 		return ret;
-	ret = install_refblock(q, cluster >> q->refblock_bits, cluster);
+	ret = qcow2_install_refblock(q, cluster >> q->refblock_bits, cluster);
 	if (!ret) {
 		qcow2_refcount_set(slice->data, q->h.refcount_order, index, 1);
 		qcow2_cache_dirty(&q->ref_cache, slice);
 		q->cursor = cluster + 1;
 	}
 	qcow2_cache_put(slice);
-	return ret;
-}
-
-/* ---- large tables ---- */
-
-/* Refcount blocks that [first, first + count) lacks. */
-static uint64_t missing_refblocks(const struct qcow2 *q, uint64_t first,
-				  uint64_t count)
-{
-	uint64_t i = first >> q->refblock_bits;
-	uint64_t last = (first + count - 1) >> q->refblock_bits;
-	uint64_t missing = 0;
-
-	for (; i <= last; i++)
-		missing += i >= q->reftable_entries || !q->reftable[i];
-	return missing;
-}
-
-/* Where `count` clusters and the blocks they need fit behind everything. */
-static uint64_t place_at_end(const struct qcow2 *q, uint64_t count,
-			     uint64_t *blocks)
-{
-	uint64_t first = max(q->cursor, q->data_end >> q->cluster_bits);
-	uint64_t more;
-
-	*blocks = 0;
-	while ((more = missing_refblocks(q, first, *blocks + count)) != *blocks)
-		*blocks = more;
-	return first;
-}
-
-/* co, alloc_lock held, refcount table large enough. */
-static int take_at_end(struct qcow2 *q, uint64_t count, uint64_t *offset)
-{
-	uint64_t blocks, next;
-	uint64_t first = place_at_end(q, count, &blocks);
-	uint64_t last = first + blocks + count - 1;
-	int ret = 0;
-
-	next = first;
-	for (uint64_t i = first >> q->refblock_bits;
-	     !ret && i <= last >> q->refblock_bits; i++) {
-		if (q->reftable[i])
-			continue;
-		ret = prepare_refblock(q, next);
-		if (!ret)
-			ret = install_refblock(q, i, next++);
-	}
-	if (!ret)
-		ret = reach(q, (last + 1) << q->cluster_bits);
-	if (!ret)
-		ret = qcow2_set_refcounts(q, first, blocks + count, 1);
-	*offset = (first + blocks) << q->cluster_bits;
-	return ret;
-}
-
-static int resize_reftable_memory(struct qcow2 *q, uint64_t entries)
-{
-	uint64_t *table = realloc(q->reftable, entries * 8);
-	uint8_t *dirty;
-
-	if (!table)
-		return -ENOMEM;
-	q->reftable = table;
-	dirty = realloc(q->reftable_dirty, entries / 64 + 1);
-	if (!dirty)
-		return -ENOMEM;
-	q->reftable_dirty = dirty;
-	memset(table + q->reftable_entries, 0,
-	       (entries - q->reftable_entries) * 8);
-	memset(dirty + q->reftable_entries / 64 + 1, 0,
-	       entries / 64 - q->reftable_entries / 64);
-	q->reftable_entries = (uint32_t)entries;
-	return 0;
-}
-
-/* co. The whole table in one write; its refcounts are on disk before. */
-static int write_new_reftable(struct qcow2 *q, uint64_t offset)
-{
-	uint64_t bytes = (uint64_t)q->reftable_entries * 8;
-	uint8_t *buf;
-	int ret;
-
-	if (posix_memalign((void **)&buf, 4096, bytes))
-		return -ENOMEM;
-	for (uint32_t i = 0; i < q->reftable_entries; i++)
-		store_be64(buf + i * 8, q->reftable[i]);
-	ret = qcow2_write_refcounts(q);
-	if (!ret)
-		ret = image_pwrite(q->file, offset, bytes, buf);
-	if (!ret)
-		ret = image_flush(q->file);
-	free(buf);
-	if (ret)
-		return ret;
-	memset(q->reftable_dirty, 0, q->reftable_entries / 64 + 1);
-	q->any_reftable_dirty = false;
-	return 0;
-}
-
-static void rename_reftable(struct qcow2 *q, uint64_t offset, uint64_t clusters,
-			    enum qcow2_meta type)
-{
-	for (uint64_t i = 0; i < clusters; i++) {
-		uint64_t c = (offset >> q->cluster_bits) + i;
-
-		if (type == QCOW2_META_NONE)
-			qcow2_meta_del(&q->meta, c);
-		else
-			qcow2_meta_add(&q->meta, c, type);
-	}
-}
-
-/* Clusters of a refcount table that reaches `cluster` and, at the end of the
- * file wherever that is, itself. Twice the old one if it may be; 0: none can. */
-static uint64_t larger_reftable(const struct qcow2 *q, uint64_t cluster)
-{
-	uint64_t limit = QCOW2_MAX_REFTABLE_BYTES >> q->cluster_bits;
-	uint64_t n = min((uint64_t)q->h.refcount_table_clusters * 2, limit);
-	uint64_t need = 0, end, blocks;
-
-	for (;;) {
-		end = place_at_end(q, n, &blocks) + blocks + n;
-		need = (max(end, cluster) >> q->refblock_bits) + 1;
-		need = div_round_up(need * 8, q->cluster_size);
-		if (need <= n)
-			return n;
-		if (need > limit)
-			return 0;
-		n = need;
-	}
-}
-
-/* co, commit_lock and alloc_lock held. */
-static int grow_reftable(struct qcow2 *q, uint64_t cluster)
-{
-	uint64_t old_offset = q->h.refcount_table_offset, offset;
-	uint32_t old_clusters = q->h.refcount_table_clusters;
-	uint64_t clusters = larger_reftable(q, cluster);
-	int ret;
-
-	if (!clusters) {
-		log_error("%s: the image file cannot grow: its refcount table "
-			  "has reached %u bytes", q->img->path,
-			  QCOW2_MAX_REFTABLE_BYTES);
-		return -EFBIG;
-	}
-	ret = resize_reftable_memory(q, (clusters << q->cluster_bits) / 8);
-	if (!ret)
-		ret = take_at_end(q, clusters, &offset);
-	if (!ret) {
-		rename_reftable(q, offset, clusters, QCOW2_META_REFTABLE);
-		ret = write_new_reftable(q, offset);
-	}
-	if (!ret) {
-		q->h.refcount_table_offset = offset;
-		q->h.refcount_table_clusters = (uint32_t)clusters;
-		ret = qcow2_write_header(q);
-	}
-	if (ret) {
-		/* Memory is ahead of the file: only opening anew helps. */
-		q->stopped = ret;
-		q->sync_failed = true;
-		return ret;
-	}
-	rename_reftable(q, old_offset, old_clusters, QCOW2_META_NONE);
-	qcow2_free_clusters(q, old_offset, old_clusters, false);
-	return 0;
-}
-
-/* Does the table have an entry for the block of `cluster`? */
-static bool reftable_reaches(const struct qcow2 *q, uint64_t cluster)
-{
-	return cluster >> q->refblock_bits < q->reftable_entries;
-}
-
-/* co. Takes both locks in their order and makes room. */
-static int make_room(struct qcow2 *q, uint64_t cluster)
-{
-	int ret = 0;
-
-	co_mutex_lock(&q->commit_lock);
-	co_mutex_lock(&q->alloc_lock);
-	if (!reftable_reaches(q, cluster))
-		ret = grow_reftable(q, cluster);
-	co_mutex_unlock(&q->alloc_lock);
-	co_mutex_unlock(&q->commit_lock);
-	return ret;
-}
-
-int qcow2_alloc_contiguous(struct qcow2 *q, uint64_t count, uint64_t *offset)
-{
-	uint64_t first, blocks;
-	int ret;
-
-	for (;;) {
-		co_mutex_lock(&q->alloc_lock);
-		first = place_at_end(q, count, &blocks);
-		if (reftable_reaches(q, first + blocks + count))
-			break;
-		co_mutex_unlock(&q->alloc_lock);
-		ret = make_room(q, first + blocks + count);
-		if (ret)
-			return ret;
-	}
-	ret = take_at_end(q, count, offset);
-	co_mutex_unlock(&q->alloc_lock);
 	return ret;
 }
 
@@ -373,7 +137,7 @@ static uint64_t take_in_slice(struct qcow2 *q, struct qcow2_slice *slice,
 			      uint64_t index, uint64_t max, uint64_t *skipped)
 {
 	uint32_t order = q->h.refcount_order;
-	uint64_t end = entries_per_slice(q), i = index, n = 0;
+	uint64_t end = qcow2_refs_per_slice(q), i = index, n = 0;
 
 	while (i < end && qcow2_refcount_get(slice->data, order, i))
 		i++;
@@ -397,15 +161,15 @@ static int take_at_cursor(struct qcow2 *q, uint64_t max, uint64_t *cluster,
 	int ret;
 
 	for (;;) {
-		if (!reftable_reaches(q, q->cursor))
+		if (!qcow2_reftable_reaches(q, q->cursor))
 			return -EAGAIN;
-		if (!has_refblock(q, q->cursor)) {
+		if (!qcow2_has_refblock(q, q->cursor)) {
 			ret = new_refblock(q);
 			if (ret)
 				return ret;
 			continue;
 		}
-		ret = refcount_slice(q, refblock_of(q, q->cursor), q->cursor,
+		ret = qcow2_refcount_slice(q, qcow2_refblock_of(q, q->cursor), q->cursor,
 				     &slice, &index);
 		if (ret)
 			return ret;
@@ -440,8 +204,7 @@ static int take_freed(struct qcow2 *q, uint64_t max, uint64_t *cluster,
 	return 0;
 }
 
-/* A cluster with refcount 0 must not be a table of ours. */
-static int judge_new(struct qcow2 *q, uint64_t cluster, uint64_t count)
+int qcow2_judge_new(struct qcow2 *q, uint64_t cluster, uint64_t count)
 {
 	for (uint64_t i = 0; i < count; i++) {
 		enum qcow2_meta type = qcow2_meta_type(&q->meta, cluster + i);
@@ -467,20 +230,20 @@ int qcow2_alloc_clusters(struct qcow2 *q, uint64_t max, uint64_t *offset,
 		if (ret == -ENOENT) {
 			ret = take_at_cursor(q, max, &cluster, count);
 			if (!ret)
-				*fresh = is_fresh(q, cluster << q->cluster_bits);
+				*fresh = qcow2_is_fresh(q, cluster << q->cluster_bits);
 		}
 		if (ret != -EAGAIN)
 			break;
 		co_mutex_unlock(&q->alloc_lock);
-		ret = make_room(q, q->cursor);
+		ret = qcow2_make_room(q, q->cursor);
 		if (ret)
 			return ret;
 	}
 	if (!ret)
-		ret = judge_new(q, cluster, *count);
+		ret = qcow2_judge_new(q, cluster, *count);
 	if (!ret) {
 		*offset = cluster << q->cluster_bits;
-		ret = reach(q, (cluster + *count) << q->cluster_bits);
+		ret = qcow2_reach(q, (cluster + *count) << q->cluster_bits);
 		if (ret && !qcow2_set_refcounts(q, cluster, *count, 0))
 			q->cursor = min(q->cursor, cluster);	/* once more */
 	}
@@ -494,7 +257,7 @@ int qcow2_share_cluster(struct qcow2 *q, uint64_t cluster)
 	uint64_t index, count;
 	int ret;
 
-	ret = refcount_slice(q, refblock_of(q, cluster), cluster, &slice,
+	ret = qcow2_refcount_slice(q, qcow2_refblock_of(q, cluster), cluster, &slice,
 			     &index);
 	if (ret)
 		return ret;
@@ -574,6 +337,41 @@ static int push_free_run(struct qcow2 *q, uint64_t cluster)
 	return 0;
 }
 
+/* [cluster, cluster + count) out of a run: what is left before it, behind it. */
+static void carve(struct qcow2_run *r, uint64_t cluster, uint64_t count,
+		  struct qcow2_run *behind)
+{
+	uint64_t end = r->cluster + r->count, cut = cluster + count;
+
+	*behind = (struct qcow2_run){ cut, end > cut ? end - cut : 0 };
+	r->count = cluster > r->cluster ? cluster - r->cluster : 0;
+	if (!r->count) {
+		*r = *behind;
+		behind->count = 0;
+	}
+}
+
+void qcow2_carve_free_runs(struct qcow2 *q, uint64_t cluster, uint64_t count)
+{
+	size_t nr = q->nr_free_runs, kept = 0;
+	struct qcow2_run split = { 0, 0 };
+
+	for (size_t i = 0; i < nr; i++) {
+		struct qcow2_run r = q->free_runs[i], behind = { 0, 0 };
+
+		if (r.cluster < cluster + count && cluster < r.cluster + r.count)
+			carve(&r, cluster, count, &behind);
+		if (behind.count)
+			split = behind;		/* at most one is cut in two */
+		if (r.count)
+			q->free_runs[kept++] = r;
+	}
+	q->nr_free_runs = kept;
+	for (uint64_t i = 0; i < split.count; i++)
+		if (push_free_run(q, split.cluster + i))
+			break;			/* forgotten until opened anew */
+}
+
 /* co. One reference less. The cursor finds what lies ahead of it by itself. */
 static int drop_reference(struct qcow2 *q, uint64_t cluster, bool *is_free)
 {
@@ -582,9 +380,9 @@ static int drop_reference(struct qcow2 *q, uint64_t cluster, bool *is_free)
 	int ret;
 
 	*is_free = false;
-	if (!has_refblock(q, cluster))
+	if (!qcow2_has_refblock(q, cluster))
 		return 0;
-	ret = refcount_slice(q, refblock_of(q, cluster), cluster, &slice,
+	ret = qcow2_refcount_slice(q, qcow2_refblock_of(q, cluster), cluster, &slice,
 			     &index);
 	if (ret)
 		return ret;

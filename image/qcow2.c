@@ -24,6 +24,7 @@
 #include "common/log.h"
 #include "image/qcow2-amend.h"
 #include "image/qcow2-io.h"
+#include "image/qcow2-resize.h"
 #include "image/qcow2-tools.h"
 
 /* An L1 entry that must not be used: reserved bits alone. */
@@ -72,6 +73,8 @@ int qcow2_write_header(struct qcow2 *q)
 	store_be64(buf + QCOW2_OFF_L1 + 4, q->h.l1_table_offset);
 	store_be64(buf + QCOW2_OFF_REFTABLE, q->h.refcount_table_offset);
 	store_be32(buf + QCOW2_OFF_REFTABLE + 8, q->h.refcount_table_clusters);
+	store_be32(buf + QCOW2_OFF_SNAPSHOTS, q->h.nb_snapshots);
+	store_be64(buf + QCOW2_OFF_SNAPSHOTS + 4, q->h.snapshots_offset);
 	if (q->h.version >= 3) {
 		store_be64(buf + QCOW2_OFF_INCOMPAT, q->h.incompat);
 		store_be64(buf + QCOW2_OFF_AUTOCLEAR, q->h.autoclear);
@@ -506,107 +509,6 @@ static int qcow2_close(struct image *img, struct error *err)
 	return ret;
 }
 
-/* ---- growing ---- */
-
-/* co. Moves the L1 table to a larger place. */
-static int grow_l1(struct qcow2 *q, uint64_t entries)
-{
-	uint64_t old = q->h.l1_table_offset, bytes, offset;
-	uint64_t old_clusters = div_round_up((uint64_t)q->h.l1_size * 8,
-					     q->cluster_size);
-	cleanup_free uint8_t *buf = NULL;
-	uint64_t *l1;
-	uint8_t *dirty;
-	int ret;
-
-	bytes = align_up(entries * 8, q->cluster_size);
-	ret = qcow2_alloc_contiguous(q, bytes >> q->cluster_bits, &offset);
-	if (ret)
-		return ret;
-	buf = calloc(1, bytes);
-	l1 = calloc(1, bytes);
-	dirty = calloc(1, entries / 64 + 1);
-	if (!buf || !l1 || !dirty) {
-		free(l1);
-		free(dirty);
-		return -ENOMEM;
-	}
-	memcpy(l1, q->l1, (size_t)q->h.l1_size * 8);
-	for (uint32_t i = 0; i < q->h.l1_size; i++)
-		store_be64(buf + i * 8ul, l1[i]);
-	for (uint64_t o = 0; !ret && o < bytes; o += q->cluster_size)
-		ret = qcow2_meta_add(&q->meta, (offset + o) >> q->cluster_bits,
-				     QCOW2_META_L1);
-	if (!ret)
-		ret = image_pwrite(q->file, offset, bytes, buf);
-	if (!ret)
-		ret = qcow2_commit_all(q);
-	if (ret) {
-		free(l1);
-		free(dirty);
-		return ret;
-	}
-	free(q->l1);
-	free(q->l1_dirty);
-	q->l1 = l1;
-	q->l1_dirty = dirty;
-	q->h.l1_size = (uint32_t)entries;
-	q->h.l1_table_offset = offset;
-	for (uint64_t c = 0; c < old_clusters; c++)
-		qcow2_meta_del(&q->meta, (old >> q->cluster_bits) + c);
-	qcow2_free_clusters(q, old, old_clusters, false);
-	return 0;
-}
-
-/* co. Zeroes where a longer backing image would show. */
-static int hide_backing(struct image *img, uint64_t old_size)
-{
-	uint64_t end = img->backing ? min(img->size, img->backing->size) : 0;
-
-	if (end <= old_size)
-		return 0;
-	return image_pwrite_zeroes(img, old_size, end - old_size,
-				   IMAGE_ZERO_UNMAP);
-}
-
-/* co. Nothing else may be in flight. */
-static int qcow2_truncate(struct image *img, uint64_t size, struct error *err)
-{
-	struct qcow2 *q = qcow2_of(img);
-	uint64_t old_size = img->size;
-	uint64_t entries = qcow2_l1_needed(&q->h, size);
-	int ret;
-
-	if (q->stopped)
-		return error_set_errno(err, -q->stopped, "%s", img->path);
-	if (size < img->size)
-		return error_set(err, ENOTSUP, "qcow2 images cannot be made "
-				 "smaller");
-	if (entries > QCOW2_MAX_L1_BYTES / 8)
-		return error_set(err, EFBIG, "image is too big: %" PRIu64
-				 " bytes with clusters of %" PRIu64, size,
-				 q->cluster_size);
-	ret = qcow2_begin_write(q);
-	if (!ret)
-		ret = qcow2_commit_all(q);
-	if (!ret && entries > q->h.l1_size)
-		ret = grow_l1(q, entries);
-	if (!ret) {
-		q->h.size = size;
-		ret = qcow2_write_header(q);
-	}
-	if (ret) {
-		/* Memory is ahead of the header: only opening anew helps. */
-		q->sync_failed = true;
-		return error_set_errno(err, -qcow2_stop(q, ret, "resizing"),
-				       "resizing %s", img->path);
-	}
-	img->size = align_down(size, SECTOR_SIZE);
-	ret = hide_backing(img, old_size);
-	return ret ? error_set_errno(err, -ret, "zeroing what %s has grown by",
-				     img->path) : 0;
-}
-
 /* ---- info, check ---- */
 
 static int add_snapshot(void *arg, const struct qcow2_snapshot *sn,
@@ -695,6 +597,7 @@ const struct image_driver image_qcow2_driver = {
 	.pdiscard = qcow2_pdiscard,
 	.flush = qcow2_flush,
 	.truncate = qcow2_truncate,
+	.preallocate = qcow2_preallocate,
 	.block_status = qcow2_block_status,
 	.get_info = qcow2_get_info,
 	.check = qcow2_check_verb,

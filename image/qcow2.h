@@ -12,11 +12,14 @@
  *	qcow2-entry.h	how L2 entries lie in their tables
  *	qcow2-refcount.c  which host clusters are in use; allocation
  *	qcow2-bytes.c	room for compressed clusters
+ *	qcow2-contiguous.c  room for tables of several clusters
  *	qcow2-cache.c	slices of L2 tables and refcount blocks in memory
  *	qcow2-commit.c	gets changed metadata to the file in a safe order
  *	qcow2-meta.c	what each metadata cluster is (overlap checks)
  *	qcow2-compress.c  compressed clusters
  *	qcow2-snapshot.c  the snapshot table
+ *	qcow2-resize.c	another virtual size
+ *	qcow2-trim.c	gives the end of the file back
  *
  * How changes reach the file. Everything happens in memory first: refcounts of
  * new clusters go up at once, data is written to the new cluster, then the L2
@@ -297,7 +300,7 @@ void qcow2_free_entry(struct qcow2 *q, struct qcow2_entry e, bool discard);
  * *fresh: the file reads as zeroes there. -ENOSPC, -EFBIG, -EIO */
 int qcow2_alloc_clusters(struct qcow2 *q, uint64_t max, uint64_t *offset,
 			 uint64_t *count, bool *fresh);
-/* co. Exactly `count` contiguous ones at the end. Takes alloc_lock. */
+/* co. Exactly `count` contiguous ones, contents undefined. Takes alloc_lock. */
 int qcow2_alloc_contiguous(struct qcow2 *q, uint64_t count, uint64_t *offset);
 /* co. Of clusters whose refcount blocks exist; in memory. Holds alloc_lock or
  * is alone. */
@@ -336,6 +339,14 @@ int qcow2_relieve(struct qcow2 *q);
 int qcow2_write_refcounts(struct qcow2 *q);
 /* The first failure is logged; writes are refused from then on. */
 int qcow2_stop(struct qcow2 *q, int ret, const char *what);
+
+/* ---- qcow2-trim.c ---- */
+
+/* co. Gives the end of the file back: drops refcount blocks that count nothing
+ * but themselves, and cuts off what no cluster in use lies behind. Alone. */
+int qcow2_trim(struct qcow2 *q);
+/* Looking for free clusters starts over. Alone. */
+void qcow2_restart_search(struct qcow2 *q);
 
 /* ---- qcow2-compress.c ---- */
 

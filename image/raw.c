@@ -7,6 +7,8 @@
  */
 #include "config.h"
 
+#include <errno.h>
+
 #include "common/bits.h"
 #include "image/driver.h"
 
@@ -53,6 +55,16 @@ static int raw_truncate(struct image *img, uint64_t size, struct error *err)
 	return ret;
 }
 
+static int raw_preallocate(struct image *img, uint64_t off, uint64_t len,
+			   enum image_preallocation mode, struct error *err)
+{
+	if (mode == IMAGE_PREALLOC_METADATA)
+		return error_set(err, ENOTSUP, "Unsupported preallocation mode: "
+				 "metadata (raw images have none)");
+	len = min(len, img->file->size - min(off, img->file->size));
+	return image_preallocate(img->file, off, len, mode, err);
+}
+
 static int raw_block_status(struct image *img, uint64_t off, uint64_t len,
 			    struct image_extent *out)
 {
@@ -88,6 +100,7 @@ const struct image_driver image_raw_driver = {
 	.pwrite_zeroes = raw_pwrite_zeroes,
 	.pdiscard = raw_pdiscard,
 	.truncate = raw_truncate,
+	.preallocate = raw_preallocate,
 	.block_status = raw_block_status,
 	.create = raw_create,
 	.create_help = raw_create_help,

@@ -42,7 +42,7 @@ struct tool_option {
 enum long_option {
 	OPT_OUTPUT = 0x100, OPT_AIO, OPT_BACKING_CHAIN, OPT_START_OFFSET,
 	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT,
-	OPT_FORCE,
+	OPT_FORCE, OPT_PREALLOCATION, OPT_SHRINK,
 };
 
 /* Those of every verb, which tool_getopt() sees to itself. */
@@ -95,7 +95,7 @@ struct verb {
 };
 
 extern const struct verb verb_amend, verb_check, verb_compare, verb_create, verb_info,
-	verb_io, verb_map;
+	verb_io, verb_map, verb_resize;
 extern const struct verb *const tool_verbs[];	/* ended by NULL */
 
 void tool_help(const struct verb *verb);	/* NULL: of the program */
