@@ -198,6 +198,10 @@ static void compare_cluster(struct check *ck, uint64_t cluster,
 			   "%s cluster %" PRIu64 " refcount=%" PRIu64
 			   " reference=%" PRIu64,
 			   verb(ck, false), cluster, refcount, count);
+	/* Shared clusters may be meant; too low a refcount never is. */
+	if (refcount < count && refmap_get(&ck->aliases, cluster).count &&
+	    refmap_add(&ck->apart, cluster, 1, 0))
+		ck->ret = -ENOMEM;
 	if (refcount > count) {
 		ck->res->leaks++;
 		ck_note(ck,
@@ -230,6 +234,9 @@ static void compare_without_block(struct check *ck, uint64_t first,
 			compare_cluster(ck, c, 0);
 			continue;
 		}
+		if (refmap_get(&ck->aliases, c).count &&
+		    refmap_add(&ck->apart, c, 1, 0))
+			ck->ret = -ENOMEM;
 		ck->any_in_use = true;
 		ck->highest = max(ck->highest, c);
 	}

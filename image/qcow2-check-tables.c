@@ -333,6 +333,14 @@ static uint64_t guest_bytes(const struct check *ck, const struct l2_table *t,
 	return min(bytes, ck->h->size - offset);
 }
 
+/* An active entry comes to a cluster that one of those has come to before. */
+static void note_alias(struct check *ck, uint64_t cluster, unsigned int those)
+{
+	if ((refmap_get(&ck->refs, cluster).flags & those) &&
+	    refmap_add(&ck->aliases, cluster, 1, 0))
+		ck->ret = -ENOMEM;
+}
+
 static void count_compressed(struct check *ck, const struct l2_table *t,
 			     uint64_t word)
 {
@@ -340,8 +348,11 @@ static void count_compressed(struct check *ck, const struct l2_table *t,
 		qcow2_compressed_decode(ck->h->cluster_bits, word);
 	uint64_t last = ck_cluster_of(ck, c.offset + c.len - 1);
 
-	for (uint64_t i = ck_cluster_of(ck, c.offset); i <= last; i++)
-		ck_add_refs(ck, i, t->refs, 0);
+	for (uint64_t i = ck_cluster_of(ck, c.offset); i <= last; i++) {
+		if (t->active_refs)
+			note_alias(ck, i, SEEN_COPIED | SEEN_SHARED);
+		ck_add_refs(ck, i, t->refs, t->active_refs ? SEEN_PACKED : 0);
+	}
 	/* Files of whole sectors: what is cut off there was never written. */
 	if (c.offset + c.len > align_up(ck->file_len, SECTOR_SIZE)) {
 		ck->cut = true;
@@ -383,9 +394,14 @@ static void count_entry(struct check *ck, const struct l2_table *t,
 	}
 	if (!offset)
 		return;
-	if (t->active_refs)
+	if (t->active_refs) {
 		seen = word & QCOW2_COPIED ? SEEN_COPIED : SEEN_SHARED;
+		note_alias(ck, ck_cluster_of(ck, offset),
+			   SEEN_COPIED | SEEN_SHARED | SEEN_PACKED);
+	}
 	ck_add_refs(ck, ck_cluster_of(ck, offset), t->refs, seen);
+	if (t->active_refs > 1)
+		note_alias(ck, ck_cluster_of(ck, offset), seen);
 	count_place(ck, t, offset, next);
 	if (unlikely(*next > ck->file_len) && !(word & QCOW2_ZERO) &&
 	    offset + guest_bytes(ck, t, index, e) > ck->file_len) {

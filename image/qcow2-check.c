@@ -153,6 +153,9 @@ static void check_free(struct check *ck)
 	refmap_free(&ck->refs);
 	refmap_free(&ck->own);
 	refmap_free(&ck->bitmaps);
+	refmap_free(&ck->aliases);
+	refmap_free(&ck->apart);
+	free(ck->copied);
 	free(ck->snapshot_kept);
 	free(ck->l1);
 	free(ck->l2);

@@ -9,6 +9,7 @@
  *	qcow2-check-tables.c	L1 and L2 tables
  *	qcow2-check-refcounts.c	the refcount structure, the comparison
  *	qcow2-repair.c		what is done about it
+ *	qcow2-repair-copies.c	copies of what is used twice
  *	qcow2-rebuild.c		a new refcount structure
  *
  * What others may call is in qcow2-tools.h. All functions with a result return
@@ -30,6 +31,7 @@ enum {
 	SEEN_META = 1 << 0,	/* a table: nothing else may point there */
 	SEEN_COPIED = 1 << 1,	/* an active entry says: refcount is 1 */
 	SEEN_SHARED = 1 << 2,	/* an active entry says: it is not */
+	SEEN_PACKED = 1 << 3,	/* active compressed clusters are in there */
 };
 
 struct l1_table {
@@ -48,6 +50,13 @@ struct l2_table {
 	bool bad;			/* no L2 table, not followed */
 	bool kept;			/* an active entry leads here still */
 	uint64_t copies;		/* for the others: offset of the first */
+};
+
+/* An entry that gets a cluster of its own, as another has the same one. */
+struct alias {
+	uint64_t table;			/* bytes, of the L2 table */
+	uint32_t index;
+	uint64_t to;			/* bytes, of the copy */
 };
 
 /* A data entry that points at a listed L2 table: one of them is wrong. */
@@ -81,6 +90,7 @@ struct check {
 	size_t nr_l1;
 	struct l2_table *l2;		/* sorted by offset once complete */
 	size_t nr_l2, max_l2;
+	struct refmap aliases;		/* used twice by the active tables */
 	struct suspect *suspects;
 	size_t nr_suspects;
 	uint64_t *reftable;		/* offsets, or REFBLOCK_* */
@@ -103,6 +113,9 @@ struct check {
 	/* to be written along with a new refcount structure */
 	uint32_t nb_snapshots;
 	uint64_t snapshots_offset;
+	struct refmap apart;		/* aliases that a repair resolves */
+	struct alias *copied;		/* in the order of ck_walk_l2() */
+	size_t nr_copied, max_copied, copied_next;
 	uint64_t nr_copies;		/* of L2 tables that the active L1
 					 * table uses more than once */
 	uint64_t lines;
@@ -213,6 +226,17 @@ enum direction { RAISE, LOWER };
 bool ck_mend_refblock(struct check *ck, uint64_t first, uint8_t *block,
 		      enum direction direction);
 int ck_repair(struct check *ck, struct error *err);
+
+/* ---- qcow2-repair-copies.c ---- */
+
+/* All of it goes behind the end, before refcounts are made anew. */
+int ck_copy_l2_tables(struct check *ck);
+int ck_copy_aliases(struct check *ck);
+/* The table that the next active L1 entry that leads to `t` has to lead to. */
+struct l2_table *ck_one_of(struct check *ck, struct l2_table *t);
+/* The copy made for entry `index` of the table, or 0; in their order. */
+uint64_t ck_alias_copy(struct check *ck, const struct l2_table *t,
+		       uint32_t index);
 
 /* ---- qcow2-rebuild.c ---- */
 

@@ -34,7 +34,11 @@ static bool mend_table(struct check *ck, const struct l2_table *t,
 		struct qcow2_entry old = qcow2_entry_load(ck->h, table, i);
 		struct qcow2_entry e = old;
 
+		uint64_t copy = ck_alias_copy(ck, t, i);
+
 		ck_judge_l2_entry(ck, &e);
+		if (copy)
+			e.word = copy | (e.word & QCOW2_ZERO);
 		if (t->active_refs && e.word & QCOW2_L2_OFFSET &&
 		    !(e.word & QCOW2_COMPRESSED) &&
 		    !(ck->h->incompat & QCOW2_INCOMPAT_DATA_FILE))
@@ -88,68 +92,6 @@ static int mend_refcounts(struct check *ck, enum direction direction)
 	return ret ? ret : image_flush(ck->file);
 }
 
-/* ---- repair: copies of L2 tables ---- */
-
-/* One copy of `t`, at the end of the file and of the list. */
-static int copy_l2(struct check *ck, size_t t, const uint8_t *table)
-{
-	uint64_t at = ck->nr_clusters++;
-	struct l1_table active = {.active = true};
-	int ret;
-
-	ret = ck_list_l2(ck, &active, at << ck->h->cluster_bits,
-			 ck->l2[t].l1_index);
-	if (ret)
-		return ret;
-	if (!ck->l2[t].copies)
-		ck->l2[t].copies = at << ck->h->cluster_bits;
-	ck->highest = max(ck->highest, at);
-	ck_add_refs(ck, at, 1, SEEN_META);
-	return ck->ret ? ck->ret
-		       : image_pwrite(ck->file, at << ck->h->cluster_bits,
-				      ck->cluster_size, table);
-}
-
-/* An L1 entry for each: what t had too many of, the copies have. */
-static int copy_l2_tables(struct check *ck)
-{
-	cleanup_free uint8_t *table = malloc(ck->cluster_size);
-	size_t nr = ck->nr_l2;
-	int ret = 0;
-
-	if (!table)
-		return -ENOMEM;
-	for (size_t i = 0; i < nr && !ret; i++) {
-		uint32_t more = ck->l2[i].active_refs - 1;
-		uint64_t c = ck_cluster_of(ck, ck->l2[i].offset);
-
-		if (ck->l2[i].active_refs < 2 || ck->l2[i].bad)
-			continue;
-		ret = image_pread(ck->file, ck->l2[i].offset, ck->cluster_size,
-				  table);
-		for (uint32_t k = 0; k < more && !ret; k++)
-			ret = copy_l2(ck, i, table);
-		ck->l2[i].refs -= more;
-		ck->l2[i].active_refs = 1;
-		refmap_clear(&ck->refs, c);
-		ck_add_refs(ck, c, ck->l2[i].refs, SEEN_META);
-	}
-	return ret ? ret : ck->ret;
-}
-
-/* Where the next L1 entry that leads to `t` has to lead. */
-static struct l2_table *one_of(struct check *ck, struct l2_table *t)
-{
-	uint64_t offset = t->copies;
-
-	if (!t->kept || !offset) {
-		t->kept = true;
-		return t;
-	}
-	t->copies += ck->cluster_size;
-	return ck_find_l2(ck, offset);
-}
-
 /* ---- repair: entries and flags ---- */
 
 static bool mend_l1_part(struct check *ck, const struct l1_table *l1,
@@ -166,7 +108,7 @@ static bool mend_l1_part(struct check *ck, const struct l1_table *l1,
 		if (!t || t->bad)
 			e = 0;
 		else if (l1->active) {
-			t = one_of(ck, t);
+			t = ck_one_of(ck, t);
 			e = t->offset | copied_flag(ck, t->offset);
 		}
 		if (e != old) {
@@ -282,7 +224,9 @@ static int repair_all(struct check *ck, struct error *err)
 	if (!ret && ck->bad_snapshots)
 		ret = ck_rewrite_snapshots(ck);
 	if (!ret && ck->nr_copies)
-		ret = copy_l2_tables(ck);
+		ret = ck_copy_l2_tables(ck);
+	if (!ret)
+		ret = ck_copy_aliases(ck);
 	if (!ret)
 		ret = ck->rebuild ? ck_rebuild_refcounts(ck, err)
 				  : mend_refcounts(ck, RAISE);

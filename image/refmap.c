@@ -131,6 +131,19 @@ struct refmap_entry refmap_get(struct refmap *m, uint64_t cluster)
 	return (struct refmap_entry){ cell >> REFMAP_FLAGS, cell & FLAG_MASK };
 }
 
+void refmap_drop(struct refmap *m, uint64_t cluster)
+{
+	struct refmap_leaf *leaf = find(m, cluster);
+	unsigned int i = cluster & (LEAF_CELLS - 1);
+
+	if (!leaf || !(cell_of(leaf, i) >> REFMAP_FLAGS))
+		return;
+	if (leaf->wide)
+		leaf->wide[i] -= 1u << REFMAP_FLAGS;
+	else
+		leaf->narrow[i] -= 1u << REFMAP_FLAGS;
+}
+
 void refmap_clear(struct refmap *m, uint64_t cluster)
 {
 	struct refmap_leaf *leaf = find(m, cluster);

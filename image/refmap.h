@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /* Flags are the user's; they are or-ed together. */
-#define REFMAP_FLAGS 3u
+#define REFMAP_FLAGS 4u
 #define REFMAP_COUNT_MAX ((UINT32_C(1) << (32 - REFMAP_FLAGS)) - 1)
 
 struct refmap_leaf;
@@ -37,6 +37,8 @@ struct refmap_entry {
 int refmap_add(struct refmap *m, uint64_t cluster, uint32_t n,
 	       unsigned int flags);
 struct refmap_entry refmap_get(struct refmap *m, uint64_t cluster);
+/* Takes one reference away again where there are any. */
+void refmap_drop(struct refmap *m, uint64_t cluster);
 /* Forgets a cluster. */
 void refmap_clear(struct refmap *m, uint64_t cluster);
 

@@ -109,6 +109,14 @@ ok 'clean' clean x
 xdisk io -f qcow2 -c 'write -P 9 64k 64k' x > /dev/null
 ok 'is two when written to' xdisk io -f qcow2 -c 'read -P 5 0 64k' \
 	-c 'read -P 9 64k 64k' x
+ok 'and clean still' clean x
+cp good x
+poke x $((L2 + 8)) 8000000000050000
+poke x $((REFS + 10)) 0002
+poke x $((REFS + 12)) 0000
+poke x $L2 0000000000050000
+poke x $((L2 + 8)) 0000000000050000
+ok 'shared with a refcount that says so is no error' clean x
 
 qemu-img create -q -f qcow2 -o cluster_size=512 x 1M
 qemu-io -f qcow2 -c 'write -P 5 0 32k' -c 'write -P 6 32k 1' x > /dev/null

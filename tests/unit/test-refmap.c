@@ -35,11 +35,11 @@ static void test_counts(void **state)
 	assert_int_equal(refmap_add(&m, far, 1, 4), 0);
 	assert_int_equal(refmap_get(&m, far).count, 1);
 	/* beyond what a byte holds, the neighbours stay as they are */
-	assert_int_equal(refmap_add(&m, 6, 31, 0), 0);
+	assert_int_equal(refmap_add(&m, 6, 15, 0), 0);
 	assert_int_equal(refmap_add(&m, 5, 29, 0), 0);
 	assert_int_equal(refmap_get(&m, 5).count, 32);
 	assert_int_equal(refmap_get(&m, 5).flags, 3);
-	assert_int_equal(refmap_get(&m, 6).count, 31);
+	assert_int_equal(refmap_get(&m, 6).count, 15);
 	/* and it saturates */
 	assert_int_equal(refmap_add(&m, 5, UINT32_MAX, 0), 0);
 	assert_int_equal(refmap_get(&m, 5).count, REFMAP_COUNT_MAX);
@@ -48,7 +48,14 @@ static void test_counts(void **state)
 	refmap_clear(&m, 5);
 	assert_int_equal(refmap_get(&m, 5).count, 0);
 	assert_int_equal(refmap_get(&m, 5).flags, 0);
-	assert_int_equal(refmap_get(&m, 6).count, 31);
+	assert_int_equal(refmap_get(&m, 6).count, 15);
+	/* one less, not below none */
+	refmap_drop(&m, 6);
+	assert_int_equal(refmap_get(&m, 6).count, 14);
+	refmap_drop(&m, far);
+	refmap_drop(&m, far);
+	assert_int_equal(refmap_get(&m, far).count, 0);
+	assert_int_equal(refmap_get(&m, far).flags, 4);
 	refmap_free(&m);
 }
 
