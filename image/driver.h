@@ -49,6 +49,9 @@ struct image_driver {
 			    struct image_extent *out);
 	int (*get_info)(struct image *img, struct image_info *info,
 			struct error *err);
+	int (*change_backing)(struct image *img, const char *file,
+			      const char *format, struct error *err);
+	int (*make_empty)(struct image *img, struct error *err);
 	int (*check)(struct image *img, enum image_repair repair,
 		     struct image_check *result, struct error *err);
 	int (*create)(struct loop *loop, const char *path, uint64_t size,
@@ -79,6 +82,7 @@ struct image {
 	uint32_t mem_align;		/* bytes, of buffers */
 	struct image_limits limits;
 	bool zero_beyond_end;		/* growing the file reads as zeroes */
+	uint64_t device, inode;		/* protocols: which file it is */
 
 	/* how it was opened */
 	unsigned int flags;		/* enum image_open_flags */

@@ -315,6 +315,8 @@ static int file_open(struct image *img, const struct image_options *opts,
 		return ret;
 	}
 	find_limits(img, &st);
+	img->device = st.st_dev;
+	img->inode = st.st_ino;
 	return 0;
 }
 

@@ -250,9 +250,33 @@ int image_open_backing(struct image *parent, const char *path,
 	if (ret)
 		return ret;
 	opts.flags &= ~(unsigned int)(IMAGE_RDWR | IMAGE_REPAIR | IMAGE_UNMAP);
+	if (opts.writable_backing && !--opts.writable_backing)
+		opts.flags |= IMAGE_RDWR;
 	ret = open_node(parent->loop, parent, full, driver, &opts,
 			&parent->backing, err);
 	return error_prefix(ret ? err : NULL, ret, "backing file");
+}
+
+int image_switch_backing(struct image *img, const char *path,
+			 const char *format, enum image_cache cache,
+			 struct image **old, struct error *err)
+{
+	struct image_options opts = img->options;
+	int ret = 0;
+
+	*old = img->backing;
+	img->backing = NULL;
+	img->options.node = NULL;	/* it tells of the old one */
+	img->options.cache = cache;
+	img->options.writable_backing = 0;
+	if (path)
+		ret = image_open_backing(img, path, format, err);
+	img->options = opts;
+	if (ret)
+		img->backing = *old;
+	else if (*old)
+		(*old)->overlay = NULL;
+	return ret;
 }
 
 int image_close(struct image *img, struct error *err)
@@ -329,6 +353,15 @@ struct image *image_backing(const struct image *img)
 struct image *image_file(const struct image *img)
 {
 	return img->file;
+}
+
+bool image_same_file(const struct image *a, const struct image *b)
+{
+	while (a->file)
+		a = a->file;
+	while (b->file)
+		b = b->file;
+	return a == b || (a->device == b->device && a->inode == b->inode);
 }
 
 enum image_cache image_cache(const struct image *img)
@@ -723,6 +756,36 @@ int image_grow(struct image *img, uint64_t size, enum image_preallocation mode,
 	if (ret)
 		image_truncate(img, old, NULL);
 	return ret;
+}
+
+/* ---- the backing image ---- */
+
+static int judge_change(const struct image *img, bool can, const char *what,
+			struct error *err)
+{
+	if (!(img->flags & IMAGE_RDWR))
+		return error_set(err, EROFS, "%s is opened read-only", img->path);
+	if (!can)
+		return error_set(err, ENOTSUP, "images of format '%s' %s",
+				 img->driver->name, what);
+	return 0;
+}
+
+int image_change_backing(struct image *img, const char *file,
+			 const char *format, struct error *err)
+{
+	int ret = judge_change(img, img->driver->change_backing,
+			       "have no backing file", err);
+
+	return ret ? ret : img->driver->change_backing(img, file, format, err);
+}
+
+int image_make_empty(struct image *img, struct error *err)
+{
+	int ret = judge_change(img, img->driver->make_empty,
+			       "cannot be emptied", err);
+
+	return ret ? ret : img->driver->make_empty(img, err);
 }
 
 /* ---- where the bytes are ---- */

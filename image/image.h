@@ -73,6 +73,8 @@ struct image_options {
 	uint64_t l2_cache_size;		/* bytes, 0: QCOW2_L2_CACHE_DEFAULT */
 	uint64_t refcount_cache_size;	/* bytes, 0: default */
 	const struct image_node *node;	/* of the topmost image, NULL: nothing */
+	/* The how manieth backing image is opened for writing too; 0: none. */
+	unsigned int writable_backing;
 	int compression_level;		/* 0: the compressor's default */
 };
 
@@ -109,6 +111,8 @@ uint64_t image_size(const struct image *img);		/* virtual, bytes */
 bool image_writable(const struct image *img);
 struct image *image_backing(const struct image *img);	/* NULL: none */
 struct image *image_file(const struct image *img);	/* below, NULL: none */
+/* Are they, or do they stand on, one and the same file? */
+bool image_same_file(const struct image *a, const struct image *b);
 enum image_cache image_cache(const struct image *img);	/* as it turned out */
 
 struct image_limits {
@@ -198,6 +202,31 @@ struct image_progress {
  * that mode; -ENOSPC... */
 int image_grow(struct image *img, uint64_t size, enum image_preallocation mode,
 	       const struct image_progress *progress, struct error *err);
+
+/* ---- the backing image ---- */
+
+/*
+ * co. Records another backing file in the image: after a crash the old or the
+ * new name is there. file NULL: none; format NULL: not recorded. What is open
+ * as backing image stays so. -ENOTSUP: the format has none; -EINVAL, -ENOSPC
+ * (the name is too long): nothing has changed.
+ */
+int image_change_backing(struct image *img, const char *file,
+			 const char *format, struct error *err);
+
+/*
+ * co. Reads and copies through another backing image from now on; the file is
+ * not changed. path NULL: none. *old (NULL: there was none) is the caller's to
+ * close. Nothing may be in flight. Errors as image_open(): all is as before.
+ */
+int image_switch_backing(struct image *img, const char *path,
+			 const char *format, enum image_cache cache,
+			 struct image **old, struct error *err);
+
+/* co. Lets go of all that is in this layer, which then shows its backing image;
+ * without one, zeroes. Snapshots keep theirs. Nothing may be in flight.
+ * -ENOTSUP */
+int image_make_empty(struct image *img, struct error *err);
 
 /* ---- where the bytes are ---- */
 

@@ -17,6 +17,7 @@
  *	qcow2-commit.c	gets changed metadata to the file in a safe order
  *	qcow2-meta.c	what each metadata cluster is (overlap checks)
  *	qcow2-compress.c  compressed clusters
+ *	qcow2-backing.c	which backing file; an overlay made empty
  *	qcow2-snapshot.c  the snapshot table
  *	qcow2-resize.c	another virtual size
  *	qcow2-trim.c	gives the end of the file back
@@ -353,6 +354,13 @@ void qcow2_restart_search(struct qcow2 *q);
 /* co. Reads and unpacks the cluster of an L2 entry: cluster_size bytes. */
 int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out);
 void qcow2_free_packers(struct qcow2 *q);
+
+/* ---- qcow2-backing.c ---- */
+
+/* co. image_change_backing() and image_make_empty() for this format. */
+int qcow2_change_backing(struct image *img, const char *file,
+			 const char *format, struct error *err);
+int qcow2_make_empty(struct image *img, struct error *err);
 
 /* ---- qcow2-snapshot.c ---- */
 

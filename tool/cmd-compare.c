@@ -3,9 +3,10 @@
  * xdisk compare: do two images show the same disk?
  *
  * The extents of both are walked side by side. What is a hole in both is not
- * read; where only one is a hole the other is read and must be zeroes. Pieces
- * are read several at a time; of those that differ the first one counts, since
- * all before it have been started too.
+ * read, nor what both take from the same place of the same file (a base that
+ * they share); where only one is a hole the other is read and must be zeroes.
+ * Pieces are read several at a time; of those that differ the first one counts,
+ * since all before it have been started too.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -18,6 +19,7 @@
 #include "tool/pieces.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
+#include "tool/walk.h"
 
 enum {
 	EXIT_SAME = 0, EXIT_DIFFERS = 1, EXIT_NOT_OPENED = 2,
@@ -27,10 +29,8 @@ enum {
 struct side {
 	const char *path;
 	const char *format;		/* NULL: not given */
-	struct image *img;
+	struct walk walk;
 	uint64_t size;			/* bytes */
-	uint64_t start;			/* of `extent`, bytes */
-	struct image_extent extent;	/* the last one asked for */
 };
 
 struct compare {
@@ -53,6 +53,7 @@ static const struct tool_option options[] = {
 	  "none, writeback, writethrough, directsync, unsafe" },
 	{ 's', "strict", NULL, "sizes and what is allocated must be the same" },
 	TOOL_AIO,
+	TOOL_IMAGE_OPTS,
 	TOOL_OUTPUT,
 	TOOL_PROGRESS,
 	TOOL_QUIET,
@@ -135,7 +136,7 @@ static uint64_t first_difference(const char *a, const char *b, uint64_t len)
 static int read_side(struct compare *c, const struct side *s, uint64_t off,
 		     uint64_t len, void *buf)
 {
-	int ret = image_pread(s->img, off, len, buf);
+	int ret = walk_read(&s->walk, off, len, buf);
 
 	if (ret)
 		found(c, EXIT_NOT_READ, off, "read",
@@ -182,34 +183,20 @@ static int run_piece(void *arg)
 
 /* ---- the walk ---- */
 
-/* co. Sees to it that s->extent holds `off`. */
+/* co */
 static int look(struct compare *c, struct side *s, uint64_t off)
 {
-	int ret;
+	int ret = walk_to(&s->walk, off, s->size);
 
-	if (s->extent.length && off - s->start < s->extent.length)
-		return 0;
-	s->start = off;
-	ret = image_block_status_chain(s->img, off, s->size - off, &s->extent);
 	if (ret)
 		found(c, EXIT_NO_STATUS, off, "status",
 		      "Sector allocation test failed for %s", s->path);
 	return ret;
 }
 
-static uint64_t left(const struct side *s, uint64_t off)
-{
-	return s->start + s->extent.length - off;
-}
-
-static bool is_zero(const struct side *s)
-{
-	return s->extent.flags & IMAGE_EXTENT_ZERO;
-}
-
 static bool same_status(const struct side *s)
 {
-	return s[0].extent.flags == s[1].extent.flags;
+	return s[0].walk.extent.flags == s[1].walk.extent.flags;
 }
 
 /* co. [off, end) of both. */
@@ -228,10 +215,12 @@ static void compare_range(struct compare *c, uint64_t off, uint64_t end)
 			return;
 		}
 		p.off = off;
-		p.len = min(end - off, min(left(&s[0], off), left(&s[1], off)));
-		p.data[0] = !is_zero(&s[0]);
-		p.data[1] = !is_zero(&s[1]);
-		if (p.data[0] || p.data[1]) {
+		p.len = min(end - off, min(walk_left(&s[0].walk, off),
+					   walk_left(&s[1].walk, off)));
+		p.data[0] = !walk_is_zero(&s[0].walk);
+		p.data[1] = !walk_is_zero(&s[1].walk);
+		if ((p.data[0] || p.data[1]) &&
+		    !walk_same_place(&s[0].walk, &s[1].walk, off)) {
 			p.len = min(p.len, PIECE_SIZE);
 			if (!co_group_start(&c->pieces.group, run_piece, &p))
 				return;
@@ -250,8 +239,8 @@ static void compare_rest(struct compare *c, int longer, uint64_t off)
 		if (look(c, s, off))
 			return;
 		p.off = off;
-		p.len = left(s, off);
-		p.data[longer] = !is_zero(s);
+		p.len = walk_left(&s->walk, off);
+		p.data[longer] = !walk_is_zero(&s->walk);
 		if (p.data[longer]) {
 			p.len = min(p.len, PIECE_SIZE);
 			if (!co_group_start(&c->pieces.group, run_piece, &p))
@@ -299,10 +288,10 @@ static int open_sides(struct compare *c, struct loop *loop)
 		struct side *s = &c->side[i];
 
 		common.format = s->format;
-		s->img = tool_open(loop, s->path, &common, 0);
-		if (!s->img)
+		s->walk.img = tool_open(loop, s->path, &common, 0);
+		if (!s->walk.img)
 			return EXIT_NOT_OPENED;
-		s->size = image_size(s->img);
+		s->size = image_size(s->walk.img);
 	}
 	return EXIT_SAME;
 }
@@ -311,7 +300,7 @@ static int compare(struct compare *c, struct loop *loop)
 {
 	int ret = open_sides(c, loop);
 
-	if (ret == EXIT_SAME && pieces_init(&c->pieces, 2)) {
+	if (ret == EXIT_SAME && pieces_init(&c->pieces, 2, PIECE_SIZE)) {
 		tool_error("out of memory");
 		ret = EXIT_NOT_READ;
 	}
@@ -323,8 +312,8 @@ static int compare(struct compare *c, struct loop *loop)
 		ret = report(c);
 	}
 	for (int i = 0; i < 2; i++)
-		if (c->side[i].img && tool_close(c->side[i].img) &&
-		    ret == EXIT_SAME)
+		if (c->side[i].walk.img &&
+		    tool_close(c->side[i].walk.img) && ret == EXIT_SAME)
 			ret = EXIT_NOT_READ;
 	return ret;
 }

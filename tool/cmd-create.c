@@ -17,6 +17,7 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/path.h"
+#include "tool/backing.h"
 #include "tool/tool.h"
 
 #define MAX_OPTIONS 64
@@ -119,42 +120,14 @@ static int list_options(const char *format)
 
 /* ---- the backing image ---- */
 
-/* The command line with -F in it, to be typed again. */
-static void print_command(const struct create *c, const char *format)
-{
-	fprintf(stderr, "If it is to be used as %s, say so:\n"
-		"    xdisk create -F %s", format, format);
-	for (int i = 1; i < c->argc; i++) {
-		const char *a = c->argv[i];
-		bool plain = *a && strspn(a, "abcdefghijklmnopqrstuvwxyz"
-					  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					  "0123456789_-+=:,./@%") == strlen(a);
-
-		fprintf(stderr, plain ? " %s" : " '%s'", a);
-	}
-	fputc('\n', stderr);
-}
-
 static int settle_format(struct create *c, const char *name, const char *full)
 {
-	struct error err = ERROR_INIT;
+	const struct tool_command command = { c->argc, c->argv };
 	const char *format;
-	int ret = image_probe(full, &format, &err);
 
-	if (ret)
-		return tool_error("%s: %s\nCould not open backing image.",
-				  c->path, error_text(&err, ret));
-	if (strcmp(format, "raw")) {
-		tool_error("%s: Backing file specified without backing format"
-			   "\n'%s' looks like %s, but a guest may have made "
-			   "it look so.", c->path, name, format);
-		print_command(c, format);
-		return EXIT_FAILED;
-	}
-	if (!c->common.quiet)
-		fprintf(stderr, "xdisk: %s: recorded as raw, no other format "
-			"was recognised in it\n", name);
-	return add_option(c, "backing_fmt", "raw");
+	format = tool_backing_format(c->path, name, full, NULL, &command,
+				     c->common.quiet);
+	return format ? add_option(c, "backing_fmt", format) : EXIT_FAILED;
 }
 
 /* Opens it, takes its size if none was given. */

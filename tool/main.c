@@ -29,6 +29,7 @@ const struct verb *const tool_verbs[] = {
 	&verb_info,
 	&verb_io,
 	&verb_map,
+	&verb_rebase,
 	&verb_resize,
 	NULL,
 };

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int pieces_init(struct pieces *p, unsigned int per_piece)
+int pieces_init(struct pieces *p, unsigned int per_piece, uint64_t size)
 {
 	unsigned int nr = PIECES_AT_ONCE * per_piece;
 
@@ -13,12 +13,12 @@ int pieces_init(struct pieces *p, unsigned int per_piece)
 	p->nr_spare = 0;
 	p->memory = NULL;
 	p->spare = calloc(nr, sizeof(*p->spare));
-	if (!p->spare || posix_memalign(&p->memory, 4096, nr * PIECE_SIZE)) {
+	if (!p->spare || posix_memalign(&p->memory, 4096, nr * size)) {
 		pieces_deinit(p);
 		return -ENOMEM;
 	}
 	for (unsigned int i = 0; i < nr; i++)
-		pieces_put(p, (char *)p->memory + i * PIECE_SIZE);
+		pieces_put(p, (char *)p->memory + i * size);
 	return 0;
 }
 

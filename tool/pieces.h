@@ -26,8 +26,8 @@ struct pieces {
 	unsigned int nr_spare;
 };
 
-/* per_piece: buffers of PIECE_SIZE bytes that each part takes. -ENOMEM */
-int pieces_init(struct pieces *p, unsigned int per_piece);
+/* per_piece: buffers of `size` bytes that each part takes. -ENOMEM */
+int pieces_init(struct pieces *p, unsigned int per_piece, uint64_t size);
 void pieces_deinit(struct pieces *p);
 void *pieces_take(struct pieces *p);
 void pieces_put(struct pieces *p, void *buf);

@@ -96,6 +96,16 @@ struct verb {
 
 extern const struct verb verb_amend, verb_check, verb_compare, verb_create, verb_info,
 	verb_io, verb_map, verb_resize;
+/* One a line, as in main.c. */
+extern const struct verb verb_amend;
+extern const struct verb verb_check;
+extern const struct verb verb_compare;
+extern const struct verb verb_create;
+extern const struct verb verb_info;
+extern const struct verb verb_io;
+extern const struct verb verb_map;
+extern const struct verb verb_rebase;
+extern const struct verb verb_resize;
 extern const struct verb *const tool_verbs[];	/* ended by NULL */
 
 void tool_help(const struct verb *verb);	/* NULL: of the program */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * backing.h: the format of a backing file for which none was given.
+ *
+ * It is recorded in the overlay and believed from then on, and a guest may have
+ * written whatever would be recognised. So nothing recognised is recorded as
+ * raw; something recognised is refused with the command that says so, unless
+ * the overlay records that very format for the backing file it has.
+ */
+#ifndef XD_TOOL_BACKING_H
+#define XD_TOOL_BACKING_H
+
+#include <stdbool.h>
+
+/* What was typed, to be quoted: argv[0] is the verb. */
+struct tool_command {
+	int argc;
+	char **argv;
+};
+
+/* `name` is what `image` will record, `full` where that is; recorded: the
+ * format of the backing file before, NULL: none. NULL: printed why. */
+const char *tool_backing_format(const char *image, const char *name,
+				const char *full, const char *recorded,
+				const struct tool_command *command, bool quiet);
+
+#endif
