@@ -294,7 +294,7 @@ struct image_check {
 	uint64_t corruptions_fixed, leaks_fixed;
 	uint64_t image_end_offset;	/* bytes */
 	uint64_t total_clusters, allocated_clusters, fragmented_clusters,
-		compressed_clusters;
+		compressed_clusters, placed_clusters;
 	/* Called for each finding with a sentence; may be NULL. */
 	void (*report)(void *arg, const char *sentence);
 	void *report_arg;

@@ -21,10 +21,13 @@
 
 #include "common/cleanup.h"
 #include "image/loop.h"
+#include "image/path.h"
 #include "image/refmap.h"
 
 #define MAX_RUN 4096
+#define MAX_PACKED (128 * MiB)
 #define OFFLOAD_MIN (32 * KiB)
+#define UNPACK_TOGETHER (1 * MiB)
 
 void mapped_init(struct mapped *m, const struct mapped_ops *ops,
 		 struct image *img, struct image *file)
@@ -32,6 +35,7 @@ void mapped_init(struct mapped *m, const struct mapped_ops *ops,
 	*m = (struct mapped){ .ops = ops, .img = img, .file = file };
 	pages_init(&m->pages, file);
 	co_mutex_init(&m->placing);
+	co_mutex_init(&m->unpacking);
 }
 
 void mapped_deinit(struct mapped *m)
@@ -116,25 +120,21 @@ static int read_backing(struct mapped *m, uint64_t off, uint64_t len,
 }
 
 /* co. The block comes out of the last one that was unpacked, or into it. */
-static int read_packed(struct mapped *m, uint64_t off, uint64_t len,
-		       struct iow w)
+static int unpack_some(struct mapped *m, const struct mapped_block *b,
+		       uint64_t in, uint64_t len, struct iow w)
 {
-	uint64_t in = off % m->block_size;
-	struct mapped_block b = { 0 };
 	uint8_t *buf;
-	int ret = m->ops->lookup(m, off / m->block_size, &b);
+	int ret;
 
-	if (ret)
-		return ret;
-	if (m->unpacked && m->unpacked_block.host_offset == b.host_offset &&
-	    m->unpacked_block.packed == b.packed) {
+	if (m->unpacked && m->unpacked_block.host_offset == b->host_offset &&
+	    m->unpacked_block.packed == b->packed) {
 		iow_from_buf(w, m->unpacked + in, len);
 		return 0;
 	}
 	buf = malloc(m->block_size);
 	if (!buf)
 		return -ENOMEM;
-	ret = m->ops->unpack(m, &b, buf, m->block_size);
+	ret = m->ops->unpack(m, b, buf, m->block_size);
 	if (ret) {
 		free(buf);
 		return ret;
@@ -142,8 +142,26 @@ static int read_packed(struct mapped *m, uint64_t off, uint64_t len,
 	iow_from_buf(w, buf + in, len);
 	free(m->unpacked);
 	m->unpacked = buf;
-	m->unpacked_block = b;
+	m->unpacked_block = *b;
 	return 0;
+}
+
+/* co. Large blocks one at a time: they cost memory. */
+static int read_packed(struct mapped *m, uint64_t off, uint64_t len,
+		       struct iow w)
+{
+	bool large = m->block_size > UNPACK_TOGETHER;
+	struct mapped_block b = { 0 };
+	int ret = m->ops->lookup(m, off / m->block_size, &b);
+
+	if (ret)
+		return ret;
+	if (large)
+		co_mutex_lock(&m->unpacking);
+	ret = unpack_some(m, &b, off % m->block_size, len, w);
+	if (large)
+		co_mutex_unlock(&m->unpacking);
+	return ret;
 }
 
 int mapped_read(struct mapped *m, uint64_t off, uint64_t len, struct iow w)
@@ -281,8 +299,7 @@ int mapped_flush(struct mapped *m)
 
 #define MAX_REPORTS 100
 
-__attribute__((format(printf, 2, 3)))
-static void corrupt(struct image_check *r, const char *fmt, ...)
+void mapped_corrupt(struct image_check *r, const char *fmt, ...)
 {
 	char text[256];
 	va_list ap;
@@ -301,21 +318,24 @@ static int check_place(struct mapped *m, uint64_t block,
 		       struct image_check *r)
 {
 	uint64_t len = min(m->block_size, m->size - block * m->block_size);
-	uint64_t unit = b->host_offset / SECTOR_SIZE;
+	uint64_t unit = b->host_offset / SECTOR_SIZE, end;
 
 	if (b->flags & IMAGE_EXTENT_COMPRESSED)
 		len = b->packed;
 	if (b->host_offset < m->data_start)
-		corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " overlaps "
+		mapped_corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " overlaps "
 			"the metadata", block, b->host_offset);
 	else if (!range_within(b->host_offset, len, m->file->size))
-		corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " is "
+		mapped_corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " is "
 			"outside of the file", block, b->host_offset);
 	else if (b->flags & IMAGE_EXTENT_COMPRESSED)
 		return 0;		/* several may share a sector */
 	else if (refmap_get(seen, unit).count)
-		corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " is used "
+		mapped_corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " is used "
 			"twice", block, b->host_offset);
+	if (!add_overflow(b->host_offset, m->block_size, &end))
+		r->image_end_offset = max(r->image_end_offset, end);
+	r->placed_clusters++;
 	return refmap_add(seen, unit, 1, 0);
 }
 
@@ -326,7 +346,7 @@ static int check_block(struct mapped *m, uint64_t block, uint64_t *next,
 	int ret = m->ops->lookup(m, block, &b);
 
 	if (ret == -EIO) {
-		corrupt(r, "ERROR: the entry of block %" PRIu64 " cannot be "
+		mapped_corrupt(r, "ERROR: the entry of block %" PRIu64 " cannot be "
 			"used", block);
 		return 0;
 	}
@@ -341,6 +361,15 @@ static int check_block(struct mapped *m, uint64_t block, uint64_t *next,
 		r->fragmented_clusters++;
 	*next = b.host_offset + m->block_size;
 	return check_place(m, block, &b, seen, r);
+}
+
+int mapped_judge_repair(struct image *img, enum image_repair repair,
+			struct error *err)
+{
+	if (repair == IMAGE_REPAIR_NONE)
+		return 0;
+	return error_set(err, ENOTSUP, "images of format '%s' can be checked "
+			 "but not repaired", img->driver->name);
 }
 
 int mapped_check(struct mapped *m, struct image_check *result)
@@ -384,12 +413,11 @@ int mapped_block_status(struct image *img, uint64_t off, uint64_t len,
 int mapped_image_check(struct image *img, enum image_repair repair,
 		       struct image_check *result, struct error *err)
 {
-	int ret;
+	int ret = mapped_judge_repair(img, repair, err);
 
-	if (repair != IMAGE_REPAIR_NONE)
-		return error_set(err, ENOTSUP, "images of format '%s' can be "
-				 "checked but not repaired", img->driver->name);
-	ret = mapped_check(img->state, result);
+	if (!ret)
+		ret = mapped_check(img->state, result);
+	result->image_end_offset = 0;
 	result->total_clusters = result->allocated_clusters = 0;
 	result->fragmented_clusters = result->compressed_clusters = 0;
 	return ret;
@@ -438,6 +466,31 @@ void mapped_limits(struct image *img)
 	};
 }
 
+int mapped_open_backing(struct image *img, const char *name,
+			const char *format, struct error *err)
+{
+	const struct image_node *node = img->options.node;
+	cleanup_free char *full = NULL;
+	const char *looks;
+	int ret = 0;
+
+	if (img->flags & IMAGE_NO_BACKING)
+		return 0;
+	node = node ? node->backing : NULL;
+	if (!format && (!node || !node->format)) {
+		ret = image_backing_path(img->path, name, &full, err);
+		if (!ret)
+			ret = image_probe(full, &looks, err);
+		if (!ret && strcmp(looks, "raw"))
+			ret = error_set(err, ENOTSUP, "the image does not "
+					"record the format of its backing file "
+					"'%s', which looks like %s "
+					"(--image-opts backing.driver=%s says "
+					"it is)", name, looks, looks);
+	}
+	return ret ? ret : image_open_backing(img, name, format, err);
+}
+
 struct inflate_job {
 	const void *in;
 	void *out;
@@ -466,14 +519,23 @@ static int64_t inflate_work(void *arg)
 	return 0;
 }
 
-int mapped_inflate(struct image *img, const void *in, size_t in_len, void *out,
-		   size_t len, int window_bits)
+int mapped_inflate_block(struct mapped *m, uint64_t off, uint64_t packed,
+			 uint8_t *out, size_t len, int window_bits)
 {
-	struct inflate_job j = { in, out, in_len, len, window_bits };
+	struct inflate_job j = { NULL, out, packed, len, window_bits };
+	cleanup_free void *in = NULL;
+	int ret;
 
-	if (in_len > UINT32_MAX || len > UINT32_MAX)
+	if (!packed || packed > MAX_PACKED ||
+	    !range_within(off, packed, m->file->size))
 		return -EIO;
+	j.in = in = malloc(packed);
+	if (!in)
+		return -ENOMEM;
+	ret = image_pread(m->file, off, packed, in);
+	if (ret)
+		return ret;
 	if (len < OFFLOAD_MIN)
 		return (int)inflate_work(&j);
-	return (int)loop_offload(img->loop, inflate_work, &j);
+	return (int)loop_offload(m->img->loop, inflate_work, &j);
 }

@@ -48,7 +48,7 @@ struct mapped {
 	uint64_t data_start;		/* no block begins before it */
 	bool holes;			/* tell those of the file, too */
 	struct pages pages;		/* of `file` */
-	struct co_mutex placing;
+	struct co_mutex placing, unpacking;
 
 	/* the compressed block that was unpacked last */
 	struct mapped_block unpacked_block;
@@ -69,6 +69,13 @@ int mapped_zero(struct mapped *m, uint64_t off, uint64_t len);
 /* Adds to the counts: what is outside of the file or used twice. */
 int mapped_check(struct mapped *m, struct image_check *result);
 int mapped_flush(struct mapped *m);
+
+/* A finding for the check: counted, and told unless there are too many. */
+void mapped_corrupt(struct image_check *result, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* -ENOTSUP with the sentence, if a repair is asked for. */
+int mapped_judge_repair(struct image *img, enum image_repair repair,
+			struct error *err);
 
 /* The same as verbs of a driver whose state begins with a struct mapped. */
 int mapped_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w);
@@ -93,9 +100,15 @@ int mapped_judge_table(const struct image *file, const char *what, uint64_t off,
 /* The limits of an image over img->file that has blocks. */
 void mapped_limits(struct image *img);
 
-/* In a pool thread or not: inflates exactly `len` bytes; more input than that
- * takes is no matter. window_bits as zlib's. -EIO, -ENOMEM. */
-int mapped_inflate(struct image *img, const void *in, size_t in_len, void *out,
-		   size_t len, int window_bits);
+/* co. Opens a backing image, unless the image is opened without. Where its
+ * format is not recorded (NULL) it is raw; what looks like something else is
+ * refused, so that nothing is ever read as what it is not: -ENOTSUP. */
+int mapped_open_backing(struct image *img, const char *name,
+			const char *format, struct error *err);
+
+/* co. Reads `packed` bytes at `off` and inflates exactly `len` bytes from them;
+ * input left over is no matter. window_bits as zlib's. -EIO, -ENOMEM. */
+int mapped_inflate_block(struct mapped *m, uint64_t off, uint64_t packed,
+			 uint8_t *out, size_t len, int window_bits);
 
 #endif

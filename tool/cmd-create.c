@@ -186,6 +186,8 @@ static const struct {
 	{ "qcow2", "compression_type", "zlib", false },
 	{ NULL, "size", NULL, true },
 	{ "vdi", "static", "off", false },
+	{ "vpc", "subformat", NULL, false },
+	{ "vpc", "force_size", NULL, false },
 	{ NULL, "compat", NULL, false },
 	{ NULL, "backing_file", NULL, false },
 	{ NULL, "backing_fmt", NULL, false },

@@ -30,7 +30,17 @@ while read -r format options; do
 		ok "$format $options, $raw" try "$format" "$options" $raw.raw
 	done
 done << 'END'
+parallels
+parallels cluster_size=64k
+qcow
+qed
+qed cluster_size=4k,table_size=2
+qed cluster_size=1M,table_size=2
 vdi
 vdi static=on
+vpc
+vpc force_size=on
+vpc subformat=fixed
+vpc subformat=fixed,force_size=on
 END
 finish

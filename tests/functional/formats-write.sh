@@ -56,6 +56,10 @@ while read -r format options; do
 done << 'END'
 vdi
 vdi static=on
+vpc
+vpc force_size=on
+vpc subformat=fixed
+vpc subformat=fixed,force_size=on
 END
 rc 1 'vdi has no such option' xdisk create -f vdi -o cluster_size=1M x 1M
 said 'the known ones are told' 'known: size, static'

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vpc.c: Virtual PC's and Hyper-V's disk images (VHD): fixed and dynamic.
+ *
+ *	fixed:		the disk's bytes, then a footer
+ *	dynamic:	a copy of the footer, dynamic header, block allocation
+ *			table (BAT), blocks, footer; a block is a bitmap of its
+ *			sectors and then their data
+ *
+ * Numbers are big-endian. (Source: Microsoft's "Virtual Hard Disk Image Format
+ * Specification" 1.0.) Whose footer at the end is damaged is read by the copy
+ * at its beginning. The bitmaps of dynamic images are not looked at: a sector
+ * that they call unused was written as zeroes by everybody.
+ *
+ * How large the disk is depends on who made it: some go by the geometry in the
+ * footer, some by the size beside it. QEMU's list of names is used here.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/bits.h"
+#include "image/create.h"
+#include "image/driver.h"
+#include "image/mapped.h"
+#include "image/vhd.h"
+
+#define MAX_ENTRIES (UINT32_C(1) << 26)
+#define MAX_BLOCK (256 * MiB)
+#define DEFAULT_BLOCK (2 * MiB)
+#define NOT_THERE 0xffffffffu
+
+struct vpc {
+	struct mapped m;
+	bool fixed;
+	uint64_t bat_offset;		/* bytes */
+	uint32_t entries;
+	uint64_t bitmap_bytes;
+	uint64_t end;			/* of the last block; when writing */
+	bool moved;			/* the footer has to be written there */
+	uint8_t footer[VHD_FOOTER_BYTES];
+};
+
+static bool vpc_probe(const char *path, const uint8_t *head, size_t len)
+{
+	return len >= VHD_FOOTER_BYTES && !memcmp(head, VHD_COOKIE, 8);
+}
+
+static int vpc_lookup(struct mapped *m, uint64_t block, struct mapped_block *b)
+{
+	struct vpc *v = container_of(m, struct vpc, m);
+	uint8_t entry[4];
+	int ret = 0;
+
+	if (!v->fixed)
+		ret = pages_read(&m->pages, v->bat_offset + block * 4, 4,
+				 entry);
+	if (ret)
+		return ret;
+	b->flags = IMAGE_EXTENT_ALLOCATED;
+	if (!v->fixed && load_be32(entry) == NOT_THERE) {
+		b->flags |= IMAGE_EXTENT_ZERO;
+		return 0;
+	}
+	b->flags |= IMAGE_EXTENT_DATA | IMAGE_EXTENT_OFFSET;
+	if (!v->fixed)
+		b->host_offset = (uint64_t)load_be32(entry) * SECTOR_SIZE +
+				 v->bitmap_bytes;
+	return 0;
+}
+
+static const struct mapped_ops vpc_ops;
+
+/* ---- opening ---- */
+
+/* The footer at the end, or else the copy at the beginning. */
+static int read_footer(struct image *img, uint8_t *f, struct error *err)
+{
+	uint64_t size = img->file->size;
+	int ret = 0;
+
+	if (size >= VHD_FOOTER_BYTES)
+		ret = image_pread(img->file, size - VHD_FOOTER_BYTES,
+				  VHD_FOOTER_BYTES, f);
+	if (!ret && size >= VHD_FOOTER_BYTES && vhd_footer_good(f))
+		return 0;
+	if (!ret)
+		ret = image_pread(img->file, 0, VHD_FOOTER_BYTES, f);
+	if (ret)
+		return error_set_errno(err, -ret, "reading the footer");
+	if (!vhd_footer_good(f))
+		return error_set(err, EINVAL, "not a VHD image: no footer with "
+				 "a right checksum at the end, no copy of it "
+				 "at the beginning");
+	return 0;
+}
+
+static int judge_dynamic(const uint8_t *h, struct error *err)
+{
+	uint32_t block = load_be32(h + VHD_BLOCK_SIZE);
+
+	if (memcmp(h, VHD_DYNAMIC_COOKIE, 8))
+		return error_set(err, EINVAL, "the VHD image has no dynamic "
+				 "header");
+	if (vhd_checksum(h, VHD_DYNAMIC_BYTES, VHD_DYNAMIC_CHECKSUM) !=
+	    load_be32(h + VHD_DYNAMIC_CHECKSUM))
+		return error_set(err, EINVAL, "the checksum of the VHD dynamic "
+				 "header is wrong");
+	if (!is_pow2(block) || block < SECTOR_SIZE || block > MAX_BLOCK)
+		return error_set(err, EINVAL, "Invalid block size %u: not a "
+				 "power of two between 512 and %" PRIu64, block,
+				 MAX_BLOCK);
+	if (load_be32(h + VHD_ENTRIES) > MAX_ENTRIES)
+		return error_set(err, EFBIG, "Max Table Entries too large (%u, "
+				 "at most %u)", load_be32(h + VHD_ENTRIES),
+				 MAX_ENTRIES);
+	return 0;
+}
+
+static int open_dynamic(struct vpc *v, struct error *err)
+{
+	uint64_t at = load_be64(v->footer + VHD_DATA_OFFSET);
+	uint8_t h[VHD_DYNAMIC_BYTES];
+	int ret;
+
+	ret = mapped_judge_table(v->m.file, "VHD dynamic header", at, 1,
+				 VHD_DYNAMIC_BYTES, err);
+	if (ret)
+		return ret;
+	ret = image_pread(v->m.file, at, sizeof(h), h);
+	if (ret)
+		return error_set_errno(err, -ret, "reading the header");
+	ret = judge_dynamic(h, err);
+	if (ret)
+		return ret;
+	v->m.block_size = load_be32(h + VHD_BLOCK_SIZE);
+	v->entries = load_be32(h + VHD_ENTRIES);
+	v->bat_offset = load_be64(h + VHD_TABLE_OFFSET);
+	v->bitmap_bytes = align_up(v->m.block_size / SECTOR_SIZE / 8,
+				   SECTOR_SIZE);
+	if (v->bitmap_bytes < SECTOR_SIZE)	/* tiny blocks */
+		v->bitmap_bytes = SECTOR_SIZE;
+	if (div_round_up(v->m.size, v->m.block_size) > v->entries)
+		return error_set(err, EINVAL, "Page table too small: %u entries "
+				 "for a disk of %" PRIu64 " bytes", v->entries,
+				 v->m.size);
+	ret = mapped_judge_table(v->m.file, "VHD block allocation table",
+				 v->bat_offset, v->entries, 4, err);
+	v->m.data_start = max(at + VHD_DYNAMIC_BYTES,
+			      v->bat_offset + v->entries * UINT64_C(4));
+	return ret;
+}
+
+/* Where new blocks may go. */
+static int find_end(struct vpc *v, struct error *err)
+{
+	uint64_t last;
+	uint8_t entry[4];
+	int ret;
+
+	v->end = align_up(v->m.data_start, SECTOR_SIZE);
+	for (uint32_t i = 0; i < v->entries; i++) {
+		ret = pages_read(&v->m.pages, v->bat_offset + i * UINT64_C(4),
+				 4, entry);
+		if (ret)
+			return error_set_errno(err, -ret, "reading the VHD "
+					       "block allocation table");
+		if (load_be32(entry) == NOT_THERE)
+			continue;
+		last = (uint64_t)load_be32(entry) * SECTOR_SIZE +
+		       v->bitmap_bytes + v->m.block_size;
+		v->end = max(v->end, last);
+	}
+	return 0;
+}
+
+static int open_kind(struct vpc *v, struct error *err)
+{
+	uint32_t type = load_be32(v->footer + VHD_TYPE);
+	int ret;
+
+	if (v->m.size > VHD_MAX_SECTORS * SECTOR_SIZE)
+		return error_set(err, EFBIG, "a VHD disk of %" PRIu64 " bytes "
+				 "is too large, at most %" PRIu64, v->m.size,
+				 VHD_MAX_SECTORS * SECTOR_SIZE);
+	v->fixed = type == VHD_TYPE_FIXED;
+	if (type == VHD_TYPE_DYNAMIC) {
+		ret = open_dynamic(v, err);
+		return !ret && (v->m.img->flags & IMAGE_RDWR) ?
+			       find_end(v, err) : ret;
+	}
+	if (!v->fixed)
+		return error_set(err, ENOTSUP, "VHD type %u%s is not supported, "
+				 "only %u (fixed) and %u (dynamic)", type,
+				 type == VHD_TYPE_DIFFERENCING ?
+				 " (differencing)" : "", VHD_TYPE_FIXED,
+				 VHD_TYPE_DYNAMIC);
+	if (v->m.size > v->m.file->size)
+		return error_set(err, EINVAL, "a fixed VHD disk of %" PRIu64
+				 " bytes does not fit into the file of %"
+				 PRIu64, v->m.size, v->m.file->size);
+	v->m.block_size = max(v->m.size, (uint64_t)SECTOR_SIZE);
+	v->m.holes = true;
+	return 0;
+}
+
+static int vpc_open(struct image *img, const struct image_options *opts,
+		    struct error *err)
+{
+	struct vpc *v = img->state;
+	int ret;
+
+	mapped_init(&v->m, &vpc_ops, img, img->file);
+	ret = read_footer(img, v->footer, err);
+	if (ret)
+		return ret;
+	v->m.size = img->size = vhd_disk_size(v->footer);
+	mapped_limits(img);
+	ret = open_kind(v, err);
+	if (ret)
+		mapped_deinit(&v->m);
+	return ret;
+}
+
+/* ---- writing ---- */
+
+/* The old footer is where the bitmap will be: beyond that nothing was. */
+static int vpc_place(struct mapped *m, uint64_t block, uint64_t *n,
+		     uint64_t *host, bool *zero)
+{
+	struct vpc *v = container_of(m, struct vpc, m);
+
+	if (v->end / SECTOR_SIZE >= NOT_THERE)
+		return -EFBIG;
+	*n = 1;
+	*host = v->end + v->bitmap_bytes;
+	*zero = m->file->zero_beyond_end && *host >= m->file->size;
+	return 0;
+}
+
+static int vpc_enter(struct mapped *m, uint64_t block, uint64_t n,
+		     uint64_t host)
+{
+	struct vpc *v = container_of(m, struct vpc, m);
+	uint64_t at = host - v->bitmap_bytes, done = 0, len;
+	uint8_t ones[SECTOR_SIZE], entry[4];
+	int ret = 0;
+
+	memset(ones, 0xff, sizeof(ones));
+	for (; !ret && done < v->bitmap_bytes; done += len) {
+		len = min(v->bitmap_bytes - done, sizeof(ones));
+		ret = image_pwrite(m->file, at + done, len, ones);
+	}
+	store_be32(entry, (uint32_t)(at / SECTOR_SIZE));
+	if (!ret)
+		ret = pages_write(&m->pages, v->bat_offset + block * 4, 4,
+				  entry);
+	if (ret)
+		return ret;
+	v->end = host + m->block_size;
+	v->moved = true;
+	return 0;
+}
+
+static const struct mapped_ops vpc_ops = {
+	.lookup = vpc_lookup,
+	.place = vpc_place,
+	.enter = vpc_enter,
+};
+
+/* The one at the beginning serves until this is there. */
+static int write_footer(struct vpc *v)
+{
+	int ret = 0;
+
+	if (!v->moved)
+		return 0;
+	co_mutex_lock(&v->m.placing);
+	if (v->moved)
+		ret = image_pwrite(v->m.file, v->end, sizeof(v->footer),
+				   v->footer);
+	v->moved = v->moved && ret;
+	co_mutex_unlock(&v->m.placing);
+	return ret;
+}
+
+static int vpc_flush(struct image *img)
+{
+	struct vpc *v = img->state;
+	int ret = write_footer(v);
+
+	return ret ? ret : mapped_flush(&v->m);
+}
+
+static int vpc_close(struct image *img, struct error *err)
+{
+	struct vpc *v = img->state;
+	int ret = write_footer(v), closed = mapped_close(img, ret ? NULL : err);
+
+	if (!ret)
+		return closed;
+	return error_set_errno(err, -ret, "%s: the footer could not be written",
+			       img->path);
+}
+
+/* ---- info, create ---- */
+
+static int vpc_get_info(struct image *img, struct image_info *info,
+			struct error *err)
+{
+	const struct vpc *v = img->state;
+
+	if (!v->fixed)
+		info->cluster_size = (uint32_t)v->m.block_size;
+	return 0;
+}
+
+static const struct image_create_help vpc_create_help[] = {
+	{ "force_size", "<bool (on/off)> - Force disk size calculation to use "
+			"the actual size specified, rather than using the "
+			"nearest CHS-based calculation" },
+	{ "size", "<size>            - Virtual disk size" },
+	{ "subformat", "<str>        - Type of virtual hard disk format. "
+		       "Supported formats are {dynamic (default) | fixed} " },
+	{ NULL, NULL },
+};
+
+/* Footer copy, dynamic header, an empty table, footer. */
+static int write_dynamic(struct image *img, const uint8_t *footer,
+			 uint64_t bat_bytes, uint32_t entries)
+{
+	uint8_t h[VHD_DYNAMIC_BYTES], ones[4096];
+	uint64_t at = VHD_FOOTER_BYTES + VHD_DYNAMIC_BYTES;
+	int ret;
+
+	vhd_fill_dynamic(h, at, entries, DEFAULT_BLOCK);
+	memset(ones, 0xff, sizeof(ones));
+	ret = image_pwrite(img, VHD_FOOTER_BYTES, sizeof(h), h);
+	for (uint64_t done = 0, n; done < bat_bytes && !ret; done += n) {
+		n = min(bat_bytes - done, sizeof(ones));
+		ret = image_pwrite(img, at + done, n, ones);
+	}
+	if (!ret)
+		ret = image_pwrite(img, at + bat_bytes, VHD_FOOTER_BYTES,
+				   footer);
+	return ret ? ret : image_pwrite(img, 0, VHD_FOOTER_BYTES, footer);
+}
+
+static int create_dynamic(struct loop *loop, const char *path,
+			  const uint8_t *footer, struct error *err)
+{
+	uint64_t size = vhd_disk_size(footer), bat_bytes, len;
+	uint32_t entries = (uint32_t)div_round_up(size, DEFAULT_BLOCK);
+	struct image *img;
+	int ret;
+
+	bat_bytes = align_up(entries * UINT64_C(4), SECTOR_SIZE);
+	len = 2 * VHD_FOOTER_BYTES + VHD_DYNAMIC_BYTES + bat_bytes;
+	ret = create_file(loop, path, len, len, &img, err);
+	if (ret)
+		return ret;
+	ret = write_dynamic(img, footer, bat_bytes, entries);
+	return create_done(img, ret, err);
+}
+
+static int create_fixed(struct loop *loop, const char *path,
+			const uint8_t *footer, struct error *err)
+{
+	uint64_t size = vhd_disk_size(footer);
+	struct image *img;
+	int ret = create_file(loop, path, size + VHD_FOOTER_BYTES, size, &img,
+			      err);
+
+	if (ret)
+		return ret;
+	ret = image_pwrite(img, size, VHD_FOOTER_BYTES, footer);
+	return create_done(img, ret, err);
+}
+
+static int vpc_create(struct loop *loop, const char *path, uint64_t size,
+		      const struct image_create_option *options,
+		      unsigned int nr, struct error *err)
+{
+	static const char *const kinds[] = { "dynamic", "fixed", NULL };
+	struct create_args args = { vpc_create_help, options, nr };
+	uint8_t footer[VHD_FOOTER_BYTES];
+	unsigned int kind = 0;
+	bool force = false;
+	int ret;
+
+	ret = create_judge(&args, err);
+	if (!ret)
+		ret = create_bool(&args, "force_size", &force, err);
+	if (!ret)
+		ret = create_choice(&args, "subformat", kinds, &kind, err);
+	if (ret)
+		return ret;
+	if (size > VHD_MAX_SECTORS * SECTOR_SIZE)
+		return error_set(err, EFBIG, "%" PRIu64 " bytes are too much "
+				 "for a VHD image, at most %" PRIu64, size,
+				 VHD_MAX_SECTORS * SECTOR_SIZE);
+	ret = vhd_fill_footer(footer, align_up(size, SECTOR_SIZE), kind, force);
+	if (ret)
+		return error_set_errno(err, -ret, "%s", path);
+	return kind ? create_fixed(loop, path, footer, err) :
+		      create_dynamic(loop, path, footer, err);
+}
+
+const struct image_driver image_vpc_driver = {
+	.name = "vpc",
+	.state_size = sizeof(struct vpc),
+	.probe = vpc_probe,
+	.open = vpc_open,
+	.close = vpc_close,
+	.preadv = mapped_preadv,
+	.pwritev = mapped_pwritev,
+	.pwrite_zeroes = mapped_pwrite_zeroes,
+	.flush = vpc_flush,
+	.block_status = mapped_block_status,
+	.get_info = vpc_get_info,
+	.create = vpc_create,
+	.create_help = vpc_create_help,
+};

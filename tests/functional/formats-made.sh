@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Images of formats that qemu-img cannot make, by mkimage.py; compressed ones;
+# backing images of formats that do not record theirs.
+. "${srcdir:=.}/tests/functional/formats-lib.sh"
+
+made()
+{
+	local maker=$1 format=$2 raw=$3
+
+	python3 "$srcdir/tests/functional/mkimage.py" "$maker" "$raw" x.img ||
+		return
+	truncate -s "$(qemu-img info -f "$format" --output=json x.img |
+		jq '."virtual-size"')" "$raw"
+	same_info x.img "$format" && holds x.img "$format" "$raw"
+}
+
+noise odd.raw 9440768 1
+noise small.raw 512 2
+for raw in odd small; do
+	ok "bochs version 1, $raw" made bochs1 bochs $raw.raw
+	ok "bochs version 2, $raw" made bochs2 bochs $raw.raw
+	ok "parallels with entries in sectors, $raw" \
+		made parallels1 parallels $raw.raw
+	cp $raw.raw cloop.raw
+	ok "cloop, $raw" made cloop cloop cloop.raw
+done
+for format in bochs2 cloop parallels1; do
+	python3 "$srcdir/tests/functional/mkimage.py" $format odd.raw x.img
+	ok "$format is recognised" xdisk info x.img
+	said "as that" "guessed ${format%[0-9]}"
+done
+
+noise r.raw 5000000 3
+truncate -s 5001216 r.raw
+# It says nothing and fails, but the image is whole.
+qemu-img convert -c -f raw -O qcow r.raw c.qcow
+ok 'compressed qcow' holds c.qcow qcow r.raw
+
+# An overlay holds what was written to it, its backing image the rest.
+overlay()
+{
+	local format=$1 base=$2
+
+	rm -f o.img o.raw
+	qemu-img create -q -f "$format" -b base.img -F "$base" o.img 6M &&
+		qemu-io -f "$format" -c 'write -P 3 1M 100k' o.img &&
+		qemu-img convert -f "$format" -O raw o.img o.raw
+}
+
+cp r.raw base.img
+for format in qed qcow; do
+	ok "$format over raw" overlay $format raw
+	ok 'is read' model -n 0 o.img $format o.raw
+	ok 'info says it' same_info o.img $format
+done
+qemu-img convert -f raw -O qcow2 r.raw base.img
+for format in qed qcow; do
+	ok "$format over qcow2" overlay $format qcow2
+	rc 1 'is not guessed' xdisk io -r -f $format -c 'read 0 1' o.img
+	said 'the reason' 'which looks like qcow2'
+	ok 'info needs no backing image' same_info o.img $format
+	ok 'it can be said' xdisk io -r --image-opts -c 'read -P 3 1M 100k' \
+		"driver=$format,file.filename=o.img,backing.driver=qcow2"
+done
+cp o.img base.img
+rc 1 'an image that is its own backing image' \
+	xdisk io -r --image-opts -c 'read 0 1' \
+	driver=qcow,file.filename=base.img,backing.driver=qcow
+said 'is told' 'circle'
+finish
