@@ -19,6 +19,7 @@
 struct image_driver {
 	const char *name;
 	size_t state_size;	/* of img->state, zeroed before open */
+	bool has_snapshots;	/* open takes options->snapshot */
 
 	/* Do these first bytes of `path` look like it? NULL: never. */
 	bool (*probe)(const char *path, const uint8_t *head, size_t len);

@@ -198,6 +198,12 @@ int image_open(struct loop *loop, const char *path, const char *format,
 	if (!driver)
 		return error_set(err, ENOTSUP, "%s: unknown format '%s' (known: "
 				 "%s)", path, format, image_format_names());
+	if (opts->snapshot && !driver->has_snapshots)
+		return error_set(err, ENOTSUP, "%s: images of format '%s' have "
+				 "no snapshots", path, format);
+	if (opts->snapshot && (opts->flags & IMAGE_RDWR))
+		return error_set(err, EROFS, "%s: a snapshot cannot be opened "
+				 "for writing", path);
 	return open_node(loop, NULL, path, driver, opts, out, err);
 }
 
@@ -258,6 +264,7 @@ int image_open_backing(struct image *parent, const char *path,
 	opts.flags &= ~(unsigned int)(IMAGE_RDWR | IMAGE_REPAIR | IMAGE_UNMAP);
 	if (opts.writable_backing && !--opts.writable_backing)
 		opts.flags |= IMAGE_RDWR;
+	opts.snapshot = NULL;
 	ret = open_node(parent->loop, parent, full, driver, &opts,
 			&parent->backing, err);
 	return error_prefix(ret ? err : NULL, ret, "backing file");

@@ -75,6 +75,10 @@ struct image_options {
 	const struct image_node *node;	/* of the topmost image, NULL: nothing */
 	/* The how manieth backing image is opened for writing too; 0: none. */
 	unsigned int writable_backing;
+	/* Not the disk but this internal snapshot of it, read-only: an id, else
+	 * a name, or "snapshot.id=ID,snapshot.name=NAME" (either or both).
+	 * NULL: the disk. -ENOENT */
+	const char *snapshot;
 	int compression_level;		/* 0: the compressor's default */
 };
 

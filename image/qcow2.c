@@ -466,7 +466,9 @@ static int qcow2_open(struct image *img, const struct image_options *opts,
 	if (ret)
 		return ret;
 	set_geometry(q);
-	if (!(img->flags & IMAGE_NO_IO))
+	if (opts->snapshot)
+		ret = qcow2_show_snapshot(q, opts->snapshot, err);
+	if (!ret && !(img->flags & IMAGE_NO_IO))
 		ret = open_tables(q, opts, err);
 	if (ret)
 		deinit(q);
@@ -587,6 +589,7 @@ static bool qcow2_probe(const char *path, const uint8_t *head, size_t len)
 const struct image_driver image_qcow2_driver = {
 	.name = "qcow2",
 	.state_size = sizeof(struct qcow2),
+	.has_snapshots = true,
 	.probe = qcow2_probe,
 	.open = qcow2_open,
 	.close = qcow2_close,

@@ -52,6 +52,7 @@ static const struct tool_option options[] = {
 	{ 'i', NULL, "ENGINE", "the same as --aio" },
 	TOOL_AIO,
 	{ 'd', "discard", "ignore|unmap", "whether discards reach the host" },
+	TOOL_SNAPSHOT,
 	TOOL_QUIET,
 	TOOL_SHARE,
 	TOOL_END,

@@ -30,6 +30,7 @@ static const struct tool_option options[] = {
 	{ 's', NULL, "OFFSET", "the same" },
 	{ OPT_MAX_LENGTH, "max-length", "LEN", "go no further than that" },
 	{ 'l', NULL, "LEN", "the same" },
+	TOOL_SNAPSHOT,
 	TOOL_QUIET,
 	TOOL_SHARE,
 	TOOL_END,

@@ -158,6 +158,9 @@ int tool_common_option(struct tool_common *c, int id, const char *arg)
 	case OPT_IMAGE_OPTS:
 		c->image_opts = true;
 		return 0;
+	case OPT_SNAPSHOT:
+		c->snapshot = arg;
+		return 0;
 	case 't':
 	case OPT_AIO:
 	case OPT_OUTPUT:
@@ -195,6 +198,7 @@ struct image *tool_open(struct loop *loop, const char *path,
 		.flags = flags | (c->share ? IMAGE_SHARE : 0),
 		.cache = c->cache,
 		.aio = c->aio,
+		.snapshot = c->snapshot,
 	};
 	const char *format = NULL, *name = path;
 	struct error err = ERROR_INIT;

@@ -42,7 +42,7 @@ struct tool_option {
 enum long_option {
 	OPT_OUTPUT = 0x100, OPT_AIO, OPT_BACKING_CHAIN, OPT_START_OFFSET,
 	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT,
-	OPT_FORCE, OPT_PREALLOCATION, OPT_SHRINK,
+	OPT_FORCE, OPT_PREALLOCATION, OPT_SHRINK, OPT_SNAPSHOT,
 };
 
 /* Those of every verb, which tool_getopt() sees to itself. */
@@ -61,6 +61,8 @@ extern const struct tool_option tool_every_option[];	/* ended by TOOL_END */
 	"auto, io_uring, native (libaio), threads" }
 #define TOOL_IMAGE_OPTS { OPT_IMAGE_OPTS, "image-opts", NULL, \
 	"FILE is options: driver=qcow2,file.filename=..." }
+#define TOOL_SNAPSHOT { OPT_SNAPSHOT, "snapshot", "SNAPSHOT", \
+	"not the disk but this internal snapshot of it" }
 #define TOOL_END { 0, NULL, NULL, NULL }
 
 struct tool_common {
@@ -69,6 +71,7 @@ struct tool_common {
 	bool image_opts;	/* names of images are options: image-opts.h */
 	enum image_cache cache;
 	enum aio_kind aio;
+	const char *snapshot;	/* struct image_options.snapshot, NULL: none */
 };
 
 /* The next option of argv, by its id; -1: no more; '?': it was wrong and the

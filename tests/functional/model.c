@@ -2,7 +2,8 @@
 /*
  * model: an image and a plain array of bytes, treated alike at random.
  *
- *	model [-s SEED] [-n OPERATIONS] [-w WORKERS] IMAGE FORMAT MODEL
+ *	model [-s SEED] [-n OPERATIONS] [-w WORKERS] [-l SNAPSHOT]
+ *		IMAGE FORMAT MODEL
  *
  * MODEL is a raw file with what the image holds at first; at the end it is
  * written anew with what the image has to hold, for others to compare.
@@ -34,6 +35,7 @@
 struct model {
 	/* given */
 	const char *path, *format, *model_path;
+	const char *snapshot;		/* only to be read; NULL: the disk */
 	unsigned int workers, operations;
 	bool change;			/* 0 operations only read */
 
@@ -324,6 +326,7 @@ static void open_image(struct model *m)
 	struct image_options opts = {
 		.flags = !m->change ? 0 :
 			 IMAGE_RDWR | (below(m, 2) ? IMAGE_UNMAP : 0),
+		.snapshot = m->snapshot,
 		.cache = caches[below(m, ARRAY_SIZE(caches))],
 		.aio = kinds[below(m, ARRAY_SIZE(kinds))],
 	};
@@ -450,10 +453,12 @@ int main(int argc, char **argv)
 	int c;
 
 	log_init("model", LOG_LEVEL_WARN, true);
-	while ((c = getopt(argc, argv, "s:n:w:")) != -1) {
+	while ((c = getopt(argc, argv, "s:n:w:l:")) != -1) {
 		unsigned long v = strtoul(c == '?' ? "0" : optarg, NULL, 0);
 
-		if (c == 's')
+		if (c == 'l')
+			m.snapshot = optarg;
+		else if (c == 's')
 			m.random = v * UINT64_C(0x9e3779b97f4a7c15) + 1;
 		else if (c == 'n')
 			m.operations = (unsigned int)v;

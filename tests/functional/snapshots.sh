@@ -11,6 +11,12 @@ snapshot_holds()
 	qemu-img convert -f qcow2 -l "$2" -O raw "$1" got && cmp got "$3"
 }
 
+# shows IMAGE SNAPSHOT RAW: opened as a source it has that content
+shows()
+{
+	model -l "$2" -n 0 "$1" qcow2 "$3"
+}
+
 for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
 	cluster_size=4k,compat=v2 cluster_size=2M,refcount_bits=64; do
 	rm -f x want*
@@ -26,6 +32,8 @@ for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
 	done
 	for i in 1 2 3; do
 		ok "snapshot $i is as it was" snapshot_holds x s$i want$i
+		ok 'for us, too' shows x $i want$i
+		ok 'by name' shows x snapshot.name=s$i want$i
 	done
 	ok 'the disk is as it should be' holds x qcow2 want
 	qemu-img snapshot -d s2 x
@@ -37,4 +45,11 @@ for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
 	ok 'and written to' model -s 21 -n 400 x qcow2 want1
 	ok 'clean' clean x
 done
+rc 1 'no such snapshot' xdisk io -r -f qcow2 --snapshot s9 -c length x
+said 'says so' "there is no snapshot 's9'"
+rc 1 'no such id' xdisk map -f qcow2 --snapshot snapshot.id=s1 x
+rc 1 'no such pair' xdisk map -f qcow2 --snapshot snapshot.id=1,snapshot.name=s3 x
+ok 'such a pair' xdisk map -f qcow2 --snapshot snapshot.id=1,snapshot.name=s1 x
+rc 1 'not in raw' xdisk map -f raw --snapshot s1 want1
+rc 1 'not for writing' xdisk io -f qcow2 --snapshot s1 -c length x
 finish
