@@ -268,12 +268,28 @@ struct image_info_snapshot {
 	int64_t icount;			/* -1: not recorded */
 };
 
+/* Of the encryption; what stands below `format` is of LUKS. */
+struct image_info_encrypt {
+	const char *format;		/* "aes", "luks"; NULL: none */
+	const char *ivgen_alg, *ivgen_hash_alg, *hash_alg, *cipher_alg,
+		*cipher_mode;		/* ivgen_hash_alg NULL: it needs none */
+	char uuid[40];
+	uint64_t payload_offset;	/* bytes */
+	uint32_t master_key_iters;
+	struct {
+		bool active;
+		uint32_t iters, stripes;
+		uint64_t key_offset;	/* bytes */
+	} slots[8];
+};
+
 /* Format specific facts; strings are owned by the struct. */
 struct image_info {
 	char *backing_file;		/* as recorded, NULL: none */
 	char *backing_format;		/* as recorded, NULL: none */
 	uint32_t cluster_size;		/* bytes, 0: the format has none */
 	bool dirty, corrupt, encrypted;
+	struct image_info_encrypt encrypt;
 	bool no_dirty_flag;		/* nothing is known of it */
 	/* qcow2 */
 	bool is_qcow2;

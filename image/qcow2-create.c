@@ -2,15 +2,15 @@
 /*
  * qcow2-create.c: makes a new qcow2 image file.
  *
- *	header | refcount table | refcount blocks | L1 | L2 tables | data
+ *	header | refcount table | refcount blocks | LUKS | L1 | L2 tables | data
  *
  * L2 tables and data are there only when preallocated. Everything is where a
  * few divisions say, so the tables are written front to back as sequences and
  * never read. The header comes last: a file whose making was cut short is no
  * image. All of it is plain system calls in a pool thread.
  *
- * Options have qemu-img's names and limits. Encryption and external data files
- * cannot be created.
+ * Options have qemu-img's names and limits. External data files cannot be
+ * created.
  */
 #include "image/qcow2-tools.h"
 
@@ -30,6 +30,7 @@
 #include "common/size.h"
 #include "image/loop.h"
 #include "image/path.h"
+#include "image/qcow2-encrypt.h"
 #include "image/qcow2-entry.h"
 
 #define DEFAULT_CLUSTER_SIZE (64 * KiB)
@@ -48,6 +49,7 @@ struct settings {
 	uint8_t compression_type;
 	enum preallocation preallocation;
 	const char *backing_file, *backing_fmt;
+	struct qcow2_encrypt encrypt;
 };
 
 /* ---- options ---- */
@@ -62,6 +64,20 @@ const struct image_create_help qcow2_create_help[] = {
 	  "zstd [zlib]" },
 	{ "extended_l2", "<bool>     - Cut clusters into 32 subclusters: on, "
 	  "off [off]" },
+	{ "encrypt.cipher-alg", "<str> - LUKS: aes-128, aes-256 "
+	  "[aes-256]" },
+	{ "encrypt.cipher-mode", "<str> - LUKS: ecb, cbc, xts [xts]" },
+	{ "encrypt.format", "<str>   - Encrypt the data: luks, aes (legacy, "
+	  "weak)" },
+	{ "encrypt.hash-alg", "<str> - LUKS: hash of PBKDF2: sha1, sha256, "
+	  "sha512, ... [sha256]" },
+	{ "encrypt.iter-time", "<num> - LUKS: milliseconds a passphrase takes "
+	  "[2000]" },
+	{ "encrypt.ivgen-alg", "<str> - LUKS: plain, plain64, essiv [plain64]" },
+	{ "encrypt.ivgen-hash-alg", "<str> - LUKS: hash of essiv [sha256]" },
+	{ "encrypt.key-secret", "<str> - ID of the --object secret with the "
+	  "passphrase" },
+	{ "encryption", "<bool>      - The same as encrypt.format=aes [off]" },
 	{ "lazy_refcounts", "<bool>  - Put refcount updates off: on, off "
 	  "[off]" },
 	{ "preallocation", "<str>    - What to allocate: off, metadata, "
@@ -220,13 +236,13 @@ static const struct {
 
 /* Options of qemu-img that ask for what we do not create; "off" is fine. */
 static const char *const unsupported[] = {
-	"data_file", "data_file_raw", "encryption", "nocow",
+	"data_file", "data_file_raw", "nocow",
 	"extent_size_hint",
 };
 
 static int set_unknown(const struct image_create_option *o, struct error *err)
 {
-	bool known = !strncmp(o->name, "encrypt.", strlen("encrypt."));
+	bool known = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(unsupported); i++)
 		known |= !strcmp(o->name, unsupported[i]);
@@ -237,16 +253,21 @@ static int set_unknown(const struct image_create_option *o, struct error *err)
 				 "'%s' is not supported yet", o->name);
 	return error_set(err, EINVAL, "Invalid parameter '%s' (known: "
 			 "backing_file, backing_fmt, cluster_size, compat, "
-			 "compression_type, extended_l2, lazy_refcounts, "
+			 "compression_type, encrypt.*, encryption, extended_l2, lazy_refcounts, "
 			 "preallocation, refcount_bits, size)", o->name);
 }
 
 static int set_option(struct settings *s, const struct image_create_option *o,
 		      struct error *err)
 {
+	int ret;
+
 	for (size_t i = 0; i < ARRAY_SIZE(setters); i++)
 		if (!strcmp(o->name, setters[i].name))
 			return setters[i].set(s, o->value, err);
+	ret = qcow2_encrypt_set(&s->encrypt, o, err);
+	if (ret <= 0)
+		return ret;
 	return set_unknown(o, err);
 }
 
@@ -262,6 +283,8 @@ static int judge_settings(const struct settings *s, struct error *err)
 		needs_v3 = "Compression types other than zlib require";
 	if (s->extended_l2)
 		needs_v3 = "Extended L2 entries require";
+	if (s->encrypt.method && s->preallocation)
+		needs_v3 = "Preallocated encrypted images require";
 	if (needs_v3 && s->version < 3)
 		return error_set(err, EINVAL, "%s compatibility level 1.1 or "
 				 "above (use compat=v3)", needs_v3);
@@ -297,8 +320,11 @@ static int parse_settings(struct settings *s, uint64_t size,
 		.refcount_order = DEFAULT_REFCOUNT_ORDER,
 		.version = 3,
 	};
+	qcow2_encrypt_init(&s->encrypt);
 	for (unsigned int i = 0; i < nr && !ret; i++)
 		ret = set_option(s, &options[i], err);
+	if (!ret)
+		ret = qcow2_encrypt_judge(&s->encrypt, err);
 	return ret ? ret : judge_settings(s, err);
 }
 
@@ -328,10 +354,10 @@ static int size_of_backing(struct loop *loop, const char *path,
 
 /* Places in clusters from the start of the file, in this order. */
 struct layout {
-	uint64_t reftable, refblocks, l1, l2, data, end;
+	uint64_t reftable, refblocks, luks, l1, l2, data, end;
 	uint64_t nr_l1;			/* entries */
 	uint64_t nr_l2;			/* tables */
-	uint64_t nr_data;		/* clusters */
+	uint64_t nr_luks, nr_data;	/* clusters */
 };
 
 static int lay_out(const struct settings *s, struct qcow2_header *h,
@@ -353,14 +379,17 @@ static int lay_out(const struct settings *s, struct qcow2_header *h,
 		l->nr_l2 = l->nr_l1;
 		l->nr_data = div_round_up(h->size, cs);
 	}
+	l->nr_luks = div_round_up(qcow2_encrypt_len(&s->encrypt), cs);
 	do {	/* the refcounts count themselves */
-		total = 1 + table + blocks + div_round_up(l->nr_l1 * 8, cs) +
+		total = 1 + table + blocks + l->nr_luks +
+			div_round_up(l->nr_l1 * 8, cs) +
 			l->nr_l2 + l->nr_data;
 		blocks = div_round_up(total, UINT64_C(1)
 					     << qcow2_refblock_bits(h));
 		table = div_round_up(blocks * 8, cs);
 		l->refblocks = l->reftable + table;
-		l->l1 = l->refblocks + blocks;
+		l->luks = l->refblocks + blocks;
+		l->l1 = l->luks + l->nr_luks;
 		l->l2 = l->l1 + div_round_up(l->nr_l1 * 8, cs);
 		l->data = l->l2 + l->nr_l2;
 		l->end = l->data + l->nr_data;
@@ -393,7 +422,11 @@ static int fill_header(const struct settings *s, struct qcow2_header *h,
 		.backing_file = (char *)s->backing_file,	/* borrowed */
 		.backing_format = (char *)s->backing_fmt,
 	};
+	h->crypt_method = s->encrypt.method;
 	ret = lay_out(s, h, l, err);
+	h->has_crypto = l->nr_luks;
+	h->crypto_offset = l->luks << h->cluster_bits;
+	h->crypto_length = qcow2_encrypt_len(&s->encrypt);
 	h->l1_size = (uint32_t)l->nr_l1;
 	h->l1_table_offset = l->l1 << h->cluster_bits;
 	h->refcount_table_offset = l->reftable << h->cluster_bits;
@@ -409,6 +442,7 @@ struct job {
 	struct layout l;
 	uint8_t *header;		/* the encoded first cluster */
 	enum preallocation preallocation;
+	const struct qcow2_encrypt *encrypt;
 	int fd;
 	uint8_t *buf;			/* WRITE_BYTES, or a cluster if larger */
 	struct error *err;
@@ -464,7 +498,7 @@ static int write_refblocks(struct job *j)
 	memset(j->buf, 0, cs);
 	for (uint64_t i = 0; i < per_block; i++)
 		qcow2_refcount_set(j->buf, j->h.refcount_order, i, 1);
-	for (uint64_t b = j->l.refblocks; b < j->l.l1 && !ret; b++) {
+	for (uint64_t b = j->l.refblocks; b < j->l.luks && !ret; b++) {
 		uint64_t first = (b - j->l.refblocks) * per_block;
 
 		for (uint64_t i = 0; i < per_block; i++)
@@ -478,10 +512,13 @@ static int write_refblocks(struct job *j)
 
 static int write_tables(struct job *j)
 {
-	uint64_t cs = qcow2_cluster_size(&j->h);
+	uint64_t cs = qcow2_cluster_size(&j->h), flags = QCOW2_COPIED;
 	int ret;
 
-	ret = write_sequence(j, j->l.reftable, j->l.l1 - j->l.refblocks, 3,
+	/* Encrypted clusters do not read as zeroes by being empty. */
+	if (j->h.crypt_method && !qcow2_extended(&j->h))
+		flags |= QCOW2_ZERO;
+	ret = write_sequence(j, j->l.reftable, j->l.luks - j->l.refblocks, 3,
 			     j->l.refblocks * cs, cs);
 	if (!ret)
 		ret = write_refblocks(j);
@@ -494,8 +531,21 @@ static int write_tables(struct job *j)
 		/* subclusters: a place, and still the backing image's data */
 		ret = write_sequence(j, j->l.l2, j->l.nr_data,
 				     qcow2_entry_bits(&j->h),
-				     (j->l.data * cs) | QCOW2_COPIED, cs);
+				     (j->l.data * cs) | flags, cs);
 	return ret;
+}
+
+static int write_luks(struct job *j)
+{
+	cleanup_free uint8_t *bytes = NULL;
+	size_t len;
+	int ret;
+
+	if (!j->l.nr_luks)
+		return 0;
+	ret = luks_make(&j->encrypt->luks, &bytes, &len, j->err);
+	return ret ? ret : write_all(j->fd, bytes, len,
+				     j->l.luks << j->h.cluster_bits);
 }
 
 static int write_data(struct job *j)
@@ -544,6 +594,8 @@ static int64_t write_image(void *arg)
 
 	if (!ret)
 		ret = write_tables(j);
+	if (!ret)
+		ret = write_luks(j);
 	if (!ret)
 		ret = write_data(j);
 	if (!ret)
@@ -598,5 +650,6 @@ int qcow2_create(struct loop *loop, const char *path, uint64_t size,
 	j.header = header;
 	j.buf = buf;
 	j.preallocation = s.preallocation;
+	j.encrypt = &s.encrypt;
 	return run_job(loop, &j, err);
 }

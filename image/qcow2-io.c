@@ -99,7 +99,7 @@ static int read_mapping(struct qcow2 *q, const struct qcow2_mapping *m,
 {
 	switch (m->kind) {
 	case QCOW2_NORMAL:
-		return image_preadv(q->file, m->host, len, w);
+		return qcow2_read_data(q, off, m->host, len, w);
 	case QCOW2_UNALLOCATED:
 	case QCOW2_UNALLOCATED_ALLOC:
 		return read_backing(q, off, len, w);
@@ -133,7 +133,7 @@ static int run_write(void *arg)
 {
 	struct part p = *(struct part *)arg;
 
-	return image_pwritev(p.q->file, p.m.host, p.m.len, p.w);
+	return qcow2_write_data(p.q, p.off, p.m.host, p.m.len, p.w);
 }
 
 static int look_up(struct qcow2 *q, uint64_t off, uint64_t len, struct iow w,
@@ -229,8 +229,9 @@ static int read_old(struct qcow2 *q, uint64_t off, uint64_t len, uint8_t *buf)
 	return ret;
 }
 
-/* co. One write: head, the guest's bytes, tail. */
-static int write_padded(struct qcow2 *q, uint64_t host, uint8_t *head,
+/* co. One write: head, the guest's bytes from `off` on, tail. */
+static int write_padded(struct qcow2 *q, uint64_t off, uint64_t host,
+			uint8_t *head,
 			uint64_t head_len, struct iow w, uint64_t len,
 			uint8_t *tail, uint64_t tail_len)
 {
@@ -242,8 +243,8 @@ static int write_padded(struct qcow2 *q, uint64_t host, uint8_t *head,
 	iov[0] = (struct iovec){ head, head_len };
 	iow_fill(w, len, iov + 1);
 	iov[n + 1] = (struct iovec){ tail, tail_len };
-	return image_pwritev(q->file, host, head_len + len + tail_len,
-			     iow_of(iov, n + 2));
+	return qcow2_write_data(q, off - head_len, host,
+				head_len + len + tail_len, iow_of(iov, n + 2));
 }
 
 /* What a write into a run has to write, for whole subclusters to be there. */
@@ -295,15 +296,17 @@ static int write_new(struct qcow2 *q, const struct part *p,
 	int ret;
 
 	if (!head && !tail)
-		return image_pwritev(q->file, host, len, p->w);
-	if (c->zero && !fresh && head + tail > PAD_MAX) {
+		return qcow2_write_data(q, p->off, host, len, p->w);
+	/* What was never encrypted does not read as zeroes. */
+	fresh &= !q->crypto;
+	if (c->zero && !fresh && !q->crypto && head + tail > PAD_MAX) {
 		ret = image_pwrite_zeroes(q->file, host, head + len + tail, 0);
 		if (ret)
 			return ret;
 		fresh = true;
 	}
 	if (c->zero && fresh)
-		return image_pwritev(q->file, host + head, len, p->w);
+		return qcow2_write_data(q, p->off, host + head, len, p->w);
 	if (posix_memalign((void **)&pad, 4096, head + tail))
 		return -ENOMEM;
 	if (c->zero) {
@@ -315,7 +318,8 @@ static int write_new(struct qcow2 *q, const struct part *p,
 		if (ret)
 			return ret;
 	}
-	return write_padded(q, host, pad, head, p->w, len, pad + head, tail);
+	return write_padded(q, p->off, host, pad, head, p->w, len, pad + head,
+			    tail);
 }
 
 /* `old` after the guest's [start, end) was written to the cluster at `host`. */
@@ -553,6 +557,9 @@ int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
 	out->length = m.len;
 	out->file = q->file;
 	out->flags = flags[m.kind];
+	/* What lies there is of no use to anybody else. */
+	if (q->crypto)
+		out->flags &= ~(unsigned int)IMAGE_EXTENT_OFFSET;
 	if (out->flags & IMAGE_EXTENT_OFFSET)
 		out->host_offset = m.host;
 	return 0;

@@ -7,8 +7,8 @@
  * tables contradict each other opens read-only at most: what is sound in it
  * can be read, and reading what is not fails.
  *
- * Not here: external data files, encryption; images that use them are refused
- * by the feature's name.
+ * Not here: external data files; images that use them are refused by the
+ * feature's name.
  */
 #include "config.h"
 
@@ -22,6 +22,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "image/crypto.h"
 #include "image/qcow2-amend.h"
 #include "image/qcow2-io.h"
 #include "image/qcow2-resize.h"
@@ -284,6 +285,9 @@ static int note_metadata(struct qcow2 *q, struct error *err)
 			   QCOW2_META_REFTABLE, err);
 	if (!ret)
 		ret = note_refblocks(q, err);
+	if (!ret && q->h.has_crypto)
+		ret = note(q, q->h.crypto_offset, q->h.crypto_length,
+			   QCOW2_META_CRYPTO, err);
 	if (!ret && q->h.has_bitmaps)
 		ret = note(q, q->h.bitmap_dir_offset, q->h.bitmap_dir_size,
 			   QCOW2_META_BITMAPS, err);
@@ -322,11 +326,6 @@ static int judge_support(const struct qcow2 *q, struct error *err)
 	if (q->h.incompat & QCOW2_INCOMPAT_DATA_FILE)
 		return error_set(err, ENOTSUP, "unsupported qcow2 feature: "
 				 "external data file");
-	if (q->h.crypt_method != QCOW2_CRYPT_NONE)
-		return error_set(err, ENOTSUP, "unsupported qcow2 feature: %s "
-				 "encryption",
-				 q->h.crypt_method == QCOW2_CRYPT_AES ? "AES" :
-									"LUKS");
 #ifndef HAVE_LIBZSTD
 	if (q->h.compression_type == QCOW2_COMPRESSION_ZSTD)
 		return error_set(err, ENOTSUP, "built without zstd, which this "
@@ -427,6 +426,7 @@ static void deinit(struct qcow2 *q)
 	free(q->freed.v);
 	free(q->inflated);
 	qcow2_free_packers(q);
+	crypto_free(q->crypto);
 }
 
 static int open_tables(struct qcow2 *q, const struct image_options *opts,
@@ -439,6 +439,8 @@ static int open_tables(struct qcow2 *q, const struct image_options *opts,
 	if (ret || (q->img->flags & IMAGE_REPAIR))
 		return ret;
 	ret = judge_support(q, err);
+	if (!ret)
+		ret = qcow2_crypt_open(q, opts->node, err);
 	if (!ret)
 		ret = init_caches(q, opts);
 	if (!ret)
@@ -541,6 +543,7 @@ static int qcow2_get_info(struct image *img, struct image_info *info,
 {
 	const struct qcow2 *q = qcow2_of(img);
 	const struct qcow2_header *h = &q->h;
+	int ret;
 
 	info->is_qcow2 = true;
 	info->backing_file = copy_string(h->backing_file);
@@ -557,6 +560,11 @@ static int qcow2_get_info(struct image *img, struct image_info *info,
 	info->refcount_bits = 1u << h->refcount_order;
 	info->compression_type =
 		h->compression_type == QCOW2_COMPRESSION_ZSTD ? "zstd" : "zlib";
+	if (info->encrypted) {
+		ret = qcow2_crypt_info(q, &info->encrypt, err);
+		if (ret)
+			return ret;
+	}
 	return qcow2_for_each_snapshot(q->file, h, add_snapshot, info, NULL,
 				       err);
 }

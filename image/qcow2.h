@@ -16,6 +16,7 @@
  *	qcow2-cache.c	slices of L2 tables and refcount blocks in memory
  *	qcow2-commit.c	gets changed metadata to the file in a safe order
  *	qcow2-meta.c	what each metadata cluster is (overlap checks)
+ *	qcow2-crypt.c	the guest's data, encrypted or not
  *	qcow2-compress.c  compressed clusters
  *	qcow2-backing.c	which backing file; an overlay made empty
  *	qcow2-snapshot.c  the snapshot table
@@ -54,6 +55,9 @@
 #define QCOW2_REFCOUNT_CACHE_DEFAULT (8 * MiB)
 
 /* ---- qcow2-cache.c ---- */
+
+struct crypto;
+struct luks_area;
 
 struct qcow2_slice {
 	struct qcow2_slice *hash_next;
@@ -174,6 +178,7 @@ struct qcow2 {
 	uint8_t *l1_dirty, *reftable_dirty;	/* a byte per 64 entries */
 	bool any_l1_dirty, any_reftable_dirty;
 	struct qcow2_cache l2_cache, ref_cache;
+	struct crypto *crypto;		/* of the guest's data, NULL: as is */
 	struct qcow2_meta_map meta;
 
 	/* space */
@@ -348,6 +353,22 @@ int qcow2_stop(struct qcow2 *q, int ret, const char *what);
 int qcow2_trim(struct qcow2 *q);
 /* Looking for free clusters starts over. Alone. */
 void qcow2_restart_search(struct qcow2 *q);
+
+/* ---- qcow2-crypt.c ---- */
+
+/* co. [guest, guest + len) of the disk, at `host` in the file: all of the
+ * guest's data that is not compressed goes through these. */
+int qcow2_read_data(struct qcow2 *q, uint64_t guest, uint64_t host,
+		    uint64_t len, struct iow w);
+int qcow2_write_data(struct qcow2 *q, uint64_t guest, uint64_t host,
+		     uint64_t len, struct iow w);
+/* co. Sets q->crypto up, with the secret that `node` (may be NULL) names. */
+int qcow2_crypt_open(struct qcow2 *q, const struct image_node *node,
+		     struct error *err);
+/* co. */
+int qcow2_crypt_info(const struct qcow2 *q, struct image_info_encrypt *e,
+		     struct error *err);
+struct luks_area qcow2_luks_area(const struct qcow2 *q);
 
 /* ---- qcow2-compress.c ---- */
 

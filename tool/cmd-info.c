@@ -100,6 +100,47 @@ static const char *truth(bool b)
 	return b ? "true" : "false";
 }
 
+/* qemu-img's order. */
+static void print_luks(const struct image_info_encrypt *e, const char *indent)
+{
+	printf("%sivgen alg: %s\n", indent, e->ivgen_alg);
+	printf("%shash alg: %s\n", indent, e->hash_alg);
+	printf("%scipher alg: %s\n", indent, e->cipher_alg);
+	printf("%suuid: %s\n", indent, e->uuid);
+	if (e->ivgen_hash_alg)
+		printf("%sivgen hash alg: %s\n", indent, e->ivgen_hash_alg);
+	if (strlen(indent) > 4)
+		printf("%sformat: luks\n", indent);
+	printf("%scipher mode: %s\n", indent, e->cipher_mode);
+	printf("%sslots:\n", indent);
+	for (size_t n = 0; n < ARRAY_SIZE(e->slots); n++) {
+		printf("%s    [%zu]:\n", indent, n);
+		printf("%s        active: %s\n", indent,
+		       truth(e->slots[n].active));
+		if (e->slots[n].active)
+			printf("%s        iters: %u\n", indent,
+			       e->slots[n].iters);
+		printf("%s        key offset: %" PRIu64 "\n", indent,
+		       e->slots[n].key_offset);
+		if (e->slots[n].active)
+			printf("%s        stripes: %u\n", indent,
+			       e->slots[n].stripes);
+	}
+	printf("%spayload offset: %" PRIu64 "\n", indent, e->payload_offset);
+	printf("%smaster key iters: %u\n", indent, e->master_key_iters);
+}
+
+static void print_encrypt(const struct image_info_encrypt *e)
+{
+	if (!e->format)
+		return;
+	puts("    encrypt:");
+	if (e->cipher_alg)
+		print_luks(e, "        ");
+	else
+		printf("        format: %s\n", e->format);
+}
+
 static void print_qcow2(const struct image_info *i)
 {
 	puts("Format specific information:");
@@ -112,6 +153,7 @@ static void print_qcow2(const struct image_info *i)
 	if (i->data_file)
 		printf("    data file raw: %s\n", truth(i->data_file_raw));
 	printf("    refcount bits: %u\n", i->refcount_bits);
+	print_encrypt(&i->encrypt);
 	if (i->version >= 3)
 		printf("    corrupt: %s\n", truth(i->corrupt));
 	if (i->version >= 3)
@@ -152,6 +194,10 @@ static void print_human(const struct facts *f)
 	print_snapshots(&f->i);
 	if (f->i.is_qcow2)
 		print_qcow2(&f->i);
+	else if (f->i.encrypt.format) {
+		puts("Format specific information:");
+		print_luks(&f->i.encrypt, "    ");
+	}
 }
 
 /* ---- JSON ---- */
@@ -192,6 +238,44 @@ static json_t *json_snapshots(const struct image_info *i)
 	return list;
 }
 
+static json_t *json_slots(const struct image_info_encrypt *e)
+{
+	json_t *list = json_array();
+
+	for (size_t n = 0; n < ARRAY_SIZE(e->slots); n++) {
+		json_t *o = json_pack("{s:b}", "active", e->slots[n].active);
+
+		if (e->slots[n].active)
+			set_number(o, "iters", e->slots[n].iters);
+		set_number(o, "key-offset", e->slots[n].key_offset);
+		if (e->slots[n].active)
+			set_number(o, "stripes", e->slots[n].stripes);
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static json_t *json_encrypt(const struct image_info_encrypt *e,
+			    const char *format)
+{
+	json_t *o = json_object();
+
+	set_text(o, "ivgen-alg", e->ivgen_alg);
+	set_text(o, "hash-alg", e->hash_alg);
+	set_text(o, "cipher-alg", e->cipher_alg);
+	if (e->cipher_alg)
+		set_text(o, "uuid", e->uuid);
+	set_text(o, "ivgen-hash-alg", e->ivgen_hash_alg);
+	set_text(o, "format", format);
+	set_text(o, "cipher-mode", e->cipher_mode);
+	if (!e->cipher_alg)
+		return o;
+	json_object_set_new(o, "slots", json_slots(e));
+	set_number(o, "payload-offset", e->payload_offset);
+	set_number(o, "master-key-iters", e->master_key_iters);
+	return o;
+}
+
 static json_t *json_qcow2(const struct image_info *i)
 {
 	json_t *data = json_object();
@@ -207,6 +291,10 @@ static json_t *json_qcow2(const struct image_info *i)
 				    json_boolean(i->data_file_raw));
 	}
 	set_number(data, "refcount-bits", i->refcount_bits);
+	if (i->encrypt.format)
+		json_object_set_new(data, "encrypt",
+				    json_encrypt(&i->encrypt,
+						 i->encrypt.format));
 	if (i->version >= 3) {
 		json_object_set_new(data, "corrupt", json_boolean(i->corrupt));
 		json_object_set_new(data, "extended-l2",
@@ -229,10 +317,15 @@ static json_t *json_facts(const struct facts *f)
 	set_text(o, "format", f->format);
 	if (f->has_allocated)
 		set_number(o, "actual-size", f->allocated);
-	if (f->i.encrypted)
-		json_object_set_new(o, "encrypted", json_true());
 	if (f->i.is_qcow2)
 		json_object_set_new(o, "format-specific", json_qcow2(&f->i));
+	else if (f->i.encrypt.format)
+		json_object_set_new(o, "format-specific",
+				    json_pack("{s:s, s:o}", "type", "luks",
+					      "data", json_encrypt(
+						&f->i.encrypt, NULL)));
+	if (f->i.encrypted)
+		json_object_set_new(o, "encrypted", json_true());
 	set_text(o, "full-backing-filename", f->backing_path);
 	set_text(o, "backing-filename", f->i.backing_file);
 	if (!f->i.no_dirty_flag)

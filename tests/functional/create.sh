@@ -68,8 +68,6 @@ ok 'refused: 9E' refused -f qcow2 x 9E
 ok 'refused: unknown format' refused -f martian x 1M
 ok 'refused: no such directory' refused -f qcow2 nowhere/x 1M
 ok 'refused: three arguments' refused -f qcow2 x 1M 1M
-rc 1 'encryption is not there yet' xdisk create -f qcow2 -o encryption=on x 1M
-said 'and says so' "'encryption' is not supported"
 
 for help in '?' help; do
 	ok "-o $help" xdisk create -f qcow2 -o "$help" x

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crypto-io.c: see crypto-io.h. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/bits.h"
+#include "common/cleanup.h"
+#include "image/crypto-io.h"
+#include "image/driver.h"
+
+#define BOUNCE_MAX MiB
+
+static void *bounce(uint64_t len)
+{
+	void *buf;
+
+	return posix_memalign(&buf, 4096, min(len, BOUNCE_MAX)) ? NULL : buf;
+}
+
+int crypto_preadv(struct crypto *c, struct image *file, uint64_t off,
+		  uint64_t sector, uint64_t len, struct iow w)
+{
+	cleanup_free uint8_t *buf = bounce(len);
+	int ret = buf ? 0 : -ENOMEM;
+
+	while (!ret && len) {
+		uint64_t n = min(len, BOUNCE_MAX);
+
+		ret = image_pread(file, off, n, buf);
+		if (!ret)
+			ret = crypto_co_decrypt(c, file->loop, sector, buf, n);
+		if (!ret)
+			iow_from_buf(w, buf, n);
+		w = iow_advance(w, n);
+		off += n;
+		sector += n / CRYPTO_SECTOR;
+		len -= n;
+	}
+	return ret;
+}
+
+int crypto_pwritev(struct crypto *c, struct image *file, uint64_t off,
+		   uint64_t sector, uint64_t len, struct iow w)
+{
+	cleanup_free uint8_t *buf = bounce(len);
+	int ret = buf ? 0 : -ENOMEM;
+
+	while (!ret && len) {
+		uint64_t n = min(len, BOUNCE_MAX);
+
+		iow_to_buf(buf, w, n);
+		ret = crypto_co_encrypt(c, file->loop, sector, buf, n);
+		if (!ret)
+			ret = image_pwrite(file, off, n, buf);
+		w = iow_advance(w, n);
+		off += n;
+		sector += n / CRYPTO_SECTOR;
+		len -= n;
+	}
+	return ret;
+}

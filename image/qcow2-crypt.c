@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * qcow2-crypt.c: the guest's data on its way to and from the file.
+ *
+ * Only clusters with the guest's data are encrypted, in sectors:
+ *
+ *	crypt_method 1	AES-128-CBC under the first 16 bytes of the passphrase;
+ *			the vector is plain64 of the sector's number on the
+ *			guest's disk
+ *	crypt_method 2	as a LUKS1 header says that lies in clusters of its own;
+ *			the vector is that of the sector's number in the file
+ *
+ * The specification says 256 bits of the first, QEMU has always had 128. No
+ * such cluster reads as zeroes by being left unwritten, and a LUKS one cannot be
+ * moved within the file without being encrypted anew.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "image/crypto-io.h"
+#include "image/luks.h"
+#include "image/qcow2.h"
+
+#define AES_KEY 16u		/* bytes */
+
+static const char *const method_names[] = {
+	[QCOW2_CRYPT_AES] = "aes", [QCOW2_CRYPT_LUKS] = "luks",
+};
+
+/* ---- data ---- */
+
+static uint64_t vector(const struct qcow2 *q, uint64_t guest, uint64_t host)
+{
+	return (q->h.crypt_method == QCOW2_CRYPT_AES ? guest : host) /
+	       CRYPTO_SECTOR;
+}
+
+int qcow2_read_data(struct qcow2 *q, uint64_t guest, uint64_t host,
+		    uint64_t len, struct iow w)
+{
+	if (likely(!q->crypto))
+		return image_preadv(q->file, host, len, w);
+	return crypto_preadv(q->crypto, q->file, host, vector(q, guest, host),
+			     len, w);
+}
+
+int qcow2_write_data(struct qcow2 *q, uint64_t guest, uint64_t host,
+		     uint64_t len, struct iow w)
+{
+	if (likely(!q->crypto))
+		return image_pwritev(q->file, host, len, w);
+	return crypto_pwritev(q->crypto, q->file, host, vector(q, guest, host),
+			      len, w);
+}
+
+/* ---- opening ---- */
+
+struct luks_area qcow2_luks_area(const struct qcow2 *q)
+{
+	return (struct luks_area){
+		q->file, q->h.crypto_offset, q->h.crypto_length,
+	};
+}
+
+static int open_aes(struct qcow2 *q, const char *id, struct error *err)
+{
+	static const struct crypto_spec spec = {
+		CRYPTO_AES_128, CRYPTO_CBC, CRYPTO_PLAIN64, CRYPTO_SHA256,
+	};
+	cleanup_secret uint8_t *key = secret_alloc(AES_KEY);
+	const struct secret *s;
+
+	if (!id)
+		return error_set(err, EINVAL, "Parameter 'encrypt.key-secret' "
+				 "is required for cipher");
+	s = secret_find(id, err);
+	if (!s)
+		return -ENOENT;
+	if (!key)
+		return -ENOMEM;
+	memcpy(key, s->data, min(s->len, (size_t)AES_KEY));
+	return crypto_new(&spec, key, &q->crypto, err);
+}
+
+static int open_luks(struct qcow2 *q, const char *id, struct error *err)
+{
+	struct luks_area area = qcow2_luks_area(q);
+	struct luks l;
+	int ret = luks_read(&area, &l, err);
+
+	return ret ? ret : luks_open(&area, &l, id, "encrypt.key-secret",
+				     &q->crypto, err);
+}
+
+int qcow2_crypt_open(struct qcow2 *q, const struct image_node *node,
+		     struct error *err)
+{
+	const char *wanted = node ? node->encrypt_format : NULL;
+	const char *id = node ? node->key_secret : NULL;
+	int ret;
+
+	if (q->h.crypt_method == QCOW2_CRYPT_NONE)
+		return !wanted ? 0 :
+			error_set(err, EINVAL, "No encryption in image header, "
+				  "but options specified format '%s'", wanted);
+	if (wanted && strcmp(wanted, method_names[q->h.crypt_method]))
+		return error_set(err, EINVAL, "Header reported '%s' encryption "
+				 "format but options specify '%s'",
+				 method_names[q->h.crypt_method], wanted);
+	ret = q->h.crypt_method == QCOW2_CRYPT_AES ? open_aes(q, id, err) :
+						     open_luks(q, id, err);
+	q->img->request_align = CRYPTO_SECTOR;
+	return ret;
+}
+
+/* ---- info ---- */
+
+int qcow2_crypt_info(const struct qcow2 *q, struct image_info_encrypt *e,
+		     struct error *err)
+{
+	struct luks_area area = qcow2_luks_area(q);
+	struct luks l;
+	int ret;
+
+	e->format = method_names[q->h.crypt_method];
+	if (q->h.crypt_method != QCOW2_CRYPT_LUKS)
+		return 0;
+	ret = luks_read(&area, &l, err);
+	if (!ret)
+		luks_describe(&l, e);
+	return ret;
+}
