@@ -622,6 +622,13 @@ int image_pwritev_compressed(struct image *img, uint64_t off, uint64_t len,
 							       w));
 }
 
+bool image_can_compress(const char *format)
+{
+	const struct image_driver *driver = find_format(format);
+
+	return driver && driver->pwritev_compressed;
+}
+
 /* Zeroes out of a small buffer, again and again. */
 static int write_zero_buffer(struct image *img, uint64_t off, uint64_t len)
 {
@@ -872,6 +879,15 @@ void image_info_free(struct image_info *info)
 	free(info->backing_format);
 	free(info->data_file);
 	memset(info, 0, sizeof(*info));
+}
+
+int image_view_snapshot(struct image *img, const char *id, const char *name,
+			struct error *err)
+{
+	if (!img->driver->view_snapshot)
+		return error_set(err, ENOTSUP, "images of format '%s' have no "
+				 "snapshots", img->driver->name);
+	return img->driver->view_snapshot(img, id, name, err);
 }
 
 int image_check(struct image *img, enum image_repair repair,

@@ -171,6 +171,9 @@ static inline int image_pwrite(struct image *img, uint64_t off, uint64_t len,
 	return image_pwritev(img, off, len, iow_of(&iov, 1));
 }
 
+/* Do images of a format have compressed clusters? */
+bool image_can_compress(const char *format);
+
 static inline int image_pwrite_compressed(struct image *img, uint64_t off,
 					  uint64_t len, const void *buf)
 {
@@ -306,6 +309,12 @@ struct image_info {
 int image_get_info(struct image *img, struct image_info *info,
 		   struct error *err);
 void image_info_free(struct image_info *info);
+
+/* co. From now on the image, open for reading and not in use yet, is what it was
+ * when an internal snapshot was made. NULL: any id, any name. -ENOENT: there is
+ * none; -ENOTSUP: the format has none. */
+int image_view_snapshot(struct image *img, const char *id, const char *name,
+			struct error *err);
 
 enum image_repair { IMAGE_REPAIR_NONE, IMAGE_REPAIR_LEAKS, IMAGE_REPAIR_ALL };
 

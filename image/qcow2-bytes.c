@@ -12,7 +12,8 @@
  *
  * Tails are known in memory only, so nothing is ever put behind bytes that
  * somebody else wrote; one whose host cluster becomes free is forgotten. They
- * change under alloc_lock.
+ * change under alloc_lock; bytes_lock lets nobody else begin a host cluster while
+ * one is being begun, which would leave both half empty.
  */
 #include <errno.h>
 
@@ -131,7 +132,8 @@ static int begin_cluster(struct qcow2 *q, uint64_t len, uint64_t host,
 	return ret;
 }
 
-int qcow2_alloc_bytes(struct qcow2 *q, uint64_t len, uint64_t *offset)
+/* co, bytes_lock held. */
+static int alloc_bytes(struct qcow2 *q, uint64_t len, uint64_t *offset)
 {
 	uint64_t host, count;
 	bool fresh;
@@ -146,5 +148,15 @@ int qcow2_alloc_bytes(struct qcow2 *q, uint64_t len, uint64_t *offset)
 	ret = begin_cluster(q, len, host, offset);
 	if (ret)
 		qcow2_free_clusters(q, host, 1, false);
+	return ret;
+}
+
+int qcow2_alloc_bytes(struct qcow2 *q, uint64_t len, uint64_t *offset)
+{
+	int ret;
+
+	co_mutex_lock(&q->bytes_lock);
+	ret = alloc_bytes(q, len, offset);
+	co_mutex_unlock(&q->bytes_lock);
 	return ret;
 }

@@ -28,6 +28,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/size.h"
+#include "image/lock.h"
 #include "image/loop.h"
 #include "image/path.h"
 #include "image/qcow2-encrypt.h"
@@ -615,6 +616,9 @@ static int run_job(struct loop *loop, struct job *j, struct error *err)
 	if (fd < 0)
 		return error_set_errno(err, errno, "Could not create '%s'",
 				       j->path);
+	ret = image_lock(fd, j->path, true, err);
+	if (ret)
+		return ret;
 	j->fd = fd;
 	j->err = &e;
 	ret = (int)loop_offload(loop, write_image, j);

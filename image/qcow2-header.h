@@ -180,6 +180,8 @@ static inline uint64_t qcow2_l1_needed(const struct qcow2_header *h,
 
 #define QCOW2_L1_OFFSET UINT64_C(0x00fffffffffffe00)
 #define QCOW2_L1_RESERVED UINT64_C(0x7f000000000001ff)
+/* One that must not be used: reserved bits alone. Only in memory. */
+#define QCOW2_L1_INVALID UINT64_C(1)
 #define QCOW2_L2_OFFSET UINT64_C(0x00fffffffffffe00)
 #define QCOW2_L2_RESERVED UINT64_C(0x3f000000000001fe)
 #define QCOW2_COPIED (UINT64_C(1) << 63)

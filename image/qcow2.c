@@ -28,9 +28,6 @@
 #include "image/qcow2-resize.h"
 #include "image/qcow2-tools.h"
 
-/* An L1 entry that must not be used: reserved bits alone. */
-#define L1_INVALID UINT64_C(1)
-
 /* ---- the header ---- */
 
 static int read_header(struct image *file, struct qcow2_header *h,
@@ -190,7 +187,7 @@ static int note_l2_tables(struct qcow2 *q, struct error *err)
 		if (ret == -ENOMEM)
 			return ret;
 		if (ret)
-			q->l1[i] = L1_INVALID;
+			q->l1[i] = QCOW2_L1_INVALID;
 		first = first ? first : ret;
 	}
 	return first;
@@ -460,6 +457,7 @@ static int qcow2_open(struct image *img, const struct image_options *opts,
 	list_init(&q->allocs);
 	co_queue_init(&q->packer_wait);
 	q->compression_level = opts->compression_level;
+	co_mutex_init(&q->bytes_lock);
 	co_mutex_init(&q->alloc_lock);
 	co_mutex_init(&q->l2_lock);
 	co_mutex_init(&q->commit_lock);
@@ -613,6 +611,7 @@ const struct image_driver image_qcow2_driver = {
 	.get_info = qcow2_get_info,
 	.change_backing = qcow2_change_backing,
 	.make_empty = qcow2_make_empty,
+	.view_snapshot = qcow2_view_snapshot,
 	.check = qcow2_check_verb,
 	.create = qcow2_create,
 	.create_help = qcow2_create_help,

@@ -22,6 +22,7 @@
  *	qcow2-snapshot.c  the snapshot table
  *	qcow2-resize.c	another virtual size
  *	qcow2-trim.c	gives the end of the file back
+ *	qcow2-view.c	a snapshot in place of the disk, for reading
  *
  * How changes reach the file. Everything happens in memory first: refcounts of
  * new clusters go up at once, data is written to the new cluster, then the L2
@@ -192,6 +193,7 @@ struct qcow2 {
 	struct qcow2_freed_list freed;
 	struct qcow2_tail tails[QCOW2_TAILS];
 	unsigned int nr_tails;
+	struct co_mutex bytes_lock;	/* before commit_lock */
 	struct co_mutex alloc_lock;	/* after commit_lock */
 
 	/* requests */

@@ -103,21 +103,6 @@ static int parse_options(struct create *c, const char *list)
 	return ret;
 }
 
-static int list_options(const char *format)
-{
-	const struct image_create_help *help = image_create_options(format);
-
-	if (!help && image_format_known(format))
-		return tool_error("Format driver '%s' does not support image "
-				  "creation", format);
-	if (!help)
-		return tool_error("Unknown file format '%s'", format);
-	printf("Supported %s options:\n", format);
-	for (; help->name; help++)
-		printf("  %s=%s\n", help->name, help->help);
-	return EXIT_OK;
-}
-
 /* ---- the backing image ---- */
 
 static int settle_format(struct create *c, const char *name, const char *full)
@@ -261,7 +246,7 @@ static int create(struct create *c)
 	int ret;
 
 	if (c->list)
-		return list_options(format);
+		return tool_list_create_options(format);
 	if (!c->path)
 		return tool_usage(&verb_create, "which file?");
 	if (!image_format_known(format))

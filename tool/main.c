@@ -25,6 +25,7 @@ const struct verb *const tool_verbs[] = {
 	&verb_amend,
 	&verb_check,
 	&verb_compare,
+	&verb_convert,
 	&verb_create,
 	&verb_info,
 	&verb_io,

@@ -5,11 +5,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int pieces_init(struct pieces *p, unsigned int per_piece, uint64_t size)
+int pieces_init_parts(struct pieces *p, unsigned int parts,
+		      unsigned int per_piece, uint64_t size)
 {
-	unsigned int nr = PIECES_AT_ONCE * per_piece;
+	unsigned int nr = parts * per_piece;
 
-	co_group_init(&p->group, PIECES_AT_ONCE);
+	co_group_init(&p->group, parts);
 	p->nr_spare = 0;
 	p->memory = NULL;
 	p->spare = calloc(nr, sizeof(*p->spare));
@@ -20,6 +21,11 @@ int pieces_init(struct pieces *p, unsigned int per_piece, uint64_t size)
 	for (unsigned int i = 0; i < nr; i++)
 		pieces_put(p, (char *)p->memory + i * size);
 	return 0;
+}
+
+int pieces_init(struct pieces *p, unsigned int per_piece, uint64_t size)
+{
+	return pieces_init_parts(p, PIECES_AT_ONCE, per_piece, size);
 }
 
 void pieces_deinit(struct pieces *p)

@@ -28,6 +28,9 @@ struct pieces {
 
 /* per_piece: buffers of `size` bytes that each part takes. -ENOMEM */
 int pieces_init(struct pieces *p, unsigned int per_piece, uint64_t size);
+/* The same for another number of parts. */
+int pieces_init_parts(struct pieces *p, unsigned int parts,
+		      unsigned int per_piece, uint64_t size);
 void pieces_deinit(struct pieces *p);
 void *pieces_take(struct pieces *p);
 void pieces_put(struct pieces *p, void *buf);

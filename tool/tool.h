@@ -42,7 +42,8 @@ struct tool_option {
 enum long_option {
 	OPT_OUTPUT = 0x100, OPT_AIO, OPT_BACKING_CHAIN, OPT_START_OFFSET,
 	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT,
-	OPT_FORCE, OPT_PREALLOCATION, OPT_SHRINK, OPT_SNAPSHOT,
+	OPT_COMPRESSION_LEVEL, OPT_FORCE, OPT_PREALLOCATION, OPT_SALVAGE,
+	OPT_SHRINK, OPT_SNAPSHOT, OPT_TARGET_IMAGE_OPTS, OPT_TARGET_IS_ZERO,
 };
 
 /* Those of every verb, which tool_getopt() sees to itself. */
@@ -97,12 +98,11 @@ struct verb {
 	int (*run)(struct loop *loop, int argc, char **argv);
 };
 
-extern const struct verb verb_amend, verb_check, verb_compare, verb_create, verb_info,
-	verb_io, verb_map, verb_resize;
 /* One a line, as in main.c. */
 extern const struct verb verb_amend;
 extern const struct verb verb_check;
 extern const struct verb verb_compare;
+extern const struct verb verb_convert;
 extern const struct verb verb_create;
 extern const struct verb verb_info;
 extern const struct verb verb_io;
@@ -134,6 +134,8 @@ const char *tool_format(const char *path, const char *given, bool quiet);
  * With --image-opts `path` is options: image_path() tells what it led to. */
 struct image *tool_open(struct loop *loop, const char *path,
 			const struct tool_common *c, unsigned int flags);
+/* Prints what can be said with -o to make images of a format. */
+int tool_list_create_options(const char *format);
 /* co. EXIT_OK or EXIT_FAILED, printed. */
 int tool_close(struct image *img);
 

@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xdisk convert: images into a new one, of any format, compressed or not.
+ *
+ * Here: the options, opening the sources, making and opening the target. The
+ * copying is copy.c's.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/bits.h"
+#include "common/size.h"
+#include "image/loop.h"
+#include "tool/copy.h"
+#include "tool/image-opts.h"
+#include "tool/keyval.h"
+#include "tool/progress.h"
+#include "tool/tool.h"
+
+#define MAX_OPTIONS 64
+#define MAX_TEXTS 16
+#define DEFAULT_PARTS 8
+#define DEFAULT_SPARSE 4096
+
+struct convert {
+	struct tool_common from, to;
+	struct loop *loop;
+	const char *const *paths;	/* of the sources */
+	unsigned int nr_paths;
+	const char *target;
+	const char *snapshot;		/* NULL: none */
+	bool compressed, no_create, target_is_zero, salvage, copy_range;
+	bool list, has_sparse;
+	uint64_t parts, rate, min_sparse;
+	int level;
+
+	struct image_create_option options[MAX_OPTIONS];
+	unsigned int nr;
+	struct keyvals texts[MAX_TEXTS];	/* the options point into them */
+	unsigned int nr_texts;
+
+	bool in_stream, out_stream;
+	uint64_t begin_ns;
+	struct copy copy;
+};
+
+static const struct tool_option options[] = {
+	TOOL_FORMAT,
+	TOOL_IMAGE_OPTS,
+	{ 'O', "output-format", "FMT", "format of the target [raw]" },
+	{ 'o', "options", "NAME=VALUE,...", "of the target; -o help lists them" },
+	{ 'B', "backing", "FILE", "the target's backing image" },
+	{ 'F', "backing-format", "FMT", "format of the backing image" },
+	{ 'c', "compress", NULL, "write compressed clusters" },
+	{ OPT_COMPRESSION_LEVEL, "compression-level", "N",
+	  "zlib 1 to 9 [6], zstd 1 to 22 [3]" },
+	{ 'n', "no-create", NULL, "the target is there already" },
+	{ OPT_TARGET_IS_ZERO, "target-is-zero", NULL,
+	  "and reads as zeroes (with -n)" },
+	{ OPT_TARGET_IMAGE_OPTS, "target-image-opts", NULL,
+	  "the target is options (with -n)" },
+	{ 'l', "snapshot", "SNAPSHOT", "of the source: a name or id, or "
+	  "snapshot.id=ID,snapshot.name=NAME" },
+	{ 'S', "sparse", "SIZE", "zeroes left out if that many [4k]; 0: none" },
+	{ 'm', "parallel", "N", "requests side by side, 1 to 16 [8]" },
+	{ 'W', "out-of-order", NULL, "write out of order (it does anyway)" },
+	{ 'C', "copy-range", NULL, "do not look for zeroes in the data" },
+	{ 'r', "rate", "RATE", "bytes to write a second at most" },
+	{ OPT_SALVAGE, "salvage", NULL, "zeroes for what cannot be read" },
+	{ 't', "cache", "MODE", "of the target: none, writeback, writethrough, "
+	  "directsync, unsafe [unsafe]" },
+	{ 'T', "source-cache", "MODE", "of the sources [writeback]" },
+	TOOL_AIO,
+	TOOL_OUTPUT,
+	TOOL_PROGRESS,
+	TOOL_QUIET,
+	TOOL_SHARE,
+	TOOL_END,
+};
+
+/* ---- the target's options ---- */
+
+static const char *option_value(const struct convert *c, const char *name)
+{
+	for (unsigned int i = c->nr; i--;)
+		if (!strcmp(c->options[i].name, name))
+			return c->options[i].value;
+	return NULL;
+}
+
+static int add_option(struct convert *c, const char *name, const char *value)
+{
+	if (c->nr == MAX_OPTIONS)
+		return tool_error("too many options");
+	c->options[c->nr++] = (struct image_create_option){ name, value };
+	return 0;
+}
+
+/* The size is that of the sources, whatever -o says. */
+static int add_options(struct convert *c, const char *text)
+{
+	struct keyvals *kv = &c->texts[c->nr_texts];
+	int ret = 0;
+
+	if (c->nr_texts == MAX_TEXTS || keyval_parse(kv, text, NULL))
+		return tool_error("too many options");
+	c->nr_texts++;
+	for (unsigned int i = 0; i < kv->nr && !ret; i++) {
+		const char *key = kv->v[i].key;
+
+		if (!strcmp(key, "help") || !strcmp(key, "?"))
+			c->list = true;
+		else if (strcmp(key, "size"))
+			ret = add_option(c, key, kv->v[i].value);
+	}
+	return ret;
+}
+
+static const char *target_format(const struct convert *c)
+{
+	return c->to.format ? c->to.format : "raw";
+}
+
+/* ---- are the options good together? ---- */
+
+static int judge_target(const struct convert *c)
+{
+	const char *backing = option_value(c, "backing_file");
+	const char *format = target_format(c);
+	const char *prealloc = option_value(c, "preallocation");
+
+	if (c->compressed && (option_value(c, "encryption") ||
+			      option_value(c, "encrypt.format")))
+		return tool_error("Compression and encryption not supported at "
+				  "the same time");
+	if (c->compressed && prealloc && strcmp(prealloc, "off"))
+		return tool_error("Compression and preallocation not supported "
+				  "at the same time");
+	if (backing && c->nr_paths > 1)
+		return tool_error("Having a backing file for the target makes "
+				  "no sense when concatenating multiple input "
+				  "images");
+	if (backing && !strcmp(format, "raw"))
+		return tool_error("Backing file not supported for file format "
+				  "'%s'", format);
+	if (backing && !option_value(c, "backing_fmt"))
+		return tool_error("Use of backing file requires explicit "
+				  "backing format");
+	if (c->out_stream && strcmp(format, "raw"))
+		return tool_error("Only raw images can be written to a stream, "
+				  "not '%s'", format);
+	return 0;
+}
+
+static int judge_options(struct convert *c)
+{
+	if (c->no_create && c->nr > (option_value(c, "backing_file") != NULL) +
+					(option_value(c, "backing_fmt") != NULL))
+		return tool_error("-o has no effect when skipping image "
+				  "creation");
+	if (c->target_is_zero && !c->no_create)
+		return tool_error("--target-is-zero requires use of -n flag");
+	if (c->to.image_opts && !c->no_create)
+		return tool_error("--target-image-opts requires use of -n flag");
+	if (c->copy_range && c->compressed)
+		return tool_error("Cannot enable copy offloading when -c is "
+				  "used");
+	if (c->copy_range && c->has_sparse)
+		return tool_error("Cannot enable copy offloading when -S is "
+				  "used");
+	if (c->copy_range && c->salvage)
+		return tool_error("Cannot use copy offloading in salvaging "
+				  "mode");
+	if (c->snapshot && c->nr_paths > 1)
+		return tool_error("No support for concatenating multiple "
+				  "snapshot");
+	if (!image_create_options(target_format(c)))
+		return tool_error(image_format_known(target_format(c)) ?
+				  "Format driver '%s' does not support image "
+				  "creation" : "Unknown file format '%s'",
+				  target_format(c));
+	if (c->compressed && !image_can_compress(target_format(c)))
+		return tool_error("Compression not supported for this file "
+				  "format");
+	return c->no_create ? 0 : judge_target(c);
+}
+
+/* "-" is a stream; as a source a regular file is nothing special. */
+static int find_streams(struct convert *c, char **argv)
+{
+	struct stat st;
+
+	for (unsigned int i = 0; i < c->nr_paths; i++) {
+		if (strcmp(argv[i], "-"))
+			continue;
+		if (fstat(STDIN_FILENO, &st))
+			return tool_error("stdin: %s", strerror(errno));
+		if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
+			argv[i] = "/dev/stdin";
+		else
+			c->in_stream = true;
+	}
+	c->out_stream = !strcmp(c->target, "-");
+	if (c->in_stream && (c->nr_paths > 1 || c->out_stream || c->no_create ||
+			     c->snapshot || option_value(c, "backing_file")))
+		return tool_error("What comes from a stream becomes a new image "
+				  "by itself: no other source, no -B, -n or -l");
+	if (c->in_stream && c->from.format && strcmp(c->from.format, "raw"))
+		return tool_error("Only raw images can be read from a stream, "
+				  "not '%s'", c->from.format);
+	if (c->out_stream && (c->compressed || c->nr || c->no_create ||
+			      c->from.json))
+		return tool_error("A stream takes no -B, -c, -n or -o, nor "
+				  "--output=json");
+	if (c->out_stream && isatty(STDOUT_FILENO))
+		return tool_error("An image is not written to a terminal");
+	return 0;
+}
+
+/* ---- sources ---- */
+
+/* By id, and if there is none, by name; or as both are given. */
+static int view_snapshot(const struct convert *c, struct image *img)
+{
+	const char *id = NULL, *name = NULL;
+	struct error err = ERROR_INIT;
+	struct keyvals kv;
+	int ret;
+
+	if (keyval_parse(&kv, c->snapshot, NULL))
+		return tool_error("out of memory");
+	for (unsigned int i = 0; i < kv.nr; i++) {
+		if (!strcmp(kv.v[i].key, "snapshot.id"))
+			id = kv.v[i].value;
+		else if (!strcmp(kv.v[i].key, "snapshot.name"))
+			name = kv.v[i].value;
+	}
+	if (id || name)
+		ret = image_view_snapshot(img, id, name, &err);
+	else
+		ret = image_view_snapshot(img, c->snapshot, NULL, &err);
+	if (ret == -ENOENT && !id && !name)
+		ret = image_view_snapshot(img, NULL, c->snapshot, &err);
+	keyval_free(&kv);
+	return ret ? tool_error("Failed to load snapshot: %s",
+				error_text(&err, ret)) : 0;
+}
+
+static int open_source(struct convert *c, unsigned int i)
+{
+	struct copy *copy = &c->copy;
+	struct image *img;
+
+	img = tool_open(c->loop, c->paths[i], &c->from, 0);
+	if (!img)
+		return -EINVAL;
+	copy->sources[i] = (struct copy_source){ img, copy->total };
+	copy->nr_sources++;
+	if (c->snapshot && view_snapshot(c, img))
+		return -EINVAL;
+	if (image_size(img) > (uint64_t)INT64_MAX - copy->total)
+		return tool_error("The sources together are too large");
+	copy->total += image_size(img);
+	return 0;
+}
+
+static int open_sources(struct convert *c)
+{
+	int ret = 0;
+
+	c->copy.sources = calloc(c->nr_paths, sizeof(*c->copy.sources));
+	if (!c->copy.sources)
+		return tool_error("out of memory");
+	for (unsigned int i = 0; i < c->nr_paths && !ret; i++)
+		ret = open_source(c, i);
+	return ret;
+}
+
+static int close_sources(struct convert *c)
+{
+	int ret = EXIT_OK;
+
+	for (unsigned int i = 0; i < c->copy.nr_sources; i++)
+		ret |= tool_close(c->copy.sources[i].img);
+	free(c->copy.sources);
+	return ret;
+}
+
+/* ---- the target ---- */
+
+static int create_target(struct convert *c)
+{
+	const char *format = target_format(c);
+	struct error err = ERROR_INIT;
+	int ret = image_create(c->loop, c->target, format, c->copy.total,
+			       c->options, c->nr, &err);
+
+	return ret ? tool_error("%s: error while converting %s: %s", c->target,
+				format, error_text(&err, ret)) : 0;
+}
+
+/* As tool_open(), but for what only a target has. */
+static int open_target(struct convert *c)
+{
+	struct image_options opts = {
+		.flags = IMAGE_RDWR | (c->min_sparse ? IMAGE_UNMAP : 0),
+		.cache = c->to.cache,
+		.aio = c->from.aio,
+		.compression_level = c->level,
+	};
+	const char *path = c->target, *format = NULL;
+	struct error err = ERROR_INIT;
+	int ret = 0;
+
+	if (c->to.image_opts)
+		ret = image_opts_parse(path, &opts, &path, &format, &err);
+	if (!ret)
+		ret = image_open(c->loop, path,
+				 format ? format : target_format(c), &opts,
+				 &c->copy.target, &err);
+	return ret ? tool_error("Could not open '%s': %s", c->target,
+				error_text(&err, ret)) : 0;
+}
+
+static int settle_compression(struct convert *c)
+{
+	struct image *target = c->copy.target;
+	struct error err = ERROR_INIT;
+	struct image_info info;
+	int ret;
+
+	if (!c->compressed)
+		return 0;
+	ret = image_get_info(target, &info, &err);
+	if (ret)
+		return tool_error("%s", error_text(&err, ret));
+	c->copy.cluster = info.cluster_size;
+	if (c->level > 9 && info.compression_type &&
+	    !strcmp(info.compression_type, "zlib"))
+		ret = tool_error("Invalid compression level %d: zlib has 1 to "
+				 "9", c->level);
+	image_info_free(&info);
+	return ret;
+}
+
+/* Files do; what a device held before may show in raw images and preallocated
+ * clusters. */
+static bool new_is_zero(const struct convert *c)
+{
+	const char *prealloc = option_value(c, "preallocation");
+	struct stat st;
+
+	if (stat(c->target, &st) || S_ISREG(st.st_mode))
+		return true;
+	return strcmp(target_format(c), "raw") &&
+	       (!prealloc || !strcmp(prealloc, "off"));
+}
+
+/* Is there a way to know that what is not written reads as zeroes? */
+static int settle_zeroes(struct convert *c)
+{
+	struct image *target = c->copy.target;
+	struct copy *copy = &c->copy;
+	int ret;
+
+	copy->shares_backing = option_value(c, "backing_file") &&
+			       image_backing(target);
+	copy->target_is_zero = c->target_is_zero;
+	if (!c->no_create && !image_backing(target))
+		copy->target_is_zero = new_is_zero(c);
+	if (copy->target_is_zero || copy->shares_backing || !c->min_sparse)
+		return 0;
+	ret = image_pwrite_zeroes(target, 0, image_size(target),
+				  IMAGE_ZERO_UNMAP | IMAGE_ZERO_FAST);
+	if (ret && ret != -EOPNOTSUPP)
+		return tool_error("error while zeroing '%s': %s", c->target,
+				  strerror(-ret));
+	copy->target_is_zero = !ret;
+	return 0;
+}
+
+static int prepare_target(struct convert *c)
+{
+	int ret;
+
+	if (c->out_stream) {
+		c->copy.stream = STDOUT_FILENO;
+		return 0;
+	}
+	ret = c->no_create ? 0 : create_target(c);
+	if (!ret)
+		ret = open_target(c);
+	if (!ret && image_size(c->copy.target) < c->copy.total)
+		ret = tool_error("output file is smaller than input file");
+	if (!ret)
+		ret = settle_compression(c);
+	return ret ? ret : settle_zeroes(c);
+}
+
+static int finish_target(struct convert *c)
+{
+	int ret;
+
+	if (!c->copy.target)
+		return EXIT_OK;
+	ret = image_flush(c->copy.target);
+	if (ret)
+		tool_error("error while flushing '%s': %s", c->target,
+			   strerror(-ret));
+	return tool_close(c->copy.target) || ret ? EXIT_FAILED : EXIT_OK;
+}
+
+/* ---- */
+
+static int report(const struct convert *c)
+{
+	const struct copy *copy = &c->copy;
+	double ns = (double)(loop_now_ns() - c->begin_ns);
+	struct stat st;
+	json_t *json;
+
+	if (!c->from.json)
+		return EXIT_OK;
+	if (stat(c->target, &st))
+		st.st_blocks = 0;
+	json = json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f}",
+			 "filename", tool_json_text(c->target),
+			 "format", target_format(c),
+			 "virtual-size", (json_int_t)copy->total,
+			 "actual-size", (json_int_t)st.st_blocks * 512,
+			 "bytes-read", (json_int_t)copy->read,
+			 "bytes-written", (json_int_t)copy->written,
+			 "bytes-zero", (json_int_t)copy->zeroed,
+			 "bytes-unreadable", (json_int_t)copy->unreadable,
+			 "seconds", ns / 1e9);
+	return tool_json_print(json);
+}
+
+static int copy_all(struct convert *c)
+{
+	struct copy *copy = &c->copy;
+	int ret;
+
+	copy->loop = c->loop;
+	copy->parts = (unsigned int)c->parts;
+	copy->min_sparse = c->min_sparse;
+	copy->no_scan = c->copy_range;
+	copy->rate = c->rate;
+	copy->salvage = c->salvage;
+	copy->quiet = c->from.quiet;
+	progress_begin(c->from.progress && !c->from.quiet && !c->from.json &&
+		       !c->out_stream);
+	ret = c->in_stream ? copy_from_stream(copy, STDIN_FILENO) :
+			     copy_run(copy);
+	progress_end(!ret);
+	return ret;
+}
+
+static int convert(struct convert *c)
+{
+	int ret = c->in_stream ? 0 : open_sources(c);
+
+	c->begin_ns = loop_now_ns();
+	if (!ret)
+		ret = prepare_target(c);
+	if (!ret)
+		ret = copy_all(c);
+	if (finish_target(c))
+		ret = EXIT_FAILED;
+	if (close_sources(c))
+		ret = EXIT_FAILED;
+	return ret ? EXIT_FAILED : report(c);
+}
+
+/* ---- the command line ---- */
+
+static int parse_parts(struct convert *c, const char *arg)
+{
+	if (!number_parse(arg, COPY_PARTS_MAX, &c->parts) && c->parts)
+		return 0;
+	return tool_error("Invalid number of coroutines. Allowed number of "
+			  "coroutines is between 1 and %d", COPY_PARTS_MAX);
+}
+
+static int parse_sparse(struct convert *c, const char *arg)
+{
+	c->has_sparse = true;
+	if (!size_parse(arg, &c->min_sparse) &&
+	    is_aligned(c->min_sparse, SECTOR_SIZE) &&
+	    c->min_sparse <= COPY_SPARSE_MAX)
+		return 0;
+	return tool_error("Invalid buffer size for sparse output specified. "
+			  "Valid sizes are multiples of %d up to %" PRIu64
+			  ". Select 0 to disable sparse detection (fully "
+			  "allocates output).", SECTOR_SIZE, COPY_SPARSE_MAX);
+}
+
+static int parse_rate(struct convert *c, const char *arg)
+{
+	if (!size_parse(arg, &c->rate))
+		return 0;
+	return tool_error("Invalid rate limit specified. You may use k, M, G, "
+			  "T, P or E suffixes for\nxdisk: kilobytes, "
+			  "megabytes, gigabytes, terabytes, petabytes and "
+			  "exabytes.");
+}
+
+static int parse_level(struct convert *c, const char *arg)
+{
+	uint64_t level;
+
+	if (number_parse(arg, 22, &level) || !level)
+		return tool_error("Invalid compression level '%s': zlib has 1 "
+				  "to 9, zstd 1 to 22", arg);
+	c->level = (int)level;
+	return 0;
+}
+
+static int parse_flag(struct convert *c, int id)
+{
+	switch (id) {
+	case 'c': c->compressed = true; return 0;
+	case 'n': c->no_create = true; return 0;
+	case 'C': c->copy_range = true; return 0;
+	case 'W': return 0;
+	case OPT_TARGET_IS_ZERO: c->target_is_zero = true; return 0;
+	case OPT_TARGET_IMAGE_OPTS: c->to.image_opts = true; return 0;
+	case OPT_SALVAGE: c->salvage = true; return 0;
+	default: return -EINVAL;
+	}
+}
+
+static int parse_option(struct convert *c, int id, const char *arg)
+{
+	switch (id) {
+	case 'O':
+		c->to.format = arg;
+		return 0;
+	case 'o':
+		return add_options(c, arg);
+	case 'B':
+		return add_option(c, "backing_file", arg);
+	case 'F':
+		return add_option(c, "backing_fmt", arg);
+	case 'l':
+		c->snapshot = arg;
+		return 0;
+	case 'm':
+		return parse_parts(c, arg);
+	case 'S':
+		return parse_sparse(c, arg);
+	case 'r':
+		return parse_rate(c, arg);
+	case OPT_COMPRESSION_LEVEL:
+		return parse_level(c, arg);
+	case 't':
+		return tool_common_option(&c->to, id, arg);
+	case 'T':
+		return tool_source_cache(&c->from.cache, arg);
+	default:
+		if (!parse_flag(c, id))
+			return 0;
+		return tool_common_option(&c->from, id, arg);
+	}
+}
+
+static int settle(struct convert *c, int argc, char **argv)
+{
+	int ret;
+
+	if (c->list)
+		return tool_list_create_options(target_format(c));
+	if (argc < 2) {
+		tool_usage(&verb_convert, "Must specify image file name");
+		return EXIT_FAILED;
+	}
+	c->nr_paths = (unsigned int)argc - 1;
+	c->target = argv[argc - 1];
+	c->paths = (const char *const *)argv;
+	ret = find_streams(c, argv);
+	if (!ret)
+		ret = judge_options(c);
+	return ret ? EXIT_FAILED : convert(c);
+}
+
+static int run_convert(struct loop *loop, int argc, char **argv)
+{
+	struct convert c = {
+		.loop = loop,
+		.from.cache = IMAGE_CACHE_WRITEBACK,
+		.to.cache = IMAGE_CACHE_UNSAFE,
+		.parts = DEFAULT_PARTS,
+		.min_sparse = DEFAULT_SPARSE,
+	};
+	int id, ret = 0;
+
+	while (!ret && (id = tool_getopt(&verb_convert, argc, argv)) != -1)
+		ret = parse_option(&c, id, optarg);
+	ret = ret ? EXIT_FAILED : settle(&c, argc - optind, argv + optind);
+	for (unsigned int i = 0; i < c.nr_texts; i++)
+		keyval_free(&c.texts[i]);
+	return ret;
+}
+
+const struct verb verb_convert = {
+	.name = "convert",
+	.summary = "copy an image into another format, or compress it",
+	.usage = "SOURCE... TARGET",
+	.more = "Several sources are put one behind the other. '-' is a "
+		"stream, of which only raw\nimages can be read or made. What "
+		"reads as zeroes takes no space in the target.",
+	.options = options,
+	.run = run_convert,
+};
