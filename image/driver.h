@@ -53,8 +53,6 @@ struct image_driver {
 	int (*change_backing)(struct image *img, const char *file,
 			      const char *format, struct error *err);
 	int (*make_empty)(struct image *img, struct error *err);
-	int (*view_snapshot)(struct image *img, const char *id,
-			     const char *name, struct error *err);
 	int (*check)(struct image *img, enum image_repair repair,
 		     struct image_check *result, struct error *err);
 	int (*create)(struct loop *loop, const char *path, uint64_t size,

@@ -881,15 +881,6 @@ void image_info_free(struct image_info *info)
 	memset(info, 0, sizeof(*info));
 }
 
-int image_view_snapshot(struct image *img, const char *id, const char *name,
-			struct error *err)
-{
-	if (!img->driver->view_snapshot)
-		return error_set(err, ENOTSUP, "images of format '%s' have no "
-				 "snapshots", img->driver->name);
-	return img->driver->view_snapshot(img, id, name, err);
-}
-
 int image_check(struct image *img, enum image_repair repair,
 		struct image_check *result, struct error *err)
 {

@@ -310,12 +310,6 @@ int image_get_info(struct image *img, struct image_info *info,
 		   struct error *err);
 void image_info_free(struct image_info *info);
 
-/* co. From now on the image, open for reading and not in use yet, is what it was
- * when an internal snapshot was made. NULL: any id, any name. -ENOENT: there is
- * none; -ENOTSUP: the format has none. */
-int image_view_snapshot(struct image *img, const char *id, const char *name,
-			struct error *err);
-
 enum image_repair { IMAGE_REPAIR_NONE, IMAGE_REPAIR_LEAKS, IMAGE_REPAIR_ALL };
 
 struct image_check {

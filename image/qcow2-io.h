@@ -12,8 +12,6 @@ int qcow2_pwritev_compressed(struct image *img, uint64_t off, uint64_t len,
 int qcow2_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 			unsigned int flags);
 int qcow2_pdiscard(struct image *img, uint64_t off, uint64_t len);
-int qcow2_view_snapshot(struct image *img, const char *id, const char *name,
-			struct error *err);
 int qcow2_flush(struct image *img);
 int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
 		       struct image_extent *out);

@@ -611,7 +611,6 @@ const struct image_driver image_qcow2_driver = {
 	.get_info = qcow2_get_info,
 	.change_backing = qcow2_change_backing,
 	.make_empty = qcow2_make_empty,
-	.view_snapshot = qcow2_view_snapshot,
 	.check = qcow2_check_verb,
 	.create = qcow2_create,
 	.create_help = qcow2_create_help,

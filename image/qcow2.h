@@ -22,7 +22,6 @@
  *	qcow2-snapshot.c  the snapshot table
  *	qcow2-resize.c	another virtual size
  *	qcow2-trim.c	gives the end of the file back
- *	qcow2-view.c	a snapshot in place of the disk, for reading
  *
  * How changes reach the file. Everything happens in memory first: refcounts of
  * new clusters go up at once, data is written to the new cluster, then the L2

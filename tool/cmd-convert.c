@@ -33,7 +33,6 @@ struct convert {
 	const char *const *paths;	/* of the sources */
 	unsigned int nr_paths;
 	const char *target;
-	const char *snapshot;		/* NULL: none */
 	bool compressed, no_create, target_is_zero, salvage, copy_range;
 	bool list, has_sparse;
 	uint64_t parts, rate, min_sparse;
@@ -176,7 +175,7 @@ static int judge_options(struct convert *c)
 	if (c->copy_range && c->salvage)
 		return tool_error("Cannot use copy offloading in salvaging "
 				  "mode");
-	if (c->snapshot && c->nr_paths > 1)
+	if (c->from.snapshot && c->nr_paths > 1)
 		return tool_error("No support for concatenating multiple "
 				  "snapshot");
 	if (!image_create_options(target_format(c)))
@@ -207,7 +206,7 @@ static int find_streams(struct convert *c, char **argv)
 	}
 	c->out_stream = !strcmp(c->target, "-");
 	if (c->in_stream && (c->nr_paths > 1 || c->out_stream || c->no_create ||
-			     c->snapshot || option_value(c, "backing_file")))
+			     c->from.snapshot || option_value(c, "backing_file")))
 		return tool_error("What comes from a stream becomes a new image "
 				  "by itself: no other source, no -B, -n or -l");
 	if (c->in_stream && c->from.format && strcmp(c->from.format, "raw"))
@@ -224,33 +223,6 @@ static int find_streams(struct convert *c, char **argv)
 
 /* ---- sources ---- */
 
-/* By id, and if there is none, by name; or as both are given. */
-static int view_snapshot(const struct convert *c, struct image *img)
-{
-	const char *id = NULL, *name = NULL;
-	struct error err = ERROR_INIT;
-	struct keyvals kv;
-	int ret;
-
-	if (keyval_parse(&kv, c->snapshot, NULL))
-		return tool_error("out of memory");
-	for (unsigned int i = 0; i < kv.nr; i++) {
-		if (!strcmp(kv.v[i].key, "snapshot.id"))
-			id = kv.v[i].value;
-		else if (!strcmp(kv.v[i].key, "snapshot.name"))
-			name = kv.v[i].value;
-	}
-	if (id || name)
-		ret = image_view_snapshot(img, id, name, &err);
-	else
-		ret = image_view_snapshot(img, c->snapshot, NULL, &err);
-	if (ret == -ENOENT && !id && !name)
-		ret = image_view_snapshot(img, NULL, c->snapshot, &err);
-	keyval_free(&kv);
-	return ret ? tool_error("Failed to load snapshot: %s",
-				error_text(&err, ret)) : 0;
-}
-
 static int open_source(struct convert *c, unsigned int i)
 {
 	struct copy *copy = &c->copy;
@@ -261,8 +233,6 @@ static int open_source(struct convert *c, unsigned int i)
 		return -EINVAL;
 	copy->sources[i] = (struct copy_source){ img, copy->total };
 	copy->nr_sources++;
-	if (c->snapshot && view_snapshot(c, img))
-		return -EINVAL;
 	if (image_size(img) > (uint64_t)INT64_MAX - copy->total)
 		return tool_error("The sources together are too large");
 	copy->total += image_size(img);
@@ -548,7 +518,7 @@ static int parse_option(struct convert *c, int id, const char *arg)
 	case 'F':
 		return add_option(c, "backing_fmt", arg);
 	case 'l':
-		c->snapshot = arg;
+		c->from.snapshot = arg;
 		return 0;
 	case 'm':
 		return parse_parts(c, arg);

@@ -52,8 +52,8 @@ both 1 'Invalid rate' -r abc -f qcow2 -O raw a b
 both 1 'Invalid cache option: foo' -t foo -f qcow2 -O raw a b
 both 1 'Invalid source cache option: foo' -T foo -f qcow2 -O raw a b
 both 1 'multiple snapshot' -l 1 -f qcow2 -O raw a a b
-both 1 "Can't find snapshot" -l 1 -f qcow2 -O raw a b
-both 1 "Can't find snapshot" -l snapshot.id=1,snapshot.name=x -f qcow2 \
+both 1 'no snapshot' -l 1 -f qcow2 -O raw a b
+both 1 'no snapshot' -l snapshot.id=1,snapshot.name=x -f qcow2 \
 	-O raw a b
 both 1 'No such file' -f qcow2 -O qcow2 a nodir/b
 both 1 'lock' -f raw -O qcow2 a a
