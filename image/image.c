@@ -263,7 +263,7 @@ int image_open_backing(struct image *parent, const char *path,
 		return ret;
 	opts.flags &= ~(unsigned int)(IMAGE_RDWR | IMAGE_REPAIR | IMAGE_UNMAP);
 	if (opts.writable_backing && !--opts.writable_backing)
-		opts.flags |= IMAGE_RDWR;
+		opts.flags |= IMAGE_RDWR | IMAGE_UNMAP;
 	opts.snapshot = NULL;
 	ret = open_node(parent->loop, parent, full, driver, &opts,
 			&parent->backing, err);
@@ -366,6 +366,16 @@ struct image *image_backing(const struct image *img)
 struct image *image_file(const struct image *img)
 {
 	return img->file;
+}
+
+bool image_is_file(const struct image *img, const char *path)
+{
+	struct stat st;
+
+	while (img->file)
+		img = img->file;
+	return !stat(path, &st) && img->device == st.st_dev &&
+	       img->inode == st.st_ino;
 }
 
 bool image_same_file(const struct image *a, const struct image *b)

@@ -115,6 +115,8 @@ uint64_t image_size(const struct image *img);		/* virtual, bytes */
 bool image_writable(const struct image *img);
 struct image *image_backing(const struct image *img);	/* NULL: none */
 struct image *image_file(const struct image *img);	/* below, NULL: none */
+/* Does it stand on the file at `path`? */
+bool image_is_file(const struct image *img, const char *path);
 /* Are they, or do they stand on, one and the same file? */
 bool image_same_file(const struct image *a, const struct image *b);
 enum image_cache image_cache(const struct image *img);	/* as it turned out */

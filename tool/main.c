@@ -24,6 +24,7 @@
 const struct verb *const tool_verbs[] = {
 	&verb_amend,
 	&verb_check,
+	&verb_commit,
 	&verb_compare,
 	&verb_convert,
 	&verb_create,

@@ -199,6 +199,7 @@ struct image *tool_open(struct loop *loop, const char *path,
 		.cache = c->cache,
 		.aio = c->aio,
 		.snapshot = c->snapshot,
+		.writable_backing = c->writable_backing,
 	};
 	const char *format = NULL, *name = path;
 	struct error err = ERROR_INIT;

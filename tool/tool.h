@@ -73,6 +73,7 @@ struct tool_common {
 	enum image_cache cache;
 	enum aio_kind aio;
 	const char *snapshot;	/* struct image_options.snapshot, NULL: none */
+	unsigned int writable_backing;	/* as in struct image_options */
 };
 
 /* The next option of argv, by its id; -1: no more; '?': it was wrong and the
@@ -101,6 +102,7 @@ struct verb {
 /* One a line, as in main.c. */
 extern const struct verb verb_amend;
 extern const struct verb verb_check;
+extern const struct verb verb_commit;
 extern const struct verb verb_compare;
 extern const struct verb verb_convert;
 extern const struct verb verb_create;

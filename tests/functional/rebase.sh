@@ -58,7 +58,7 @@ image mid.qcow2 qcow2 4M -b a.raw -F raw 'write -P 7 200k 300k' \
 	'write -z 2M 32k'
 image short.raw raw 1500k 'write -P 5 1M 300k'
 image long.raw raw 7M 'write -P 6 3M 4M'
-for o in '' -ocompat=v2 -ocluster_size=512 -ocluster_size=2M; do
+for o in '' -ocompat=v2 -ocluster_size=512 -ocluster_size=2M -oextended_l2=on; do
 	opts=()
 	[ -z "$o" ] || opts=(-o "${o#-o}")
 	image over.qcow2 qcow2 4M ${opts[@]+"${opts[@]}"} \
