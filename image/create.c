@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "common/bits.h"
+#include "common/cleanup.h"
 #include "image/driver.h"
 
 /* ---- options ---- */
@@ -81,11 +82,15 @@ int create_file(struct loop *loop, const char *path, uint64_t len,
 		.flags = IMAGE_RDWR,
 		.cache = IMAGE_CACHE_WRITEBACK,
 	};
+	cleanup_free char *name = NULL;
 	int ret;
 
+	/* A file it is, even if its name looks like another protocol's. */
+	if (asprintf(&name, "file:%s", path) < 0)
+		return -ENOMEM;
 	ret = image_file_driver.create(loop, path, len, NULL, 0, err);
 	if (!ret)
-		ret = image_open(loop, path, "raw", &opts, out, err);
+		ret = image_open(loop, name, "raw", &opts, out, err);
 	if (ret || (*out)->file->zero_beyond_end)
 		return ret;
 	ret = image_pwrite_zeroes(*out, 0, head, 0);

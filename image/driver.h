@@ -48,6 +48,8 @@ struct image_driver {
 			   enum image_preallocation mode, struct error *err);
 	int (*block_status)(struct image *img, uint64_t off, uint64_t len,
 			    struct image_extent *out);
+	/* Protocols: bytes taken on the host. */
+	int (*allocated_size)(struct image *img, uint64_t *bytes);
 	int (*get_info)(struct image *img, struct image_info *info,
 			struct error *err);
 	int (*change_backing)(struct image *img, const char *file,
@@ -101,6 +103,7 @@ extern const struct image_driver image_bochs_driver;
 extern const struct image_driver image_cloop_driver;
 extern const struct image_driver image_parallels_driver;
 extern const struct image_driver image_qcow_driver;
+extern const struct image_driver image_file_driver, image_null_driver;
 extern const struct image_driver image_qcow2_driver;
 extern const struct image_driver image_qed_driver;
 extern const struct image_driver image_raw_driver;

@@ -654,6 +654,17 @@ static int file_create(struct loop *loop, const char *path, uint64_t size,
 	return (int)loop_offload(loop, create_work, &c);
 }
 
+static int file_allocated_size(struct image *img, uint64_t *bytes)
+{
+	struct file_state *s = img->state;
+	struct stat st;
+
+	if (fstat(s->fd, &st))
+		return -errno;
+	*bytes = (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
 const struct image_driver image_file_driver = {
 	.name = "file",
 	.state_size = sizeof(struct file_state),
@@ -667,5 +678,6 @@ const struct image_driver image_file_driver = {
 	.truncate = file_truncate,
 	.preallocate = file_preallocate,
 	.block_status = file_block_status,
+	.allocated_size = file_allocated_size,
 	.create = file_create,
 };

@@ -29,6 +29,7 @@
 #include "image/coroutine.h"
 #include "image/driver.h"
 #include "image/path.h"
+#include "image/protocol.h"
 
 /* Overlays on overlays: more than anybody stacks, less than any stack needs. */
 #define MAX_CHAIN_DEPTH 256
@@ -131,16 +132,27 @@ static void node_free(struct image *img)
 	free(img);
 }
 
-static int open_file(struct loop *loop, const char *path,
+/* A name out of an image (`foreign`) is a file's, whatever it looks like. */
+static int open_file(struct loop *loop, const char *path, bool foreign,
 		     const struct image_options *opts, struct image **out,
 		     struct error *err)
 {
-	struct image *img = node_new(loop, path, &image_file_driver, opts);
+	const struct image_driver *driver = &image_file_driver;
+	struct image *img;
 	int ret;
 
+	if (!foreign)
+		driver = protocol_of(&path, err);
+	if (!driver)
+		return -ENOTSUP;
+	img = node_new(loop, path, driver, opts);
 	if (!img)
 		return error_set_errno(err, ENOMEM, "%s", path);
-	ret = img->driver->open(img, opts, err);
+	if ((opts->flags & IMAGE_RDWR) && !driver->pwritev)
+		ret = error_set(err, EROFS, "%s: the protocol %s can only be "
+				"read", path, driver->name);
+	else
+		ret = driver->open(img, opts, err);
 	if (ret) {
 		node_free(img);
 		return ret;
@@ -166,7 +178,7 @@ static int open_node(struct loop *loop, struct image *overlay,
 		return error_set_errno(err, ENOMEM, "%s", path);
 	img->overlay = overlay;
 	img->options = *opts;
-	ret = open_file(loop, path, opts, &img->file, err);
+	ret = open_file(loop, path, overlay != NULL, opts, &img->file, err);
 	if (ret)
 		goto out;
 	img->cache = img->file->cache;
@@ -312,22 +324,56 @@ int image_close(struct image *img, struct error *err)
 	return ret;
 }
 
-int image_probe(const char *path, const char **format, struct error *err)
+static const char *guess_format(const char *name, const uint8_t *head,
+				size_t len)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	const char *format = image_raw_driver.name;
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
+		if (formats[i]->probe && formats[i]->probe(name, head, len))
+			format = formats[i]->name;
+	return format;
+}
+
+int image_probe(const char *file, const char **format, struct error *err)
+{
+	cleanup_fd int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	uint8_t head[IMAGE_PROBE_BYTES];
 	ssize_t n;
 
 	if (fd < 0)
-		return error_set_errno(err, errno, "Could not open '%s'", path);
+		return error_set_errno(err, errno, "Could not open '%s'", file);
 	n = pread(fd, head, sizeof(head), 0);
 	if (n < 0)
-		return error_set_errno(err, errno, "Could not read '%s'", path);
-	*format = image_raw_driver.name;
-	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
-		if (formats[i]->probe &&
-		    formats[i]->probe(path, head, (size_t)n))
-			*format = formats[i]->name;
+		return error_set_errno(err, errno, "Could not read '%s'", file);
+	*format = guess_format(file, head, (size_t)n);
+	return 0;
+}
+
+int image_probe_name(struct loop *loop, const char *name, const char **format,
+		     struct error *err)
+{
+	const struct image_options opts = { .flags = IMAGE_SHARE };
+	const char *path = name;
+	const struct image_driver *protocol = protocol_of(&path, err);
+	uint8_t head[IMAGE_PROBE_BYTES];
+	struct image *file;
+	size_t len;
+	int ret;
+
+	if (!protocol)
+		return -ENOTSUP;
+	if (protocol == &image_file_driver)
+		return image_probe(path, format, err);
+	ret = open_file(loop, name, false, &opts, &file, err);
+	if (ret)
+		return ret;
+	len = (size_t)min((uint64_t)sizeof(head), file->size);
+	ret = image_pread(file, 0, len, head);
+	image_close(file, NULL);
+	if (ret)
+		return error_set_errno(err, -ret, "Could not read '%s'", name);
+	*format = guess_format(name, head, len);
 	return 0;
 }
 
@@ -399,12 +445,10 @@ void image_limits(const struct image *img, struct image_limits *out)
 
 int image_allocated_size(struct image *img, uint64_t *bytes)
 {
-	struct stat st;
-
-	if (stat(img->path, &st))
-		return -errno;
-	*bytes = (uint64_t)st.st_blocks * 512;
-	return 0;
+	if (img->file)
+		img = img->file;
+	return img->driver->allocated_size ?
+		       img->driver->allocated_size(img, bytes) : -ENOTSUP;
 }
 
 /* ---- bounce buffers ---- */
@@ -907,6 +951,7 @@ int image_create(struct loop *loop, const char *path, const char *format,
 		 unsigned int nr_options, struct error *err)
 {
 	const struct image_driver *driver = find_format(format);
+	const struct image_driver *protocol;
 
 	if (!driver)
 		return error_set(err, ENOTSUP, "unknown format '%s' (known: "
@@ -914,6 +959,13 @@ int image_create(struct loop *loop, const char *path, const char *format,
 	if (!driver->create)
 		return error_set(err, ENOTSUP, "images of format '%s' can be "
 				 "read but not created", format);
+	protocol = protocol_of(&path, err);
+	if (!protocol)
+		return -ENOTSUP;
+	if (protocol != &image_file_driver)
+		return error_set(err, ENOTSUP, "'%s': nothing can be created "
+				 "by the protocol %s, only written to what is "
+				 "there (convert -n)", path, protocol->name);
 	return driver->create(loop, path, size, options, nr_options, err);
 }
 

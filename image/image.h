@@ -100,11 +100,16 @@ int image_close(struct image *img, struct error *err);
 
 /* All formats, with a space between them. */
 const char *image_format_names(void);
+/* The same of protocols, those of modules included. */
+const char *image_protocol_names(void);
 bool image_format_known(const char *name);
 
-/* Reads the first bytes and tells what they look like, or else "raw".
+/* Reads a file's first bytes and tells what they look like, or else "raw".
  * Only for people who asked for a guess; the daemon never does. */
-int image_probe(const char *path, const char **format, struct error *err);
+int image_probe(const char *file, const char **format, struct error *err);
+/* co. The same for a name of any protocol. */
+int image_probe_name(struct loop *loop, const char *name, const char **format,
+		     struct error *err);
 
 /* ---- properties ---- */
 

@@ -56,7 +56,8 @@ static void help_program(void)
 	     "  completion   print a script for a shell: xdisk completion bash\n"
 	     "\nOptions: -h, --help; -V, --version\n"
 	     "Sizes are bytes or have a suffix: k, M, G, T, P, E (of 1024).\n");
-	printf("Supported formats: %s\n", image_format_names());
+	printf("Supported formats: %s\nProtocols: %s\n",
+	       image_format_names(), image_protocol_names());
 }
 
 static void help_option(const struct tool_option *o)

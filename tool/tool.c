@@ -172,7 +172,8 @@ int tool_common_option(struct tool_common *c, int id, const char *arg)
 
 /* ---- images ---- */
 
-const char *tool_format(const char *path, const char *given, bool quiet)
+const char *tool_format(struct loop *loop, const char *path, const char *given,
+			bool quiet)
 {
 	struct error err = ERROR_INIT;
 	const char *format;
@@ -180,7 +181,7 @@ const char *tool_format(const char *path, const char *given, bool quiet)
 
 	if (given)
 		return given;
-	ret = image_probe(path, &format, &err);
+	ret = image_probe_name(loop, path, &format, &err);
 	if (ret) {
 		tool_error("%s", error_text(&err, ret));
 		return NULL;
@@ -213,7 +214,7 @@ struct image *tool_open(struct loop *loop, const char *path,
 			   error_text(&err, ret));
 		return NULL;
 	}
-	format = tool_format(path, format ? format : c->format, c->quiet);
+	format = tool_format(loop, path, format ? format : c->format, c->quiet);
 	if (!format)
 		return NULL;
 	ret = image_open(loop, path, format, &opts, &img, &err);

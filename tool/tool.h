@@ -127,10 +127,11 @@ int tool_usage(const struct verb *verb, const char *fmt, ...)
 /* ---- images ---- */
 
 /*
- * The format of `path`: the one given, or else a guess, which is told on stderr
+ * co. The format of `path`: the one given, or else a guess, which is told on stderr
  * (unless `quiet`). NULL: printed why.
  */
-const char *tool_format(const char *path, const char *given, bool quiet);
+const char *tool_format(struct loop *loop, const char *path, const char *given,
+			bool quiet);
 
 /* co. Opens the image with the common options and `flags`; NULL: printed why.
  * With --image-opts `path` is options: image_path() tells what it led to. */

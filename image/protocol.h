@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * protocol.h: which protocol a name that somebody typed belongs to.
+ *
+ * Names with a known scheme ("nbd:") belong to its protocol, all others are
+ * files, colon or not; "file:" before a name says that it is one.
+ *
+ * Protocols that need a library are modules, xdisk-NAME.so, loaded when a name
+ * asks for them: a worker that serves files carries no TLS stack. A module
+ * defines `const struct image_driver image_protocol`.
+ */
+#ifndef XD_IMAGE_PROTOCOL_H
+#define XD_IMAGE_PROTOCOL_H
+
+#include "image/driver.h"
+
+/* The driver for *path; "file:" is taken off *path. NULL: said why. */
+const struct image_driver *protocol_of(const char **path, struct error *err);
+
+#endif
