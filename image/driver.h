@@ -101,6 +101,7 @@ struct image {
 extern const struct image_driver image_file_driver;
 extern const struct image_driver image_bochs_driver;
 extern const struct image_driver image_cloop_driver;
+extern const struct image_driver image_dmg_driver;
 extern const struct image_driver image_parallels_driver;
 extern const struct image_driver image_qcow_driver;
 extern const struct image_driver image_file_driver, image_null_driver;
@@ -108,6 +109,7 @@ extern const struct image_driver image_qcow2_driver;
 extern const struct image_driver image_qed_driver;
 extern const struct image_driver image_raw_driver;
 extern const struct image_driver image_vdi_driver;
+extern const struct image_driver image_vhdx_driver;
 extern const struct image_driver image_vpc_driver;
 
 /* co. image.c, for drivers: takes the space for a range that reads as zeroes. */

@@ -39,12 +39,14 @@
 static const struct image_driver *const formats[] = {
 	&image_bochs_driver,
 	&image_cloop_driver,
+	&image_dmg_driver,
 	&image_parallels_driver,
 	&image_qcow_driver,
 	&image_qcow2_driver,
 	&image_qed_driver,
 	&image_raw_driver,
 	&image_vdi_driver,
+	&image_vhdx_driver,
 	&image_vpc_driver,
 };
 

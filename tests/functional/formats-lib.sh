@@ -30,8 +30,10 @@ same_info()
 		diff <(qemu-img info -f "$2" "$1") <(xdisk info -f "$2" "$1")
 }
 
+# qemu-img does not look for holes in vhdx.
 same_map()
 {
+	[ "$2" != vhdx ] || return 0
 	diff <(qemu-img map -f "$2" --output=json "$1" | jq -c '.[]') \
 		<(xdisk map -f "$2" --output=json "$1" | jq -c '.[]')
 }

@@ -22,9 +22,15 @@ for raw in odd small; do
 	ok "bochs version 2, $raw" made bochs2 bochs $raw.raw
 	ok "parallels with entries in sectors, $raw" \
 		made parallels1 parallels $raw.raw
+	cp $raw.raw dmg.raw
+	ok "dmg, $raw" made dmg dmg dmg.raw
+	cp $raw.raw dmg.raw
+	ok "dmg with a resource fork, $raw" made dmg-fork dmg dmg.raw
 	cp $raw.raw cloop.raw
 	ok "cloop, $raw" made cloop cloop cloop.raw
 done
+python3 "$srcdir/tests/functional/mkimage.py" dmg odd.raw x.dmg
+ok 'dmg is recognised by its name' xdisk info x.dmg
 for format in bochs2 cloop parallels1; do
 	python3 "$srcdir/tests/functional/mkimage.py" $format odd.raw x.img
 	ok "$format is recognised" xdisk info x.img

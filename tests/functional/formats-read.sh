@@ -38,6 +38,10 @@ qed cluster_size=4k,table_size=2
 qed cluster_size=1M,table_size=2
 vdi
 vdi static=on
+vhdx
+vhdx block_size=1M
+vhdx subformat=fixed,block_size=1M
+vhdx block_state_zero=off,block_size=2M
 vpc
 vpc force_size=on
 vpc subformat=fixed

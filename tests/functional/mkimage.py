@@ -4,10 +4,12 @@
 
     mkimage.py FORMAT RAW IMAGE
 
-FORMAT is bochs1, bochs2, cloop or parallels1 (the old magic, table entries in
-sectors, clusters that are no power of two).
+FORMAT is bochs1, bochs2, cloop, dmg, dmg-fork (tables in a resource fork, not in
+a property list) or parallels1 (the old magic, table entries in sectors, clusters
+that are no power of two).
 """
 
+import base64
 import struct
 import sys
 import zlib
@@ -80,10 +82,62 @@ def parallels1(data):
     return out.ljust(start * SECTOR, b'\0') + body
 
 
+def dmg_table(data, first, body):
+    """One partition's table; adds its chunks to body."""
+    entries = b''
+    size = 256 * 1024
+    for n in range(-(-len(data) // size)):
+        part = data[n * size:(n + 1) * size]
+        where = (n * 512, len(part) // SECTOR, len(body))
+        if not any(part):
+            entry = (n % 3 and 2, 0) + where + (0,)
+        elif n % 4 == 1:
+            entry = (1, 0) + where + (len(part),)
+            body += part
+        else:
+            packed = zlib.compress(part)
+            entry = (0x80000005, 0) + where + (len(packed),)
+            body += packed
+        entries += struct.pack('>IIQQQQ', *entry)
+    entries += struct.pack('>IIQQQQ', 0x7ffffffe, 0, 0, 0, 0, 0)
+    entries += struct.pack('>IIQQQQ', 0xffffffff, 0, len(data) // SECTOR, 0,
+                           len(body), 0)
+    head = b'mish' + struct.pack('>IQQQII', 1, first, len(data) // SECTOR, 0,
+                                 520, 0)
+    return head.ljust(200, b'\0') + struct.pack(
+        '>I', len(entries) // 40) + entries
+
+
+def dmg(data, fork):
+    half = len(data) // 2 // SECTOR * SECTOR
+    body = bytearray()
+    tables = [dmg_table(data[:half], 0, body),
+              dmg_table(data[half:], half // SECTOR, body)]
+    if fork:
+        joined = b''.join(struct.pack('>I', len(t)) + t for t in tables)
+        text = struct.pack('>IIII', 256, 256 + len(joined), len(joined), 0)
+        text = text.ljust(256, b'\0') + joined
+    else:
+        text = b'<plist><dict><key>resource-fork</key><dict>'
+        text += b'<key>blkx</key><array>'
+        for t in tables:
+            text += b'<dict><key>Data</key><data>\n'
+            text += base64.encodebytes(t) + b'</data></dict>'
+        text += b'</array></dict></dict></plist>'
+    koly = bytearray(512)
+    koly[0:12] = b'koly' + struct.pack('>II', 4, 512)
+    struct.pack_into('>QQ', koly, 24, 0, len(body))
+    struct.pack_into('>QQ', koly, 40 if fork else 216, len(body), len(text))
+    struct.pack_into('>Q', koly, 492, len(data) // SECTOR)
+    return bytes(body) + text + bytes(koly)
+
+
 MAKERS = {
     'bochs1': lambda data: bochs(data, 1),
     'bochs2': lambda data: bochs(data, 2),
     'cloop': cloop,
+    'dmg': lambda data: dmg(data, False),
+    'dmg-fork': lambda data: dmg(data, True),
     'parallels1': parallels1,
 }
 
