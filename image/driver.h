@@ -66,6 +66,9 @@ struct image_driver {
 		     unsigned int nr_options, unsigned int flags,
 		     const struct image_progress *progress, struct error *err);
 	const struct image_create_help *amend_help;
+	int (*bitmap)(struct image *img, enum image_bitmap_op op,
+		      const char *name, const struct image_bitmap_args *args,
+		      struct error *err);
 };
 
 struct image {

@@ -931,6 +931,9 @@ void image_info_free(struct image_info *info)
 		free(info->snapshots[i].name);
 	}
 	free(info->snapshots);
+	for (unsigned int i = 0; i < info->nr_bitmaps; i++)
+		free(info->bitmaps[i].name);
+	free(info->bitmaps);
 	free(info->backing_file);
 	free(info->backing_format);
 	free(info->data_file);

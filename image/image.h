@@ -293,6 +293,13 @@ struct image_info_encrypt {
 	} slots[8];
 };
 
+struct image_info_bitmap {
+	char *name;
+	uint64_t granularity;		/* bytes */
+	bool in_use;			/* not closed properly, or right now */
+	bool enabled;			/* records writes */
+};
+
 /* Format specific facts; strings are owned by the struct. */
 struct image_info {
 	char *backing_file;		/* as recorded, NULL: none */
@@ -310,6 +317,8 @@ struct image_info {
 	char *data_file;
 	unsigned int nr_snapshots;
 	struct image_info_snapshot *snapshots;
+	unsigned int nr_bitmaps;
+	struct image_info_bitmap *bitmaps;
 };
 
 /* Works on an image opened with IMAGE_NO_IO. co */
@@ -334,6 +343,41 @@ struct image_check {
  * (the state found; what repair mended stands in the *_fixed). */
 int image_check(struct image *img, enum image_repair repair,
 		struct image_check *result, struct error *err);
+
+/* ---- dirty bitmaps ---- */
+
+enum image_bitmap_op {
+	IMAGE_BITMAP_ADD, IMAGE_BITMAP_REMOVE, IMAGE_BITMAP_CLEAR,
+	IMAGE_BITMAP_ENABLE, IMAGE_BITMAP_DISABLE, IMAGE_BITMAP_MERGE,
+};
+
+struct image_bitmap_args {
+	/* ADD: bytes, a power of two from 512 to 2 GiB; 0: a cluster, 4 to 64
+	 * KiB */
+	uint64_t granularity;
+	/* MERGE: marks what is marked in that one, which may be of the image
+	 * itself, of another granularity too, but not of another disk size */
+	struct image *source;
+	const char *source_name;
+};
+
+/* co. Does that to the bitmap `name` of an image that is open for writing with
+ * nothing in flight. It is on disk when the image is closed. args may be NULL
+ * where nothing in it is wanted. -ENOENT, -EEXIST, -EINVAL (the bitmap is
+ * inconsistent: it can only be removed), -ENOTSUP (not in such an image),
+ * -EFBIG (the bitmap would be too large). */
+int image_bitmap(struct image *img, enum image_bitmap_op op, const char *name,
+		 const struct image_bitmap_args *args, struct error *err);
+
+/* co. Gives `to` all bitmaps of `from`, with their contents, granularities and
+ * whether they are enabled. Inconsistent ones are left out (skip_broken) or
+ * refused before anything is done: -EINVAL. */
+int image_copy_bitmaps(struct image *from, struct image *to, bool skip_broken,
+		       struct error *err);
+/* What `info`'s bitmaps of a disk of `size` bytes take at most in an image with
+ * clusters of cluster_size; bytes. */
+uint64_t image_bitmaps_space(const struct image_info *info, uint64_t size,
+			     uint32_t cluster_size);
 
 /* ---- create ---- */
 

@@ -67,7 +67,7 @@ int qcow2_change_backing(struct image *img, const char *file,
 	if (!ret && ((file && !new_file) || (file && format && !new_format)))
 		ret = error_set_errno(err, ENOMEM, "%s", img->path);
 	if (!ret) {
-		ret = qcow2_writable(q);
+		ret = qcow2_writable(q, 0, 0);
 		if (!ret)
 			ret = qcow2_commit_all(q);
 		if (ret)
@@ -136,7 +136,7 @@ static int drop_l2(struct qcow2 *q, uint64_t i, uint8_t *buf)
 
 	if (!table)
 		return 0;
-	ret = qcow2_writable(q);
+	ret = qcow2_writable(q, 0, 0);
 	if (!ret)
 		ret = free_entries(q, table, buf);
 	if (ret)
@@ -156,7 +156,7 @@ int qcow2_make_empty(struct image *img, struct error *err)
 {
 	struct qcow2 *q = qcow2_of(img);
 	uint8_t *buf = malloc(q->cluster_size);
-	int ret = buf ? qcow2_writable(q) : -ENOMEM;
+	int ret = buf ? qcow2_writable(q, 0, 0) : -ENOMEM;
 
 	if (!ret)
 		ret = qcow2_commit_all(q);

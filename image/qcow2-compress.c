@@ -361,7 +361,7 @@ static int write_packed(struct qcow2 *q, uint64_t index, const uint8_t *bytes,
 {
 	struct qcow2_request r;
 	struct qcow2_alloc a;
-	int ret = qcow2_writable(q);
+	int ret = qcow2_writable(q, index << q->cluster_bits, q->cluster_size);
 
 	if (ret)
 		return ret;

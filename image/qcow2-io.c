@@ -25,6 +25,7 @@
 
 #include "common/cleanup.h"
 #include "image/co-group.h"
+#include "image/qcow2-bitmap.h"
 #include "image/qcow2-io.h"
 #include "image/qcow2.h"
 
@@ -486,14 +487,19 @@ int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 	return co_group_wait(&g) ?: ret;
 }
 
-int qcow2_writable(struct qcow2 *q)
+int qcow2_writable(struct qcow2 *q, uint64_t off, uint64_t len)
 {
 	int ret;
 
 	if (unlikely(q->stopped))
 		return q->stopped;
-	if (unlikely(!q->write_begun)) {
-		ret = qcow2_begin_write(q);
+	if (unlikely(!q->data_begun)) {
+		ret = qcow2_begin_data(q);
+		if (ret)
+			return ret;
+	}
+	if (unlikely(q->bitmaps) && len) {
+		ret = qcow2_bitmaps_mark(q, off, len);
 		if (ret)
 			return ret;
 	}
@@ -504,7 +510,7 @@ static int write_once(struct qcow2 *q, uint64_t off, uint64_t len,
 		      struct iow w)
 {
 	struct qcow2_request r;
-	int ret = qcow2_writable(q);
+	int ret = qcow2_writable(q, off, len);
 
 	if (unlikely(ret))
 		return ret;

@@ -16,6 +16,7 @@
  * A crash in between leaves clusters beyond the end of the disk, which are
  * counted and do no harm.
  */
+#include "image/qcow2-bitmap.h"
 #include "image/qcow2-resize.h"
 
 #include <errno.h>
@@ -301,9 +302,6 @@ static int judge(const struct qcow2 *q, struct error *err)
 	if (q->h.version < 3 && q->h.nb_snapshots)
 		return error_set(err, ENOTSUP, "Can't resize a v2 image which "
 				 "has snapshots");
-	if (q->h.has_bitmaps)
-		return error_set(err, ENOTSUP, "Can't resize an image which has "
-				 "persistent bitmaps");
 	return 0;
 }
 
@@ -323,7 +321,14 @@ int qcow2_truncate(struct image *img, uint64_t size, struct error *err)
 		ret = qcow2_commit_all(q);
 	if (ret)
 		return error_set_errno(err, -ret, "resizing %s", img->path);
-	return size < img->size ? shrink(q, size, err) : grow(q, size, err);
+	ret = qcow2_bitmaps_prepare_resize(q, size, err);
+	if (ret)
+		return ret;
+	if (size > img->size)
+		qcow2_bitmaps_resize(q, size);
+	ret = size < img->size ? shrink(q, size, err) : grow(q, size, err);
+	qcow2_bitmaps_resize(q, img->size);
+	return ret;
 }
 
 /* ---- preallocation ---- */
@@ -383,7 +388,7 @@ static int preallocate_some(struct qcow2 *q, uint64_t index, uint64_t max,
 	bool fresh;
 	int ret;
 
-	ret = qcow2_writable(q);
+	ret = qcow2_writable(q, 0, 0);
 	if (!ret)
 		ret = qcow2_alloc_clusters(q, max, &host, done, &fresh);
 	if (ret)

@@ -271,7 +271,7 @@ static int clear_pieces(struct qcow2 *q, uint64_t off, uint64_t len,
 
 	for (; !ret && len; off += n, len -= n) {
 		n = min(len, piece - (off & (piece - 1)));
-		ret = qcow2_writable(q);
+		ret = qcow2_writable(q, off, n);
 		if (ret)
 			break;
 		qcow2_request_begin(q, &r);

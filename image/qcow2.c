@@ -24,6 +24,7 @@
 #include "common/log.h"
 #include "image/crypto.h"
 #include "image/qcow2-amend.h"
+#include "image/qcow2-bitmap.h"
 #include "image/qcow2-io.h"
 #include "image/qcow2-resize.h"
 #include "image/qcow2-tools.h"
@@ -81,19 +82,38 @@ int qcow2_write_header(struct qcow2 *q)
 	return ret ? ret : image_flush(q->file);
 }
 
+/* What we keep true while we write. */
+static uint64_t kept_autoclear(const struct qcow2 *q)
+{
+	return q->h.autoclear & (q->bitmaps ? QCOW2_AUTOCLEAR_BITMAPS : 0);
+}
+
 int qcow2_begin_write(struct qcow2 *q)
 {
 	int ret = 0;
 
 	co_mutex_lock(&q->begin_lock);
-	if (!q->write_begun && q->h.autoclear) {
-		q->h.autoclear = 0;
+	if (!q->write_begun && q->h.autoclear != kept_autoclear(q)) {
+		q->h.autoclear = kept_autoclear(q);
 		ret = qcow2_write_header(q);
 		if (ret)
 			qcow2_stop(q, ret, "clearing autoclear feature bits");
 	}
 	if (!ret)
 		q->write_begun = true;
+	co_mutex_unlock(&q->begin_lock);
+	return ret;
+}
+
+int qcow2_begin_data(struct qcow2 *q)
+{
+	int ret = qcow2_begin_write(q);
+
+	co_mutex_lock(&q->begin_lock);
+	if (!ret && !q->data_begun)
+		ret = qcow2_bitmaps_begin(q);
+	if (!ret)
+		q->data_begun = true;
 	co_mutex_unlock(&q->begin_lock);
 	return ret;
 }
@@ -285,7 +305,8 @@ static int note_metadata(struct qcow2 *q, struct error *err)
 	if (!ret && q->h.has_crypto)
 		ret = note(q, q->h.crypto_offset, q->h.crypto_length,
 			   QCOW2_META_CRYPTO, err);
-	if (!ret && q->h.has_bitmaps)
+	if (!ret && q->h.has_bitmaps &&
+	    (q->h.autoclear & QCOW2_AUTOCLEAR_BITMAPS))
 		ret = note(q, q->h.bitmap_dir_offset, q->h.bitmap_dir_size,
 			   QCOW2_META_BITMAPS, err);
 	return ret;
@@ -313,7 +334,8 @@ static int load_metadata(struct qcow2 *q, struct error *err)
 	l2 = note_l2_tables(q, rdwr ? err : NULL);
 	if (l2 && (rdwr || l2 == -ENOMEM))
 		return l2;
-	return rdwr ? note_snapshots(q, err) : 0;
+	ret = rdwr ? note_snapshots(q, err) : 0;
+	return ret || !rdwr ? ret : qcow2_bitmaps_open(q, err);
 }
 
 /* ---- opening ---- */
@@ -411,6 +433,7 @@ static int init_caches(struct qcow2 *q, const struct image_options *opts)
 
 static void deinit(struct qcow2 *q)
 {
+	qcow2_bitmaps_free(q);
 	qcow2_cache_deinit(&q->l2_cache);
 	qcow2_cache_deinit(&q->ref_cache);
 	qcow2_meta_deinit(&q->meta);
@@ -502,6 +525,8 @@ static int qcow2_close(struct image *img, struct error *err)
 
 	if (q->l1 && (img->flags & IMAGE_RDWR)) {
 		ret = q->corrupt ? mark_corrupt(q) : qcow2_commit_all(q);
+		if (!ret && !q->corrupt)
+			ret = qcow2_bitmaps_store(q, err);
 		if (!ret)
 			ret = trim_file(q);
 		if (ret)
@@ -563,8 +588,9 @@ static int qcow2_get_info(struct image *img, struct image_info *info,
 		if (ret)
 			return ret;
 	}
-	return qcow2_for_each_snapshot(q->file, h, add_snapshot, info, NULL,
-				       err);
+	ret = qcow2_for_each_snapshot(q->file, h, add_snapshot, info, NULL,
+				      err);
+	return ret ? ret : qcow2_bitmap_info(q->file, h, info, err);
 }
 
 static int qcow2_check_verb(struct image *img, enum image_repair repair,
@@ -616,4 +642,5 @@ const struct image_driver image_qcow2_driver = {
 	.create_help = qcow2_create_help,
 	.amend = qcow2_amend,
 	.amend_help = qcow2_amend_help,
+	.bitmap = qcow2_bitmap_op,
 };

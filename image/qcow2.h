@@ -16,6 +16,7 @@
  *	qcow2-cache.c	slices of L2 tables and refcount blocks in memory
  *	qcow2-commit.c	gets changed metadata to the file in a safe order
  *	qcow2-meta.c	what each metadata cluster is (overlap checks)
+ *	qcow2-bitmap*.c	dirty bitmaps
  *	qcow2-crypt.c	the guest's data, encrypted or not
  *	qcow2-compress.c  compressed clusters
  *	qcow2-backing.c	which backing file; an overlay made empty
@@ -210,7 +211,10 @@ struct qcow2 {
 	bool sync_failed;		/* for good: what is on disk is unknown */
 	bool corrupt;			/* found so by us */
 	bool write_begun;		/* autoclear bits are off */
+	bool data_begun;		/* enabled bitmaps get all writes */
 	struct co_mutex begin_lock;
+
+	struct qcow2_bitmaps *bitmaps;	/* NULL: none, or not looked at */
 
 	/* the last decompressed cluster */
 	uint64_t inflated_entry;	/* its L2 entry, 0: none */
@@ -232,6 +236,9 @@ static inline struct qcow2 *qcow2_of(struct image *img)
 
 /* co. Before the first change of the file: clears unknown autoclear bits. */
 int qcow2_begin_write(struct qcow2 *q);
+/* co. Before the first change of what the guest sees: that, and dirty bitmaps
+ * (qcow2-bitmap.h). */
+int qcow2_begin_data(struct qcow2 *q);
 /* Says so once and stops writing; -EIO. Closing marks a version 3 image. */
 int qcow2_corrupt(struct qcow2 *q, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -258,8 +265,9 @@ bool qcow2_alloc_wait(struct qcow2 *q, uint64_t first, uint64_t last);
 void qcow2_alloc_begin(struct qcow2 *q, struct qcow2_alloc *a, uint64_t first,
 		       uint64_t last);
 void qcow2_alloc_end(struct qcow2_alloc *a);
-/* co. All that must be so before an image is changed; between requests. */
-int qcow2_writable(struct qcow2 *q);
+/* co. All that must be so before [off, off + len) of the disk may change (len
+ * 0: only the image); between requests. */
+int qcow2_writable(struct qcow2 *q, uint64_t off, uint64_t len);
 /* co. A write, within a request (qcow2_request_begin()). */
 int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 		      struct iow w);

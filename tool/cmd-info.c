@@ -141,6 +141,24 @@ static void print_encrypt(const struct image_info_encrypt *e)
 		printf("        format: %s\n", e->format);
 }
 
+static void print_bitmaps(const struct image_info *i)
+{
+	if (i->nr_bitmaps)
+		puts("    bitmaps:");
+	for (unsigned int n = 0; n < i->nr_bitmaps; n++) {
+		const struct image_info_bitmap *b = &i->bitmaps[n];
+		unsigned int flag = 0;
+
+		printf("        [%u]:\n            flags:\n", n);
+		if (b->in_use)
+			printf("                [%u]: in-use\n", flag++);
+		if (b->enabled)
+			printf("                [%u]: auto\n", flag);
+		printf("            name: %s\n            granularity: %" PRIu64
+		       "\n", b->name, b->granularity);
+	}
+}
+
 static void print_qcow2(const struct image_info *i)
 {
 	puts("Format specific information:");
@@ -148,11 +166,12 @@ static void print_qcow2(const struct image_info *i)
 	printf("    compression type: %s\n", i->compression_type);
 	if (i->version >= 3)
 		printf("    lazy refcounts: %s\n", truth(i->lazy_refcounts));
+	print_bitmaps(i);
+	printf("    refcount bits: %u\n", i->refcount_bits);
 	if (i->data_file)
 		printf("    data file: %s\n", i->data_file);
 	if (i->data_file)
 		printf("    data file raw: %s\n", truth(i->data_file_raw));
-	printf("    refcount bits: %u\n", i->refcount_bits);
 	print_encrypt(&i->encrypt);
 	if (i->version >= 3)
 		printf("    corrupt: %s\n", truth(i->corrupt));
@@ -255,6 +274,26 @@ static json_t *json_slots(const struct image_info_encrypt *e)
 	return list;
 }
 
+static json_t *json_bitmaps(const struct image_info *i)
+{
+	json_t *list = json_array();
+
+	for (unsigned int n = 0; n < i->nr_bitmaps; n++) {
+		const struct image_info_bitmap *b = &i->bitmaps[n];
+		json_t *o = json_object(), *flags = json_array();
+
+		if (b->in_use)
+			json_array_append_new(flags, json_string("in-use"));
+		if (b->enabled)
+			json_array_append_new(flags, json_string("auto"));
+		json_object_set_new(o, "flags", flags);
+		set_text(o, "name", b->name);
+		set_number(o, "granularity", b->granularity);
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
 static json_t *json_encrypt(const struct image_info_encrypt *e,
 			    const char *format)
 {
@@ -290,6 +329,8 @@ static json_t *json_qcow2(const struct image_info *i)
 		json_object_set_new(data, "data-file-raw",
 				    json_boolean(i->data_file_raw));
 	}
+	if (i->nr_bitmaps)
+		json_object_set_new(data, "bitmaps", json_bitmaps(i));
 	set_number(data, "refcount-bits", i->refcount_bits);
 	if (i->encrypt.format)
 		json_object_set_new(data, "encrypt",

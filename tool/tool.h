@@ -44,6 +44,7 @@ enum long_option {
 	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT,
 	OPT_COMPRESSION_LEVEL, OPT_FORCE, OPT_PREALLOCATION, OPT_SALVAGE,
 	OPT_SHRINK, OPT_SNAPSHOT, OPT_TARGET_IMAGE_OPTS, OPT_TARGET_IS_ZERO,
+	OPT_ADD, OPT_REMOVE, OPT_CLEAR, OPT_ENABLE, OPT_DISABLE, OPT_MERGE,
 };
 
 /* Those of every verb, which tool_getopt() sees to itself. */
@@ -101,6 +102,7 @@ struct verb {
 
 /* One a line, as in main.c. */
 extern const struct verb verb_amend;
+extern const struct verb verb_bitmap;
 extern const struct verb verb_check;
 extern const struct verb verb_commit;
 extern const struct verb verb_compare;
