@@ -336,6 +336,8 @@ struct image_check {
 		compressed_clusters, placed_clusters;
 	/* Called for each finding with a sentence; may be NULL. */
 	void (*report)(void *arg, const char *sentence);
+	/* Called now and then: `done` of `total` bytes; may be NULL. */
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	void *report_arg;
 };
 

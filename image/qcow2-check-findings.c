@@ -80,6 +80,13 @@ void ck_unreadable(struct check *ck, int ret, const char *what, uint64_t offset)
 
 /* ---- small helpers ---- */
 
+void ck_progress(struct check *ck, uint64_t bytes)
+{
+	ck->done = min(ck->done + bytes, ck->total);
+	if (ck->res->progress)
+		ck->res->progress(ck->res->report_arg, ck->done, ck->total);
+}
+
 void ck_add_refs(struct check *ck, uint64_t cluster, uint32_t n,
 		 unsigned int flags)
 {

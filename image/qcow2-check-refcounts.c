@@ -11,6 +11,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/readahead.h"
 
 /* ---- the refcount structure ---- */
 
@@ -252,29 +253,110 @@ int ck_read_refblock(struct check *ck, uint64_t i, uint8_t *block)
 	return ret;
 }
 
-int ck_compare_refcounts(struct check *ck)
-{
-	cleanup_free uint8_t *block = malloc(ck->cluster_size);
-	uint32_t bits = qcow2_refblock_bits(ck->h);
-	uint64_t n = UINT64_C(1) << bits;
+struct block_walk {
+	struct check *ck;
+	uint64_t next;			/* in ck->reftable */
+};
 
-	if (!block)
-		return -ENOMEM;
+/* Compares up to REFMAP_CELLS refcounts of 16 bits that are what they should
+ * be, most of the time; false: they have to be looked at one by one. */
+static bool compare_cells(struct check *ck, uint64_t first,
+			  const uint8_t *counts, uint64_t n)
+{
+	const uint8_t *refs = refmap_cells(&ck->refs, first);
+	const uint8_t *own = refmap_cells(&ck->own, first);
+	uint64_t last = UINT64_MAX;
+
+	if (!refs || !own)
+		return false;
+	for (uint64_t k = 0; k < n; k++) {
+		unsigned int count = load_be16(counts + 2 * k);
+		unsigned int want = (refs[k] >> REFMAP_FLAGS) +
+				    (own[k] >> REFMAP_FLAGS);
+
+		if (count != want ||
+		    (refs[k] & (count == 1 ? SEEN_SHARED : SEEN_COPIED)))
+			return false;
+		if (count)
+			last = k;
+	}
+	if (last != UINT64_MAX) {
+		ck->any_in_use = true;
+		ck->highest = max(ck->highest, first + last);
+	}
+	return true;
+}
+
+static void compare_block(struct check *ck, uint64_t first,
+			  const uint8_t *block)
+{
+	uint64_t end = UINT64_C(1) << qcow2_refblock_bits(ck->h), n;
+	uint32_t order = ck->h->refcount_order;
+
+	for (uint64_t i = 0; i < end; i += n) {
+		n = min(end, (uint64_t)REFMAP_CELLS);
+		if (order == 4 && is_aligned(first, REFMAP_CELLS) &&
+		    compare_cells(ck, first + i, block + 2 * i, n))
+			continue;
+		for (uint64_t k = i; k < i + n; k++)
+			compare_cluster(ck, first + k,
+					qcow2_refcount_get(block, order, k));
+	}
+}
+
+static bool next_block(void *arg, uint64_t *offset, uint64_t *len)
+{
+	struct block_walk *w = arg;
+	struct check *ck = w->ck;
+
+	while (w->next < ck->nr_reftable) {
+		*offset = ck->reftable[w->next++];
+		*len = ck->cluster_size;
+		if (*offset > REFBLOCK_BAD)
+			return true;
+	}
+	return false;
+}
+
+static void compare_blocks(struct check *ck, struct readahead *ra)
+{
+	uint32_t bits = qcow2_refblock_bits(ck->h);
+	struct readahead_range *r;
+
 	for (uint64_t i = 0; i < ck->nr_reftable && !ck->ret; i++) {
 		if (ck->reftable[i] <= REFBLOCK_BAD) {
 			compare_without_block(ck, i << bits, (i + 1) << bits,
 					      ck->reftable[i] == REFBLOCK_BAD);
 			continue;
 		}
-		if (ck_read_refblock(ck, i, block))
-			continue;
-		for (uint64_t k = 0; k < n; k++)
-			compare_cluster(
-				ck, (i << bits) + k,
-				qcow2_refcount_get(block, ck->h->refcount_order,
-						   k));
+		r = readahead_get(ra);
+		if (r->ret)
+			ck_unreadable(ck, r->ret, "a refcount block",
+				      r->offset);
+		else
+			compare_block(ck, i << bits, r->data);
+		ck_progress(ck, ck->cluster_size);
 	}
-	compare_without_block(ck, ck->nr_reftable << bits, UINT64_MAX,
-			      !ck->nr_reftable);
+}
+
+int ck_compare_refcounts(struct check *ck)
+{
+	struct block_walk w = { ck, 0 };
+	struct readahead ra;
+
+	readahead_init(&ra, ck->file, next_block, &w);
+	compare_blocks(ck, &ra);
+	readahead_deinit(&ra);
+	compare_without_block(ck, ck->nr_reftable << qcow2_refblock_bits(ck->h),
+			      UINT64_MAX, !ck->nr_reftable);
 	return ck->ret;
+}
+
+uint64_t ck_refblock_bytes(const struct check *ck)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < ck->nr_reftable; i++)
+		n += ck->reftable[i] > REFBLOCK_BAD;
+	return n << ck->h->cluster_bits;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-check-tables.c: the L1 and L2 tables of a check.
+ * qcow2-check-tables.c: L1 tables, and what an entry may be.
  *
- * judge_*() say what is wrong with an entry and what it should be, count_*()
- * take what is left of it into account. Tables that are mostly nonsense are
- * not followed.
+ * L1 tables list the L2 tables; judge_*() say what is wrong with an entry and
+ * what it should be. What the entries of L2 tables point to is counted in
+ * qcow2-check-count.c.
  */
 #include "image/qcow2-check.h"
 
@@ -220,7 +220,7 @@ struct l2_table *ck_find_l2(struct check *ck, uint64_t offset)
 
 /* ---- L2 tables ---- */
 
-static const char points_at_metadata[] = "points at metadata";
+const char ck_points_at_metadata[] = "points at metadata";
 
 static const char *judge_compressed(struct check *ck, struct qcow2_entry *e)
 {
@@ -240,7 +240,7 @@ static const char *judge_compressed(struct check *ck, struct qcow2_entry *e)
 	for (uint64_t i = ck_cluster_of(ck, c.offset); i <= last; i++)
 		if (ck_is_meta(ck, i)) {
 			*e = ck->blank;
-			return points_at_metadata;
+			return ck_points_at_metadata;
 		}
 	if (e->word & QCOW2_COPIED) {
 		e->word &= ~QCOW2_COPIED;
@@ -284,7 +284,7 @@ static const char *judge_offset(struct check *ck, const struct qcow2_entry *e)
 	if (offset >= ck->file_len)
 		return "points beyond the end of the file";
 	if (ck_is_meta(ck, ck_cluster_of(ck, offset)))
-		return points_at_metadata;
+		return ck_points_at_metadata;
 	return NULL;
 }
 
@@ -312,237 +312,4 @@ const char *ck_judge_l2_entry(struct check *ck, struct qcow2_entry *e)
 		fault = worse ? worse : fault;
 	}
 	return fault;
-}
-
-/* Bytes of a guest cluster that lie within the disk and in the file. */
-static uint64_t guest_bytes(const struct check *ck, const struct l2_table *t,
-			    uint32_t index, struct qcow2_entry e)
-{
-	uint64_t offset =
-		(((uint64_t)t->l1_index << qcow2_l2_bits(ck->h)) + index)
-		<< ck->h->cluster_bits;
-	uint32_t alloc = (uint32_t)e.bitmap;
-	uint64_t bytes = ck->cluster_size;
-
-	/* Behind its last subcluster nothing was ever written. */
-	if (qcow2_extended(ck->h))
-		bytes = !alloc ? 0 : (uint64_t)(32 - __builtin_clz(alloc))
-					     << qcow2_sub_bits(ck->h);
-	if (offset >= ck->h->size)
-		return bytes;
-	return min(bytes, ck->h->size - offset);
-}
-
-/* An active entry comes to a cluster that one of those has come to before. */
-static void note_alias(struct check *ck, uint64_t cluster, unsigned int those)
-{
-	if ((refmap_get(&ck->refs, cluster).flags & those) &&
-	    refmap_add(&ck->aliases, cluster, 1, 0))
-		ck->ret = -ENOMEM;
-}
-
-static void count_compressed(struct check *ck, const struct l2_table *t,
-			     uint64_t word)
-{
-	struct qcow2_compressed c =
-		qcow2_compressed_decode(ck->h->cluster_bits, word);
-	uint64_t last = ck_cluster_of(ck, c.offset + c.len - 1);
-
-	for (uint64_t i = ck_cluster_of(ck, c.offset); i <= last; i++) {
-		if (t->active_refs)
-			note_alias(ck, i, SEEN_COPIED | SEEN_SHARED);
-		ck_add_refs(ck, i, t->refs, t->active_refs ? SEEN_PACKED : 0);
-	}
-	/* Files of whole sectors: what is cut off there was never written. */
-	if (c.offset + c.len > align_up(ck->file_len, SECTOR_SIZE)) {
-		ck->cut = true;
-		ck_corrupt(ck,
-			   "ERROR compressed cluster at %#" PRIx64 " is cut "
-			   "off by the end of the file",
-			   c.offset);
-	}
-	ck->res->compressed_clusters += t->active_refs;
-	ck->res->allocated_clusters += t->active_refs;
-	ck->res->fragmented_clusters += t->active_refs;
-}
-
-/* An allocated cluster of the disk; *next is where the one before it ended. */
-static void count_place(struct check *ck, const struct l2_table *t,
-			uint64_t offset, uint64_t *next)
-{
-	ck->res->allocated_clusters += t->active_refs;
-	if (*next && *next != offset)
-		ck->res->fragmented_clusters += t->active_refs;
-	*next = offset + ck->cluster_size;
-}
-
-/* Counts a judged entry. */
-static void count_entry(struct check *ck, const struct l2_table *t,
-			uint32_t index, struct qcow2_entry e, uint64_t *next)
-{
-	uint64_t word = e.word, offset = word & QCOW2_L2_OFFSET;
-	unsigned int seen = 0;
-
-	if (word & QCOW2_COMPRESSED) {
-		count_compressed(ck, t, word);
-		return;
-	}
-	if (ck->h->incompat & QCOW2_INCOMPAT_DATA_FILE) {
-		if (offset || word & QCOW2_COPIED)
-			count_place(ck, t, offset, next);
-		return;
-	}
-	if (!offset)
-		return;
-	if (t->active_refs) {
-		seen = word & QCOW2_COPIED ? SEEN_COPIED : SEEN_SHARED;
-		note_alias(ck, ck_cluster_of(ck, offset),
-			   SEEN_COPIED | SEEN_SHARED | SEEN_PACKED);
-	}
-	ck_add_refs(ck, ck_cluster_of(ck, offset), t->refs, seen);
-	if (t->active_refs > 1)
-		note_alias(ck, ck_cluster_of(ck, offset), seen);
-	count_place(ck, t, offset, next);
-	if (unlikely(*next > ck->file_len) && !(word & QCOW2_ZERO) &&
-	    offset + guest_bytes(ck, t, index, e) > ck->file_len) {
-		ck->cut = true;
-		ck_corrupt(ck,
-			   "ERROR cluster %" PRIu64 " is cut off by the end "
-			   "of the file: %" PRIu64 " of %" PRIu64 " bytes are "
-			   "there",
-			   ck_cluster_of(ck, offset), ck->file_len - offset,
-			   ck->cluster_size);
-	}
-}
-
-static void report_entry(struct check *ck, const struct l2_table *t,
-			 uint32_t index, uint64_t word, const char *fault)
-{
-	ck->bad_entries++;
-	ck_corrupt(ck,
-		   "ERROR L2 entry %u of the table at %#" PRIx64 " = %#" PRIx64
-		   " %s",
-		   index, t->offset, word, fault);
-}
-
-/* The word points at an L2 table that may yet turn out to be none. */
-static bool suspect_entry(struct check *ck, const struct l2_table *t,
-			  uint32_t index, uint64_t word)
-{
-	struct l2_table *to = NULL;
-	struct suspect *s;
-
-	if (!(word & QCOW2_COMPRESSED))
-		to = ck_find_l2(ck, word & QCOW2_L2_OFFSET);
-	if (!to || to == t)
-		return false;
-	s = realloc(ck->suspects, (ck->nr_suspects + 1) * sizeof(*s));
-	if (!s) {
-		ck->ret = -ENOMEM;
-		return true;
-	}
-	ck->suspects = s;
-	s[ck->nr_suspects++] = (struct suspect){t, to, word, index};
-	return true;
-}
-
-int ck_count_table(struct check *ck, struct l2_table *t, uint8_t *table)
-{
-	uint32_t nr = 1u << qcow2_l2_bits(ck->h);
-	uint64_t bad = 0, good = 0, next = 0;
-
-	for (uint32_t i = 0; i < nr; i++) {
-		struct qcow2_entry e = qcow2_entry_load(ck->h, table, i);
-
-		if (!e.word && !e.bitmap)
-			continue;
-		if (ck_judge_l2_entry(ck, &e))
-			bad++;
-		else
-			good++;
-	}
-	if (ck_is_garbage(bad, good)) {
-		t->bad = true;
-		ck->bad_entries++;
-		refmap_clear(&ck->refs, ck_cluster_of(ck, t->offset));
-		ck_corrupt(ck,
-			   "ERROR L1 entry %u points at %#" PRIx64 ", which "
-			   "is no L2 table: %" PRIu64 " of %" PRIu64 " entries "
-			   "are invalid",
-			   t->l1_index, t->offset, bad, bad + good);
-		return ck->ret;
-	}
-	for (uint32_t i = 0; i < nr; i++) {
-		struct qcow2_entry e = qcow2_entry_load(ck->h, table, i);
-		uint64_t word = e.word;
-		const char *fault = bad ? ck_judge_l2_entry(ck, &e) : NULL;
-
-		if (fault == points_at_metadata &&
-		    suspect_entry(ck, t, i, word))
-			continue;
-		if (fault)
-			report_entry(ck, t, i, word, fault);
-		if (e.word)
-			count_entry(ck, t, i, e, &next);
-	}
-	return ck->ret;
-}
-
-void ck_resolve_suspects(struct check *ck)
-{
-	for (size_t i = 0; i < ck->nr_suspects; i++) {
-		const struct suspect *s = &ck->suspects[i];
-		uint64_t next = 0;
-
-		if (s->to->bad)
-			count_entry(ck, s->from, s->index,
-				    (struct qcow2_entry){ s->word, 0 }, &next);
-		else
-			report_entry(ck, s->from, s->index, s->word,
-				     points_at_metadata);
-	}
-}
-
-/* ---- walking them ---- */
-
-/* How many tables from `t` on lie side by side and fit one read. */
-static size_t run_of_tables(const struct check *ck, size_t first)
-{
-	size_t most = max(IO_BYTES / ck->cluster_size, (uint64_t)1), n = 1;
-
-	while (n < most && first + n < ck->nr_l2 &&
-	       ck->l2[first + n].offset ==
-		       ck->l2[first].offset + n * ck->cluster_size)
-		n++;
-	return n;
-}
-
-int ck_walk_l2(struct check *ck,
-	       int (*each)(struct check *ck, struct l2_table *t,
-			   uint8_t *table),
-	       bool must_read)
-{
-	cleanup_free uint8_t *buf = malloc(max(IO_BYTES, ck->cluster_size));
-	int ret = 0;
-	size_t n;
-
-	if (!buf)
-		return -ENOMEM;
-	for (size_t i = 0; i < ck->nr_l2 && !ret; i += n) {
-		struct l2_table *t = &ck->l2[i];
-
-		n = run_of_tables(ck, i);
-		if (ck_is_hole(ck, t->offset, n * ck->cluster_size))
-			continue;
-		ret = image_pread(ck->file, t->offset, n * ck->cluster_size,
-				  buf);
-		if (ret && !must_read) {
-			ck_unreadable(ck, ret, "L2 tables", t->offset);
-			ret = 0;
-			continue;
-		}
-		for (size_t k = 0; k < n && !ret; k++)
-			ret = each(ck, &t[k], buf + k * ck->cluster_size);
-	}
-	return ret;
 }

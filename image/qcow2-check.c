@@ -83,6 +83,7 @@ static void check_init(struct check *ck, struct image *img,
 	*res = (struct image_check){
 		.report = res->report,
 		.report_arg = res->report_arg,
+		.progress = res->progress,
 	};
 	*ck = (struct check){
 		.file = img->file,
@@ -139,6 +140,7 @@ static int count_references(struct check *ck)
 	ret = ck->ret;
 	if (!ret)
 		ret = ck_load_reftable(ck);
+	ck->total = ck->nr_l2 * ck->cluster_size + ck_refblock_bytes(ck);
 	if (!ret)
 		ret = ck_walk_l2(ck, ck_count_table, false);
 	if (ret)

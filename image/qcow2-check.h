@@ -6,7 +6,8 @@
  *	qcow2-check-findings.c	what is said and counted, claims of clusters
  *	qcow2-check-snapshots.c	the snapshot table
  *	qcow2-check-bitmaps.c	dirty bitmaps
- *	qcow2-check-tables.c	L1 and L2 tables
+ *	qcow2-check-tables.c	L1 tables; what an entry may be
+ *	qcow2-check-count.c	what the L2 tables point to
  *	qcow2-check-refcounts.c	the refcount structure, the comparison
  *	qcow2-repair.c		what is done about it
  *	qcow2-repair-copies.c	copies of what is used twice
@@ -119,6 +120,7 @@ struct check {
 	uint64_t nr_copies;		/* of L2 tables that the active L1
 					 * table uses more than once */
 	uint64_t lines;
+	uint64_t done, total;		/* bytes of tables, for the progress */
 	int ret;			/* sticky: -ENOMEM */
 };
 
@@ -133,6 +135,9 @@ void ck_corrupt_for_good(struct check *ck, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void ck_unreadable(struct check *ck, int ret, const char *what,
 		   uint64_t offset);
+
+/* So many more bytes of tables have been dealt with. */
+void ck_progress(struct check *ck, uint64_t bytes);
 
 /* Notes n references; ck->ret is set when there is no memory for it. */
 void ck_add_refs(struct check *ck, uint64_t cluster, uint32_t n,
@@ -189,6 +194,7 @@ int ck_load_bitmaps(struct check *ck);
 const char *ck_l1_name(const struct l1_table *l1, char buf[32]);
 /* Sets *e to what it should be (0: dropped). NULL when that is what it was. */
 const char *ck_judge_l1_entry(struct check *ck, uint64_t *e);
+extern const char ck_points_at_metadata[];
 const char *ck_judge_l2_entry(struct check *ck, struct qcow2_entry *e);
 
 /* Lists the L2 table that entry `e`, the index-th of l1, leads to. */
@@ -198,6 +204,11 @@ int ck_collect_l1(struct check *ck, const struct l1_table *l1);
 /* One record per L2 table, sorted; the tables claim their clusters. */
 void ck_unify_l2(struct check *ck);
 struct l2_table *ck_find_l2(struct check *ck, uint64_t offset);
+/* Is [offset, offset + len) a hole of the file, full of zeroes? */
+bool ck_is_hole(struct check *ck, uint64_t offset, uint64_t len);
+
+/* ---- qcow2-check-count.c ---- */
+
 /* Calls each() with every L2 table, read, in the order of the file. Tables that
  * cannot be read are an error (must_read), or else a finding. */
 int ck_walk_l2(struct check *ck,
@@ -214,6 +225,7 @@ int ck_load_reftable(struct check *ck);
 /* Where refcounts share a cluster with anything else, they have to move. */
 void ck_find_shared_refblocks(struct check *ck);
 int ck_compare_refcounts(struct check *ck);
+uint64_t ck_refblock_bytes(const struct check *ck);	/* of all blocks */
 /* The i-th block; a failure is a finding, too. */
 int ck_read_refblock(struct check *ck, uint64_t i, uint8_t *block);
 

@@ -15,7 +15,7 @@
 #include "common/bits.h"
 
 #define LEAF_BITS 8u
-#define LEAF_CELLS (1u << LEAF_BITS)
+#define LEAF_CELLS REFMAP_CELLS
 #define NARROW_COUNT_MAX ((1u << (8 - REFMAP_FLAGS)) - 1)
 #define FLAG_MASK ((1u << REFMAP_FLAGS) - 1)
 
@@ -121,6 +121,72 @@ int refmap_add(struct refmap *m, uint64_t cluster, uint32_t n,
 	else
 		leaf->narrow[i] = (uint8_t)cell;
 	return 0;
+}
+
+/* Adds to narrow cells [i, end); false, and nothing done, if one is too full. */
+static bool add_narrow(struct refmap_leaf *leaf, unsigned int i,
+		       unsigned int end, uint32_t n, unsigned int flags)
+{
+	uint8_t most = 0;
+
+	if (leaf->wide || n > NARROW_COUNT_MAX)
+		return false;
+	for (unsigned int k = i; k < end; k++)
+		most = max(most, leaf->narrow[k]);
+	if ((most >> REFMAP_FLAGS) + n > NARROW_COUNT_MAX)
+		return false;
+	for (unsigned int k = i; k < end; k++)
+		leaf->narrow[k] = (uint8_t)((leaf->narrow[k] | flags) +
+					    (n << REFMAP_FLAGS));
+	return true;
+}
+
+int refmap_add_range(struct refmap *m, uint64_t cluster, uint64_t nr,
+		     uint32_t n, unsigned int flags)
+{
+	int ret = 0;
+
+	while (nr && !ret) {
+		struct refmap_leaf *leaf = find_or_make(m, cluster);
+		unsigned int i = cluster & (LEAF_CELLS - 1);
+		unsigned int part = (unsigned int)min(nr,
+					(uint64_t)(LEAF_CELLS - i));
+
+		if (!leaf)
+			return -ENOMEM;
+		if (!add_narrow(leaf, i, i + part, n, flags & FLAG_MASK))
+			for (unsigned int k = 0; k < part && !ret; k++)
+				ret = refmap_add(m, cluster + k, n, flags);
+		cluster += part;
+		nr -= part;
+	}
+	return ret;
+}
+
+unsigned int refmap_flags(struct refmap *m, uint64_t cluster, uint64_t nr)
+{
+	unsigned int flags = 0;
+
+	while (nr) {
+		const struct refmap_leaf *leaf = find(m, cluster);
+		unsigned int i = cluster & (LEAF_CELLS - 1);
+		unsigned int part = (unsigned int)min(nr,
+					(uint64_t)(LEAF_CELLS - i));
+
+		for (unsigned int k = i; leaf && k < i + part; k++)
+			flags |= cell_of(leaf, k);
+		cluster += part;
+		nr -= part;
+	}
+	return flags & FLAG_MASK;
+}
+
+const uint8_t *refmap_cells(struct refmap *m, uint64_t cluster)
+{
+	static const uint8_t none[LEAF_CELLS];
+	const struct refmap_leaf *leaf = find(m, cluster);
+
+	return !leaf ? none : leaf->wide ? NULL : leaf->narrow;
 }
 
 struct refmap_entry refmap_get(struct refmap *m, uint64_t cluster)

@@ -36,7 +36,19 @@ struct refmap_entry {
 /* Adds n references and sets flags; -ENOMEM. */
 int refmap_add(struct refmap *m, uint64_t cluster, uint32_t n,
 	       unsigned int flags);
+/* The same for nr clusters side by side. */
+int refmap_add_range(struct refmap *m, uint64_t cluster, uint64_t nr,
+		     uint32_t n, unsigned int flags);
 struct refmap_entry refmap_get(struct refmap *m, uint64_t cluster);
+/* All flags that any of nr clusters side by side has. */
+unsigned int refmap_flags(struct refmap *m, uint64_t cluster, uint64_t nr);
+/*
+ * REFMAP_CELLS cells, those of `cluster` (a multiple of that) and what follows:
+ * count << REFMAP_FLAGS | flags. NULL where counts are too high for that. Valid
+ * until the map changes.
+ */
+#define REFMAP_CELLS 256u
+const uint8_t *refmap_cells(struct refmap *m, uint64_t cluster);
 /* Takes one reference away again where there are any. */
 void refmap_drop(struct refmap *m, uint64_t cluster);
 /* Forgets a cluster. */

@@ -81,6 +81,35 @@ static void test_next(void **state)
 	refmap_free(&m);
 }
 
+static void test_ranges(void **state)
+{
+	struct refmap m = REFMAP_INIT;
+	const uint8_t *cells;
+
+	/* over the edge of a leaf, onto one that is there */
+	assert_int_equal(refmap_add(&m, 260, 15, 2), 0);
+	assert_int_equal(refmap_add_range(&m, 250, 20, 1, 1), 0);
+	assert_int_equal(refmap_get(&m, 249).count, 0);
+	assert_int_equal(refmap_get(&m, 250).count, 1);
+	assert_int_equal(refmap_get(&m, 260).count, 16);
+	assert_int_equal(refmap_get(&m, 260).flags, 3);
+	assert_int_equal(refmap_get(&m, 269).count, 1);
+	assert_int_equal(refmap_get(&m, 270).count, 0);
+	assert_int_equal(refmap_flags(&m, 250, 10), 1);
+	assert_int_equal(refmap_flags(&m, 250, 20), 3);
+	assert_int_equal(refmap_flags(&m, 270, 100000), 0);
+	/* cells: as they are, too high, none */
+	cells = refmap_cells(&m, 0);
+	assert_int_equal(cells[250], 1 << REFMAP_FLAGS | 1);
+	assert_null(refmap_cells(&m, 256));
+	cells = refmap_cells(&m, 512);
+	assert_int_equal(cells[0], 0);
+	assert_int_equal(refmap_add_range(&m, 0, 256, 15, 0), 0);
+	assert_int_equal(refmap_get(&m, 0).count, 15);
+	assert_int_equal(refmap_get(&m, 250).count, 16);
+	refmap_free(&m);
+}
+
 /* Against a plain array. */
 static void test_random(void **state)
 {
@@ -120,6 +149,7 @@ int main(void)
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_random),
 	};
 
