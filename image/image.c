@@ -946,7 +946,8 @@ int image_check(struct image *img, enum image_repair repair,
 	if (!img->driver->check)
 		return error_set(err, ENOTSUP, "images of format '%s' have no "
 				 "metadata to check", img->driver->name);
-	if (repair != IMAGE_REPAIR_NONE && !(img->flags & IMAGE_RDWR))
+	if (repair != IMAGE_REPAIR_NONE && !result->dry_run &&
+	    !(img->flags & IMAGE_RDWR))
 		return error_set(err, EROFS, "%s is opened read-only", img->path);
 	return img->driver->check(img, repair, result, err);
 }

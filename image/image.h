@@ -334,6 +334,11 @@ struct image_check {
 	uint64_t image_end_offset;	/* bytes */
 	uint64_t total_clusters, allocated_clusters, fragmented_clusters,
 		compressed_clusters, placed_clusters;
+	/* Asked for by the caller: a repair writes nothing, but reports what it
+	 * would do; *_fixed say what that would mend. */
+	bool dry_run;
+	/* Asked for by the caller: what is compressed is unpacked, too. */
+	bool data;
 	/* Called for each finding with a sentence; may be NULL. */
 	void (*report)(void *arg, const char *sentence);
 	/* Called now and then: `done` of `total` bytes; may be NULL. */

@@ -117,7 +117,7 @@ static void note_alias(struct check *ck, uint64_t cluster, unsigned int those)
 }
 
 static void count_compressed(struct check *ck, const struct l2_table *t,
-			     uint64_t word)
+			     uint32_t index, uint64_t word)
 {
 	struct qcow2_compressed c =
 		qcow2_compressed_decode(ck->h->cluster_bits, word);
@@ -136,6 +136,7 @@ static void count_compressed(struct check *ck, const struct l2_table *t,
 			   "off by the end of the file",
 			   c.offset);
 	}
+	ck_unpack(ck, t, index, word);
 	ck->res->compressed_clusters += t->active_refs;
 	ck->res->allocated_clusters += t->active_refs;
 	ck->res->fragmented_clusters += t->active_refs;
@@ -159,7 +160,7 @@ static void count_entry(struct check *ck, const struct l2_table *t,
 	unsigned int seen = 0;
 
 	if (word & QCOW2_COMPRESSED) {
-		count_compressed(ck, t, word);
+		count_compressed(ck, t, index, word);
 		return;
 	}
 	if (ck->h->incompat & QCOW2_INCOMPAT_DATA_FILE) {

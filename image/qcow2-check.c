@@ -19,8 +19,8 @@
  * A table that holds more nonsense than sense was never such a table: that is
  * one finding, about the entry that led there, and it is not followed.
  *
- * Payloads are not looked at (compressed data, bitmap contents), nor is the
- * backing chain.
+ * What is in clusters is not looked at, unless the caller wants the compressed
+ * ones unpacked, nor is the backing chain.
  */
 #include "image/qcow2-check.h"
 
@@ -84,6 +84,8 @@ static void check_init(struct check *ck, struct image *img,
 		.report = res->report,
 		.report_arg = res->report_arg,
 		.progress = res->progress,
+		.dry_run = res->dry_run,
+		.data = res->data,
 	};
 	*ck = (struct check){
 		.file = img->file,
@@ -143,9 +145,11 @@ static int count_references(struct check *ck)
 	ck->total = ck->nr_l2 * ck->cluster_size + ck_refblock_bytes(ck);
 	if (!ret)
 		ret = ck_walk_l2(ck, ck_count_table, false);
+	if (!ret)
+		ck_resolve_suspects(ck);
+	ck_data_finish(ck);
 	if (ret)
 		return ret;
-	ck_resolve_suspects(ck);
 	ck_find_shared_refblocks(ck);
 	return ck->ret;
 }
@@ -174,6 +178,7 @@ static int run_check(struct image *img, const struct qcow2_header *h,
 
 	check_init(&ck, img, h, repair, result);
 	ck.careful = careful;
+	ck_data_init(&ck);
 	judge_backing(&ck, img->path);
 	ret = count_references(&ck);
 	if (!ret)

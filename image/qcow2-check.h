@@ -8,6 +8,7 @@
  *	qcow2-check-bitmaps.c	dirty bitmaps
  *	qcow2-check-tables.c	L1 tables; what an entry may be
  *	qcow2-check-count.c	what the L2 tables point to
+ *	qcow2-check-data.c	whether compressed clusters can be unpacked
  *	qcow2-check-refcounts.c	the refcount structure, the comparison
  *	qcow2-repair.c		what is done about it
  *	qcow2-repair-copies.c	copies of what is used twice
@@ -21,6 +22,7 @@
 #define XD_IMAGE_QCOW2_CHECK_H
 
 #include "common/bits.h"
+#include "image/co-group.h"
 #include "image/driver.h"
 #include "image/qcow2-entry.h"
 #include "image/refmap.h"
@@ -96,6 +98,7 @@ struct check {
 	size_t nr_suspects;
 	uint64_t *reftable;		/* offsets, or REFBLOCK_* */
 	uint64_t nr_reftable;
+	struct co_group unpacking;	/* compressed clusters, for res->data */
 	uint64_t highest;		/* cluster in use */
 	bool any_in_use;
 	bool *snapshot_kept;		/* by index; others are given up */
@@ -218,6 +221,15 @@ int ck_walk_l2(struct check *ck,
 /* For ck_walk_l2(): judges the entries and counts what they point to. */
 int ck_count_table(struct check *ck, struct l2_table *t, uint8_t *table);
 void ck_resolve_suspects(struct check *ck);
+
+/* ---- qcow2-check-data.c ---- */
+
+void ck_data_init(struct check *ck);
+/* co. If that was asked for: begins to unpack the cluster of an entry. */
+void ck_unpack(struct check *ck, const struct l2_table *t, uint32_t index,
+	       uint64_t entry);
+/* co. Waits for all that were begun. */
+void ck_data_finish(struct check *ck);
 
 /* ---- qcow2-check-refcounts.c ---- */
 

@@ -101,25 +101,26 @@ static int64_t run_inflate(void *arg)
 						   inflate_zlib(j);
 }
 
-/* co. The stream's sectors as far as the file has them. */
-static int unpack(struct qcow2 *q, uint64_t entry, uint8_t *out)
+/* The stream's sectors as far as the file has them. */
+int qcow2_unpack(struct image *file, const struct qcow2_header *h,
+		 uint64_t entry, uint8_t *out)
 {
 	struct qcow2_compressed c =
-		qcow2_compressed_decode(q->cluster_bits, entry);
+		qcow2_compressed_decode(h->cluster_bits, entry);
 	cleanup_free uint8_t *in = malloc(c.len);
 	struct inflate_job job = {
-		in, c.len, out, q->cluster_size, q->h.compression_type,
+		in, c.len, out, qcow2_cluster_size(h), h->compression_type,
 	};
 	int ret;
 
 	if (!in)
 		return -ENOMEM;
-	ret = image_pread(q->file, c.offset, c.len, in);
+	ret = image_pread(file, c.offset, c.len, in);
 	if (ret)
 		return ret;
-	if (q->cluster_size < OFFLOAD_MIN)
+	if (job.out_len < OFFLOAD_MIN)
 		return (int)run_inflate(&job);
-	return (int)loop_offload(q->img->loop, run_inflate, &job);
+	return (int)loop_offload(file->loop, run_inflate, &job);
 }
 
 int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out)
@@ -130,7 +131,7 @@ int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out)
 		memcpy(out, q->inflated, q->cluster_size);
 		return 0;
 	}
-	ret = unpack(q, entry, out);
+	ret = qcow2_unpack(q->file, &q->h, entry, out);
 	if (ret)
 		return ret;
 	if (!q->inflated)

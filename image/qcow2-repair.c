@@ -167,6 +167,11 @@ static int clear_bits(struct check *ck)
 	if (!(h->incompat & QCOW2_INCOMPAT_DATA_FILE))
 		autoclear &= ~QCOW2_AUTOCLEAR_DATA_FILE_RAW;
 
+	if (ck->res->dry_run) {
+		if (h->incompat & bits || autoclear != h->autoclear)
+			ck_note(ck, "Would clear bits in the header");
+		return 0;
+	}
 	if (h->incompat & bits) {
 		store_be64(field, h->incompat & ~bits);
 		ret = image_pwrite(ck->file, QCOW2_OFF_INCOMPAT, sizeof(field),
@@ -180,60 +185,176 @@ static int clear_bits(struct check *ck)
 	return ret ? ret : image_flush(ck->file);
 }
 
+/* ---- the steps ---- */
+
+/* One thing that a repair does, in this order. */
+struct step {
+	bool (*wanted)(const struct check *ck);
+	int (*run)(struct check *ck, struct error *err);
+	const char *what;		/* for those who ask first */
+};
+
+static bool is_cut(const struct check *ck)
+{
+	return ck->cut;
+}
+
+static int complete_file(struct check *ck, struct error *err)
+{
+	return image_truncate(ck->file, ck->nr_clusters << ck->h->cluster_bits,
+			      err);
+}
+
+static bool has_bad_snapshots(const struct check *ck)
+{
+	return ck->bad_snapshots;
+}
+
+static int rewrite_snapshots(struct check *ck, struct error *err)
+{
+	return ck_rewrite_snapshots(ck);
+}
+
+static bool has_double_tables(const struct check *ck)
+{
+	return ck->nr_copies;
+}
+
+static int copy_l2_tables(struct check *ck, struct error *err)
+{
+	return ck_copy_l2_tables(ck);
+}
+
+static bool has_aliases(const struct check *ck)
+{
+	return ck->apart.nr_leaves;
+}
+
+static int copy_aliases(struct check *ck, struct error *err)
+{
+	return ck_copy_aliases(ck);
+}
+
+static bool must_rebuild(const struct check *ck)
+{
+	return ck->rebuild || has_aliases(ck);
+}
+
+static int rebuild(struct check *ck, struct error *err)
+{
+	return ck_rebuild_refcounts(ck, err);
+}
+
+static bool must_raise(const struct check *ck)
+{
+	return ck->res->corruptions && !must_rebuild(ck);
+}
+
+static int raise(struct check *ck, struct error *err)
+{
+	return mend_refcounts(ck, RAISE);
+}
+
+static bool has_bad_entries(const struct check *ck)
+{
+	return ck->bad_entries;
+}
+
+static bool has_corruptions(const struct check *ck)
+{
+	return ck->res->corruptions;
+}
+
+static bool has_only_leaks(const struct check *ck)
+{
+	return ck->res->leaks && !ck->res->corruptions;
+}
+
+static int mend_flags(struct check *ck, struct error *err)
+{
+	return mend_entries(ck);
+}
+
+static bool has_leaks(const struct check *ck)
+{
+	return ck->res->leaks && !must_rebuild(ck);
+}
+
+static int lower(struct check *ck, struct error *err)
+{
+	return mend_refcounts(ck, LOWER);
+}
+
+static const struct step all_steps[] = {
+	{ is_cut, complete_file, "complete the last cluster of the file" },
+	{ has_bad_snapshots, rewrite_snapshots, "write a new snapshot table" },
+	{ has_double_tables, copy_l2_tables,
+	  "copy L2 tables that are used more than once" },
+	{ has_aliases, copy_aliases,
+	  "copy clusters that are used more than once" },
+	{ must_rebuild, rebuild, "write a new refcount structure" },
+	{ must_raise, raise, "raise refcounts that are too low" },
+	{ has_bad_entries, NULL, "drop or mend entries that are wrong" },
+	{ has_corruptions, mend_flags, "set COPIED flags right" },
+	{ has_leaks, lower, "free leaked clusters" },
+	{ NULL, NULL, NULL },
+};
+
+/* While nothing is corrupt but flags, what was too high was so for them. */
+static const struct step leak_steps[] = {
+	{ has_leaks, lower, "free leaked clusters" },
+	{ has_only_leaks, mend_flags, "set COPIED flags right" },
+	{ NULL, NULL, NULL },
+};
+
+/* A step without a function is part of the next one. */
+static int take_steps(struct check *ck, const struct step *s,
+		      struct error *err)
+{
+	int ret = 0;
+
+	for (; s->what && !ret; s++) {
+		if (!s->wanted(ck))
+			continue;
+		if (ck->res->dry_run)
+			ck_note(ck, "Would %s", s->what);
+		else if (s->run)
+			ret = s->run(ck, err);
+	}
+	return ret;
+}
+
 /* ---- repair ---- */
 
-static int repair_leaks(struct check *ck)
+static int repair_leaks(struct check *ck, struct error *err)
 {
 	bool clean = !ck->res->corruptions;
 	int ret;
 
 	if (ck->bad_entries || ck->refs_unknown || ck->rebuild) {
 		if (ck->res->leaks)
-			ck_note(ck,
-				"Leaked clusters are kept: they may belong to "
-				"what is corrupt");
+			ck_note(ck, "Leaked clusters are kept: they may belong "
+				    "to what is corrupt");
 		return 0;
 	}
-	ret = mend_refcounts(ck, LOWER);
-	if (!ret && clean && ck->res->leaks)
-		ret = mend_entries(ck);
+	ret = take_steps(ck, leak_steps, err);
 	if (!ret)
 		ck->res->leaks_fixed = ck->res->leaks;
-	if (!ret && clean)
-		ret = clear_bits(ck);
-	return ret;
+	return ret || !clean ? ret : clear_bits(ck);
 }
 
 static int repair_all(struct check *ck, struct error *err)
 {
-	uint64_t end = ck->nr_clusters << ck->h->cluster_bits;
-	int ret = 0;
+	int ret;
 
 	if (ck->refs_unknown) {
-		ck_note(ck,
-			"Nothing is repaired: what cannot be repaired hides "
-			"which clusters are in use");
+		ck_note(ck, "Nothing is repaired: what cannot be repaired "
+			    "hides which clusters are in use");
 		return 0;
 	}
 	if (ck->careful && ck->bad_entries)
 		return 0;
-	if (!ck->res->corruptions && !ck->res->leaks)
-		return clear_bits(ck);
-	if (ck->cut)
-		ret = image_truncate(ck->file, end, err);
-	if (!ret && ck->bad_snapshots)
-		ret = ck_rewrite_snapshots(ck);
-	if (!ret && ck->nr_copies)
-		ret = ck_copy_l2_tables(ck);
-	if (!ret)
-		ret = ck_copy_aliases(ck);
-	if (!ret)
-		ret = ck->rebuild ? ck_rebuild_refcounts(ck, err)
-				  : mend_refcounts(ck, RAISE);
-	if (!ret)
-		ret = mend_entries(ck);
-	if (!ret && !ck->rebuild)
-		ret = mend_refcounts(ck, LOWER);
+	ret = take_steps(ck, all_steps, err);
 	if (ret)
 		return ret;
 	ck->res->corruptions_fixed = ck->res->corruptions - ck->unfixable;
@@ -247,13 +368,12 @@ int ck_repair(struct check *ck, struct error *err)
 	int ret;
 
 	if (ck->res->check_errors) {
-		ck_note(ck,
-			"Nothing is repaired: not all of the image could be "
-			"read");
+		ck_note(ck, "Nothing is repaired: not all of the image could "
+			    "be read");
 		return 0;
 	}
-	ret = ck->repair == IMAGE_REPAIR_LEAKS ? repair_leaks(ck)
-					       : repair_all(ck, &e);
+	ret = ck->repair == IMAGE_REPAIR_LEAKS ? repair_leaks(ck, &e) :
+						 repair_all(ck, &e);
 	if (ret)
 		return error_set(err, -ret, "repair failed: %s",
 				 error_text(&e, ret));

@@ -14,8 +14,8 @@
 /*
  * co. Finds out how often each cluster is referenced, from every table that
  * the header `h` leads to, and compares that with the recorded refcounts and
- * flags. What is found goes to result->report and the counts; result's report
- * members are the caller's, all else is overwritten.
+ * flags. What is found goes to result->report and the counts; result's report,
+ * progress, dry_run and data are the caller's, all else is overwritten.
  *
  * IMAGE_REPAIR_LEAKS lowers refcounts that are too high, and nothing at all
  * while any table entry is corrupt: what looks leaked may be what that entry

@@ -383,6 +383,9 @@ struct luks_area qcow2_luks_area(const struct qcow2 *q);
 
 /* co. Reads and unpacks the cluster of an L2 entry: cluster_size bytes. */
 int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out);
+/* co. The same for any file with that header; nothing is kept. */
+int qcow2_unpack(struct image *file, const struct qcow2_header *h,
+		 uint64_t entry, uint8_t *out);
 void qcow2_free_packers(struct qcow2 *q);
 
 /* ---- qcow2-backing.c ---- */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tool/progress.h"
 #include "tool/tool.h"
 
 struct check {
@@ -18,6 +19,7 @@ struct check {
 	struct tool_common common;
 	const char *path;
 	enum image_repair repair;
+	bool dry_run, data;
 	uint64_t corruptions_fixed, leaks_fixed;
 	bool no_check;			/* the format has none */
 };
@@ -26,6 +28,8 @@ static const struct tool_option options[] = {
 	TOOL_FORMAT,
 	TOOL_IMAGE_OPTS,
 	{ 'r', "repair", "leaks|all", "mend what can be mended" },
+	{ OPT_DRY_RUN, "dry-run", NULL, "with -r: only say what it would do" },
+	{ OPT_DATA, "data", NULL, "see whether compressed data can be unpacked" },
 	TOOL_OUTPUT,
 	TOOL_CACHE,
 	{ 'T', "source-cache", "MODE", "the same as -t" },
@@ -41,12 +45,17 @@ static void print_finding(void *arg, const char *sentence)
 	fprintf(stderr, "%s\n", sentence);
 }
 
+static void show_progress(void *arg, uint64_t done, uint64_t total)
+{
+	progress_set(done, total);
+}
+
 /* Opens, checks, closes. 0, or printed and -errno. */
 static int check_once(struct check *c, enum image_repair repair,
 		      struct image_check *result)
 {
 	unsigned int flags = IMAGE_REPAIR | IMAGE_NO_BACKING |
-			     (repair != IMAGE_REPAIR_NONE ? IMAGE_RDWR : 0);
+		(repair != IMAGE_REPAIR_NONE && !c->dry_run ? IMAGE_RDWR : 0);
 	struct image *img = tool_open(c->loop, c->path, &c->common, flags);
 	struct error err = ERROR_INIT;
 	int ret;
@@ -54,10 +63,15 @@ static int check_once(struct check *c, enum image_repair repair,
 	if (!img)
 		return -EIO;
 	c->common.format = image_format(img);	/* guessed once */
-	*result = (struct image_check){ 0 };
-	if (!c->common.quiet)
-		result->report = print_finding;
+	*result = (struct image_check){
+		.report = c->common.quiet ? NULL : print_finding,
+		.progress = show_progress,
+		.dry_run = c->dry_run,
+		.data = c->data,
+	};
+	progress_begin(c->common.progress && !c->common.quiet);
 	ret = image_check(img, repair, result, &err);
+	progress_end(!ret);
 	c->no_check = ret == -ENOTSUP;
 	if (c->no_check)
 		tool_error("This image format does not support checks");
@@ -92,9 +106,19 @@ static double percent(uint64_t part, uint64_t whole)
 	return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static void print_human(const struct image_check *r)
+static void print_fixable(const struct check *c)
+{
+	printf("\n-r %s would mend %" PRIu64 " leaked clusters and %" PRIu64
+	       " corruptions.\nNothing was written.\n",
+	       c->repair == IMAGE_REPAIR_ALL ? "all" : "leaks",
+	       c->leaks_fixed, c->corruptions_fixed);
+}
+
+static void print_human(const struct check *c, const struct image_check *r)
 {
 	print_counts(r);
+	if (c->dry_run)
+		print_fixable(c);
 	if (r->total_clusters && r->allocated_clusters)
 		printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% "
 		       "fragmented, %.2f%% compressed clusters\n",
@@ -122,8 +146,10 @@ static int print_json(const struct check *c, const struct image_check *r)
 			    json_integer((json_int_t)r->check_errors));
 	add_count(json, "corruptions", r->corruptions);
 	add_count(json, "leaks", r->leaks);
-	add_count(json, "corruptions-fixed", c->corruptions_fixed);
-	add_count(json, "leaks-fixed", c->leaks_fixed);
+	add_count(json, c->dry_run ? "corruptions-fixable" :
+		  "corruptions-fixed", c->corruptions_fixed);
+	add_count(json, c->dry_run ? "leaks-fixable" : "leaks-fixed",
+		  c->leaks_fixed);
 	add_count(json, "allocated-clusters", r->allocated_clusters);
 	add_count(json, "fragmented-clusters", r->fragmented_clusters);
 	add_count(json, "compressed-clusters", r->compressed_clusters);
@@ -151,7 +177,7 @@ static int repair(struct check *c, struct image_check *result)
 		return ret;
 	c->corruptions_fixed = result->corruptions_fixed;
 	c->leaks_fixed = result->leaks_fixed;
-	if (!c->corruptions_fixed && !c->leaks_fixed)
+	if (c->dry_run || (!c->corruptions_fixed && !c->leaks_fixed))
 		return 0;
 	if (!c->common.json && !c->common.quiet) {
 		printf("The following inconsistencies were found and repaired:"
@@ -177,7 +203,7 @@ static int check(struct check *c)
 	if (c->common.json)
 		ret = print_json(c, &result);
 	else if (!c->common.quiet)
-		print_human(&result);
+		print_human(c, &result);
 	return ret ? ret : exit_status(&result);
 }
 
@@ -185,6 +211,10 @@ static int parse_option(struct check *c, int id, const char *arg)
 {
 	if (id == 'T')
 		id = 't';
+	if (id == OPT_DRY_RUN || id == OPT_DATA) {
+		*(id == OPT_DATA ? &c->data : &c->dry_run) = true;
+		return 0;
+	}
 	if (id != 'r')
 		return tool_common_option(&c->common, id, arg);
 	if (!strcmp(arg, "leaks"))
@@ -199,7 +229,11 @@ static int parse_option(struct check *c, int id, const char *arg)
 
 static int run_check(struct loop *loop, int argc, char **argv)
 {
-	struct check c = { .loop = loop };
+	/* qemu-img's: metadata that is in memory already need not be read. */
+	struct check c = {
+		.loop = loop,
+		.common.cache = IMAGE_CACHE_WRITEBACK,
+	};
 	int id;
 
 	while ((id = tool_getopt(&verb_check, argc, argv)) != -1)
@@ -208,7 +242,10 @@ static int run_check(struct loop *loop, int argc, char **argv)
 	if (argc - optind != 1)
 		return tool_usage(&verb_check, "expecting one image file name");
 	c.path = argv[optind];
-	if (c.common.share && c.repair != IMAGE_REPAIR_NONE)
+	if (c.dry_run && c.repair == IMAGE_REPAIR_NONE)
+		return tool_usage(&verb_check, "--dry-run says what a repair "
+				  "would do: it wants -r");
+	if (c.common.share && c.repair != IMAGE_REPAIR_NONE && !c.dry_run)
 		return tool_usage(&verb_check, "an image that others use (-U) "
 				  "cannot be repaired (-r)");
 	return check(&c);
@@ -218,7 +255,7 @@ const struct verb verb_check = {
 	.name = "check",
 	.summary = "look for inconsistencies in an image, repair them",
 	.usage = "FILE",
-	.more = "Exit status, after any repair: 0 consistent, 1 the check could "
+	.more = "Exit status, after a repair: 0 consistent, 1 the check could "
 		"not be made,\n2 corruptions, 3 leaked clusters only, 63 the "
 		"format has nothing to check.\n-r leaks frees nothing while an "
 		"entry is corrupt.",
