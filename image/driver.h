@@ -109,6 +109,7 @@ extern const struct image_driver image_parallels_driver;
 extern const struct image_driver image_qcow_driver;
 extern const struct image_driver image_file_driver, image_null_driver;
 extern const struct image_driver image_qcow2_driver;
+extern const struct image_driver image_luks_driver;
 extern const struct image_driver image_qed_driver;
 extern const struct image_driver image_raw_driver;
 extern const struct image_driver image_vdi_driver;

@@ -40,6 +40,7 @@ static const struct image_driver *const formats[] = {
 	&image_bochs_driver,
 	&image_cloop_driver,
 	&image_dmg_driver,
+	&image_luks_driver,
 	&image_parallels_driver,
 	&image_qcow_driver,
 	&image_qcow2_driver,

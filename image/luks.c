@@ -330,19 +330,18 @@ static int64_t try_slot(void *arg)
 	return ret;
 }
 
-static int unlock_slot(const struct luks_area *a, struct unlock *u)
+int luks_unlock_slot(const struct luks_area *a, const struct luks *l,
+		     unsigned int slot, const struct secret *pass, uint8_t *key)
 {
-	uint64_t len = luks_material_len(u->l->key_len);
+	uint64_t len = luks_material_len(l->key_len);
 	cleanup_secret uint8_t *material = secret_alloc(len);
+	struct unlock u = { l, &l->slots[slot], pass, material, key };
 	int ret;
 
 	if (!material)
 		return -ENOMEM;
-	ret = image_pread(a->file, a->offset + u->slot->offset, len, material);
-	u->material = material;
-	if (!ret)
-		ret = (int)loop_offload(a->file->loop, try_slot, u);
-	return ret;
+	ret = image_pread(a->file, a->offset + u.slot->offset, len, material);
+	return ret ? ret : (int)loop_offload(a->file->loop, try_slot, &u);
 }
 
 int luks_unlock(const struct luks_area *a, const struct luks *l,
@@ -355,11 +354,9 @@ int luks_unlock(const struct luks_area *a, const struct luks *l,
 	if (!out)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < LUKS_SLOTS && ret == -EPERM; i++) {
-		struct unlock u = { l, &l->slots[i], pass, NULL, out };
-
-		if (!u.slot->active)
+		if (!l->slots[i].active)
 			continue;
-		ret = unlock_slot(a, &u);
+		ret = luks_unlock_slot(a, l, i, pass, out);
 		if (!ret && slot)
 			*slot = i;
 	}

@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/size.h"
+#include "image/luks-amend.h"
 #include "image/qcow2-tools.h"
 
 #define V2_REFCOUNT_ORDER 4
@@ -24,13 +25,14 @@
 struct amend {
 	struct qcow2 *q;
 	const struct image_create_option *options;
-	unsigned int nr, flags;
+	unsigned int nr;
 	const struct image_progress *progress;
 
 	uint32_t version, refcount_order;
 	bool lazy_refcounts, data_file_raw, encrypt, has_size;
 	uint64_t size;
 	const char *backing_file, *backing_fmt, *data_file;
+	struct luks_amend keys;
 };
 
 const struct image_create_help qcow2_amend_help[] = {
@@ -222,6 +224,10 @@ static int judge_downgrade(struct amend *a, struct error *err)
 	if (h->incompat & QCOW2_INCOMPAT_DATA_FILE)
 		return error_set(err, ENOTSUP, "Cannot downgrade an image with "
 				 "a data file");
+	/* Its zero clusters would need data that is encrypted. */
+	if (h->crypt_method && h->backing_file)
+		return error_set(err, ENOTSUP, "Cannot downgrade an encrypted "
+				 "image with a backing file");
 	if (h->incompat)
 		return error_set(err, ENOTSUP, "Cannot downgrade an image with "
 				 "incompatible features 0x%" PRIx64 " set",
@@ -282,7 +288,7 @@ static int judge_encryption(const struct amend *a, struct error *err)
 	if (a->q->h.crypt_method != QCOW2_CRYPT_LUKS)
 		return error_set(err, ENOTSUP, "Only LUKS encryption options "
 				 "can be amended for qcow2 images");
-	return 0;
+	return luks_amend_judge(&a->keys, err);
 }
 
 static int judge(struct amend *a, struct error *err)
@@ -384,6 +390,14 @@ static int downgrade(struct amend *a, struct error *err)
 	return qcow2_rewrite_header(a->q, err);
 }
 
+/* co */
+static int amend_keys(struct amend *a, struct error *err)
+{
+	struct luks_area area = qcow2_luks_area(a->q);
+
+	return luks_amend(&area, &a->keys, err);
+}
+
 static int carry_out(struct amend *a, struct error *err)
 {
 	struct qcow2 *q = a->q;
@@ -398,6 +412,8 @@ static int carry_out(struct amend *a, struct error *err)
 	if (a->version < q->h.version)
 		a->lazy_refcounts = false;
 	ret = amend_header(a, err);
+	if (!ret && a->encrypt)
+		ret = amend_keys(a, err);
 	if (!ret && a->refcount_order != q->h.refcount_order)
 		ret = qcow2_change_refcount_order(q, a->refcount_order,
 						  a->progress, err);
@@ -417,15 +433,19 @@ int qcow2_amend(struct image *img, const struct image_create_option *options,
 		.q = q,
 		.options = options,
 		.nr = nr,
-		.flags = flags,
 		.progress = progress,
 		.version = q->h.version,
 		.refcount_order = q->h.refcount_order,
 		.lazy_refcounts = q->h.compat & QCOW2_COMPAT_LAZY_REFCOUNTS,
 		.data_file_raw = q->h.autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW,
 	};
+	const struct image_node *node = img->options.node;
 	int ret = 0;
 
+	a.keys = (struct luks_amend){
+		options, nr, "encrypt.", node ? node->key_secret : NULL,
+		flags & IMAGE_AMEND_FORCE,
+	};
 	for (unsigned int i = 0; i < nr && !ret; i++)
 		ret = set_option(&a, &options[i], err);
 	if (!ret)

@@ -350,6 +350,15 @@ static int prepare_data(struct qcow2 *q, uint64_t host, uint64_t count,
 	return image_preallocate(q->file, host, len, mode, err);
 }
 
+/* Encrypted clusters do not read as zeroes by being empty. */
+static void mark_zero(const struct qcow2 *q, struct qcow2_entry *e)
+{
+	if (qcow2_extended(&q->h))
+		e->bitmap = (uint64_t)QCOW2_SUBS_ALLOCATED << 32;
+	else
+		e->word |= QCOW2_ZERO;
+}
+
 /* co. Points guest clusters, which read as zeroes, at host clusters that do;
  * *linked of them. */
 static int link_clusters(struct qcow2 *q, uint64_t index, uint64_t count,
@@ -371,6 +380,8 @@ static int link_clusters(struct qcow2 *q, uint64_t index, uint64_t count,
 					 false);
 			new.word = host | QCOW2_COPIED;
 			new.bitmap = QCOW2_SUBS_ALLOCATED;
+			if (q->crypto)
+				mark_zero(q, &new);
 			qcow2_entry_store(&q->h, table, i, new);
 		}
 		qcow2_cache_dirty(&q->l2_cache, slice);
@@ -413,6 +424,10 @@ int qcow2_preallocate(struct image *img, uint64_t off, uint64_t len,
 	uint64_t end = div_round_up(off + len, q->cluster_size), n;
 	int ret = 0;
 
+	if (q->crypto && q->h.version < 3)
+		return error_set(err, ENOTSUP, "Preallocated encrypted images "
+				 "require compatibility level 1.1 or above "
+				 "(use compat=v3)");
 	for (; !ret && index < end; index += n)
 		ret = preallocate_some(q, index, end - index, mode, &n, err);
 	if (ret)
