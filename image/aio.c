@@ -158,6 +158,7 @@ void aio_file_init(struct aio_file *f, struct aio *aio, int fd, bool direct)
 	*f = (struct aio_file){ .aio = aio, .fd = fd };
 	f->in_memory = aio_in_memory(fd);
 	f->direct = direct && !f->in_memory;
+	co_queue_init(&f->beside_room);
 	f->no_nowait = !f->direct && !f->in_memory && refuses_nowait(fd);
 }
 
@@ -231,6 +232,40 @@ static ssize_t read_inline(struct aio_file *f, uint64_t off, uint64_t len,
 		       f->in_memory ? 0 : RWF_NOWAIT);
 }
 
+void aio_read_beside(struct aio_file *f)
+{
+	f->beside = !f->direct && !f->no_nowait;
+}
+
+struct cached_read {
+	struct aio_file *f;
+	uint64_t off, len;
+	struct iow w;
+};
+
+static int64_t read_cached(void *arg)
+{
+	struct cached_read *r = arg;
+
+	return read_inline(r->f, r->off, r->len, r->w);
+}
+
+/* As read_inline(), while this thread does something else. */
+static int64_t read_beside(struct aio_file *f, uint64_t off, uint64_t len,
+			   struct iow w)
+{
+	struct cached_read r = { f, off, len, w };
+	int64_t n;
+
+	while (f->reading_beside)
+		co_queue_wait(&f->beside_room);
+	f->reading_beside = true;
+	n = loop_offload(f->aio->loop, read_cached, &r);
+	f->reading_beside = false;
+	co_queue_wake_one(&f->beside_room);
+	return n;
+}
+
 /* A direct read that ends within a block can only have met the end of file; it
  * must not go on there, misaligned. */
 static bool at_end(struct aio_file *f, uint64_t off)
@@ -246,7 +281,9 @@ int aio_preadv(struct aio_file *f, uint64_t off, uint64_t len, struct iow w)
 	int64_t n;
 
 	for (;;) {
-		n = read_inline(f, off, len, w);
+		n = f->beside && len >= AIO_BESIDE_MIN ?
+			read_beside(f, off, len, w) :
+			read_inline(f, off, len, w);
 		if (n < 0)
 			n = transfer(f, AIO_READ, off, len, w);
 		if (n < 0)

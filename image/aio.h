@@ -21,10 +21,12 @@
 #include <sys/uio.h>
 
 #include "common/error.h"
+#include "image/coroutine.h"
 #include "image/iow.h"
 
 #define AIO_INLINE_SLOW_NS (2 * 1000 * 1000)
 #define AIO_INLINE_PAUSE_NS (100 * 1000 * 1000)
+#define AIO_BESIDE_MIN (256u * 1024)	/* bytes, see aio_read_beside() */
 
 enum aio_kind { AIO_AUTO, AIO_IO_URING, AIO_LIBAIO, AIO_THREADS };
 
@@ -53,11 +55,18 @@ struct aio_file {
 	bool direct;			/* opened with O_DIRECT */
 	bool in_memory;			/* tmpfs and the like: never waits */
 	bool no_nowait;			/* RWF_NOWAIT is refused here */
+	bool beside;			/* see aio_read_beside() */
+	bool reading_beside;
+	struct co_queue beside_room;
 	uint64_t engine_until_ns;	/* inline writes pause until then */
 	uint64_t watch_until_ns;	/* one was slow: find out why */
 };
 /* direct has no meaning, and is false, for a file that is in memory. */
 void aio_file_init(struct aio_file *f, struct aio *aio, int fd, bool direct);
+
+/* From now on large reads of a buffered file are copied out of the page cache by
+ * another thread, one at a time: for programs that write meanwhile. */
+void aio_read_beside(struct aio_file *f);
 
 /* Is this a file whose pages are all there is of it (tmpfs and the like)? */
 bool aio_in_memory(int fd);

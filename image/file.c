@@ -194,6 +194,8 @@ static int set_aio(struct image *img, enum aio_kind kind, struct error *err)
 	if (ret)
 		return error_prefix(err, ret, "%s", img->path);
 	aio_file_init(&s->file, s->aio, s->fd, direct);
+	if (img->flags & IMAGE_READ_BESIDE)
+		aio_read_beside(&s->file);
 	if (!s->file.direct)
 		img->request_align = img->mem_align = 1;
 	return 0;

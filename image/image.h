@@ -52,6 +52,8 @@ enum image_open_flags {
 	IMAGE_REPAIR = 1 << 4,
 	/* Discards give space back to the file system (unmap). */
 	IMAGE_UNMAP = 1 << 5,
+	/* Large reads do not keep this thread from writing: aio_read_beside(). */
+	IMAGE_READ_BESIDE = 1 << 6,
 };
 
 /* What is said of a node besides its path and format (--image-opts). It and its

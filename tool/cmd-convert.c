@@ -226,9 +226,11 @@ static int find_streams(struct convert *c, char **argv)
 static int open_source(struct convert *c, unsigned int i)
 {
 	struct copy *copy = &c->copy;
+	/* Compressing has the other processors at work already. */
+	unsigned int flags = c->compressed ? 0 : IMAGE_READ_BESIDE;
 	struct image *img;
 
-	img = tool_open(c->loop, c->paths[i], &c->from, 0);
+	img = tool_open(c->loop, c->paths[i], &c->from, flags);
 	if (!img)
 		return -EINVAL;
 	copy->sources[i] = (struct copy_source){ img, copy->total };

@@ -315,7 +315,8 @@ static bool shows_through(const struct copy *c, uint64_t off, uint64_t *len)
 }
 
 /* co. What the sources have at `off`, and for how long. */
-static int look(struct copy *c, uint64_t off, enum kind *kind, uint64_t *len)
+static int look_once(struct copy *c, uint64_t off, enum kind *kind,
+		     uint64_t *len)
 {
 	const struct copy_source *s = source_at(c, off);
 	struct image_extent e;
@@ -343,6 +344,24 @@ static int look(struct copy *c, uint64_t off, enum kind *kind, uint64_t *len)
 		*kind = KIND_ZERO;
 	*len = e.length;
 	return 0;
+}
+
+/* co. The same for as long as it goes on alike: what lies in several layers of a
+ * chain is one piece of data. */
+static int look(struct copy *c, uint64_t off, enum kind *kind, uint64_t *len)
+{
+	uint64_t piece = piece_size(c) - (off & (piece_size(c) - 1)), more;
+	int ret = look_once(c, off, kind, len);
+	enum kind next;
+
+	while (!ret && *kind == KIND_DATA && *len < piece &&
+	       off + *len < c->total) {
+		ret = look_once(c, off + *len, &next, &more);
+		if (ret || next != KIND_DATA)
+			break;
+		*len += more;
+	}
+	return ret;
 }
 
 /* Compressed, clusters are whole: one that is partly data is data. */
