@@ -2,7 +2,7 @@
 /*
  * powercut.c: what is in an image file when the power goes.
  *
- *	powercut IMAGE DIR SEED OPS CRASHES [FAIL]
+ *	powercut IMAGE DIR SEED OPS CRASHES [FAIL [CHANGE]...]
  *
  * Works on IMAGE (qcow2, made by the caller, its first bytes stamped or empty)
  * with several coroutines while every write, flush and truncation of the file
@@ -12,7 +12,11 @@
  * sector or not, by lot. Afterwards each crash image must check without
  * corruption, open for writing, and hold in each sector what the last guest
  * flush promised or something written since. FAIL makes that many-th write or
- * flush of the file fail once (odd: EIO, even: ENOSPC).
+ * flush of the file fail once (odd: EIO, even: ENOSPC; 0: none).
+ *
+ * A CHANGE is made to the image as a whole after all that, in crashes' reach,
+ * and with nothing else under way: amend NAME=VALUE, or add, remove, clear,
+ * enable, disable NAME of a dirty bitmap, merge NAME FROM.
  *
  * A stamp of a write fills its sectors together with their number, so that a
  * sector in the wrong place is found too. Stamp 0 is zeroes, 1 the backing file.
@@ -88,6 +92,8 @@ static struct {
 	size_t nr_records, max_records;
 	uint64_t file_ops, fail_at;
 	int crash_every;
+
+	char **changes;			/* ended by NULL */
 } t;
 
 static void die(const char *what, uint64_t n)
@@ -270,6 +276,64 @@ static int run_worker(void *arg)
 	return 0;
 }
 
+/* ---- changes of the image ---- */
+
+static int amend(char *option, struct error *err)
+{
+	char *value = strchr(option, '=');
+	struct image_create_option o = { option, value + 1 };
+
+	*value = '\0';
+	return image_amend(t.img, &o, 1, 0, NULL, err);
+}
+
+static int bitmap(enum image_bitmap_op op, char ***next, struct error *err)
+{
+	struct image_bitmap_args args = { .source = t.img };
+	const char *name = *(*next)++;
+
+	if (op == IMAGE_BITMAP_MERGE)
+		args.source_name = *(*next)++;
+	return image_bitmap(t.img, op, name, &args, err);
+}
+
+static int one_change(const char *what, char ***next, struct error *err)
+{
+	static const char *const ops[] = {
+		[IMAGE_BITMAP_ADD] = "add",
+		[IMAGE_BITMAP_REMOVE] = "remove",
+		[IMAGE_BITMAP_CLEAR] = "clear",
+		[IMAGE_BITMAP_ENABLE] = "enable",
+		[IMAGE_BITMAP_DISABLE] = "disable",
+		[IMAGE_BITMAP_MERGE] = "merge",
+	};
+
+	if (!strcmp(what, "amend"))
+		return amend(*(*next)++, err);
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++)
+		if (!strcmp(what, ops[i]))
+			return bitmap((enum image_bitmap_op)i, next, err);
+	die(what, 0);
+	return 0;
+}
+
+static int make_changes(void)
+{
+	struct error err = ERROR_INIT;
+	char **next = t.changes;
+	int ret = *next ? do_flush() : 0;
+
+	while (!ret && *next) {
+		const char *what = *next++;
+
+		ret = one_change(what, &next, &err);
+		if (ret && !t.fail_at)
+			fprintf(stderr, "%s: %s\n", what,
+				error_text(&err, ret));
+	}
+	return ret && t.fail_at ? 0 : ret;
+}
+
 /* ---- the file's side ---- */
 
 static void record(uint64_t off, uint64_t len, uint8_t *data)
@@ -344,13 +408,12 @@ static void crash(void)
 {
 	static unsigned int rnd;
 	uint64_t size = t.stable_size;
-	uint8_t *file = malloc(FILE_MAX);
+	uint8_t *file = calloc(1, FILE_MAX);
 	int of;
 
 	rnd += t.seed + 1;
 	of = (int[]){ 1, 2, 2, 4, 1000000 }[rand_r(&rnd) % 5];
 	memcpy(file, t.stable, size);
-	memset(file + size, 0, FILE_MAX - size);
 	for (size_t i = 0; i < t.nr_records; i++)
 		if (t.records[i].len)
 			apply_torn(file, &size, &t.records[i], of, &rnd);
@@ -593,6 +656,8 @@ static int run(void *arg)
 	first_versions();
 	t.recording = true;
 	ret = work();
+	if (!ret)
+		ret = make_changes();
 	if (ret)
 		die("an operation failed with errno", (uint64_t)-ret);
 	ret = image_close(t.img, &err);
@@ -618,7 +683,8 @@ int main(int argc, char **argv)
 	int ret;
 
 	if (argc < 6) {
-		fputs("usage: powercut IMAGE DIR SEED OPS CRASHES [FAIL]\n",
+		fputs("usage: powercut IMAGE DIR SEED OPS CRASHES [FAIL "
+		      "[CHANGE]...]\n",
 		      stderr);
 		return 2;
 	}
@@ -628,6 +694,7 @@ int main(int argc, char **argv)
 	t.ops = atoi(argv[4]);
 	t.crashes = atoi(argv[5]);
 	t.fail_at = argc > 6 ? (uint64_t)atoi(argv[6]) : 0;
+	t.changes = argv + min(argc, 7);
 	t.crash_every = max(t.ops * WORKERS / max(t.crashes, 1), 1);
 	t.loop = loop_new();
 	ret = co_run(t.loop, run, NULL);
