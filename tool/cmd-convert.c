@@ -46,6 +46,7 @@ struct convert {
 	bool in_stream, out_stream;
 	uint64_t begin_ns;
 	struct copy copy;
+	struct image_node node;		/* of a target that was made */
 };
 
 static const struct tool_option options[] = {
@@ -289,6 +290,11 @@ static int open_target(struct convert *c)
 	struct error err = ERROR_INIT;
 	int ret = 0;
 
+	/* What it was made with opens it. */
+	c->node.key_secret = option_value(c, "encrypt.key-secret") ?:
+			     option_value(c, "key-secret");
+	if (!c->no_create)
+		opts.node = &c->node;
 	if (c->to.image_opts)
 		ret = image_opts_parse(path, &opts, &path, &format, &err);
 	if (!ret)
@@ -320,13 +326,15 @@ static int settle_compression(struct convert *c)
 	return ret;
 }
 
-/* Files do; what a device held before may show in raw images and preallocated
- * clusters. */
+/* Files do, but for encrypted ones; what a device held before may show in raw
+ * images and preallocated clusters. */
 static bool new_is_zero(const struct convert *c)
 {
 	const char *prealloc = option_value(c, "preallocation");
 	struct stat st;
 
+	if (!strcmp(target_format(c), "luks"))
+		return false;
 	if (stat(c->target, &st) || S_ISREG(st.st_mode))
 		return true;
 	return strcmp(target_format(c), "raw") &&

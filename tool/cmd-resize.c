@@ -27,6 +27,7 @@ struct resize {
 
 static const struct tool_option options[] = {
 	TOOL_FORMAT,
+	TOOL_IMAGE_OPTS,
 	{ OPT_SHRINK, "shrink", NULL, "allow what is cut off to be lost" },
 	{ OPT_PREALLOCATION, "preallocation", "MODE",
 	  "of what is added: off, metadata, falloc, full" },
