@@ -330,6 +330,12 @@ void image_info_free(struct image_info *info);
 
 enum image_repair { IMAGE_REPAIR_NONE, IMAGE_REPAIR_LEAKS, IMAGE_REPAIR_ALL };
 
+enum image_check_data {
+	IMAGE_CHECK_NO_DATA,
+	IMAGE_CHECK_SNAPSHOT_DATA,	/* what only snapshots have */
+	IMAGE_CHECK_DATA,		/* all */
+};
+
 struct image_check {
 	uint64_t corruptions, leaks, check_errors;
 	uint64_t corruptions_fixed, leaks_fixed;
@@ -340,7 +346,7 @@ struct image_check {
 	 * would do; *_fixed say what that would mend. */
 	bool dry_run;
 	/* Asked for by the caller: what is compressed is unpacked, too. */
-	bool data;
+	enum image_check_data data;
 	/* Called for each finding with a sentence; may be NULL. */
 	void (*report)(void *arg, const char *sentence);
 	/* Called now and then: `done` of `total` bytes; may be NULL. */

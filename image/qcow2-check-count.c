@@ -37,7 +37,8 @@ static bool is_plain(const struct check *ck, struct qcow2_entry e)
 }
 
 /* The run that begins at r->first; r->nr is 0 if that entry is not plain. */
-static void find_run(const struct check *ck, const uint8_t *table, struct run *r)
+static void find_run(const struct check *ck, const uint8_t *table,
+		     struct run *r)
 {
 	uint32_t end = 1u << qcow2_l2_bits(ck->h), step = 8, n;
 	uint64_t most, word;

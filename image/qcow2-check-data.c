@@ -64,7 +64,8 @@ void ck_unpack(struct check *ck, const struct l2_table *t, uint32_t index,
 {
 	struct part *p;
 
-	if (!ck->res->data)
+	if (ck->res->data == IMAGE_CHECK_NO_DATA ||
+	    (ck->res->data == IMAGE_CHECK_SNAPSHOT_DATA && t->active_refs))
 		return;
 	p = malloc(sizeof(*p) + ck->cluster_size);
 	if (!p) {

@@ -153,7 +153,8 @@ static const char *verb(const struct check *ck, bool leak)
 		     (leak && ck->repair == IMAGE_REPAIR_LEAKS &&
 		      !ck->bad_entries && !ck->rebuild);
 
-	if (mends && !ck->res->dry_run && !ck->refs_unknown && !ck->res->check_errors)
+	if (mends && !ck->res->dry_run && !ck->refs_unknown &&
+	    !ck->res->check_errors)
 		return "Repairing";
 	return leak ? "Leaked" : "ERROR";
 }

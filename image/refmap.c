@@ -123,7 +123,7 @@ int refmap_add(struct refmap *m, uint64_t cluster, uint32_t n,
 	return 0;
 }
 
-/* Adds to narrow cells [i, end); false, and nothing done, if one is too full. */
+/* Adds to narrow cells [i, end); false if one is too full: nothing is done. */
 static bool add_narrow(struct refmap_leaf *leaf, unsigned int i,
 		       unsigned int end, uint32_t n, unsigned int flags)
 {

@@ -29,7 +29,7 @@ static const struct tool_option options[] = {
 	TOOL_IMAGE_OPTS,
 	{ 'r', "repair", "leaks|all", "mend what can be mended" },
 	{ OPT_DRY_RUN, "dry-run", NULL, "with -r: only say what it would do" },
-	{ OPT_DATA, "data", NULL, "see whether compressed data can be unpacked" },
+	{ OPT_DATA, "data", NULL, "see whether what is compressed is whole" },
 	TOOL_OUTPUT,
 	TOOL_CACHE,
 	{ 'T', "source-cache", "MODE", "the same as -t" },
@@ -67,7 +67,7 @@ static int check_once(struct check *c, enum image_repair repair,
 		.report = c->common.quiet ? NULL : print_finding,
 		.progress = show_progress,
 		.dry_run = c->dry_run,
-		.data = c->data,
+		.data = c->data ? IMAGE_CHECK_DATA : IMAGE_CHECK_NO_DATA,
 	};
 	progress_begin(c->common.progress && !c->common.quiet);
 	ret = image_check(img, repair, result, &err);

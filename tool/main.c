@@ -34,6 +34,7 @@ const struct verb *const tool_verbs[] = {
 	&verb_map,
 	&verb_rebase,
 	&verb_resize,
+	&verb_verify,
 	NULL,
 };
 

@@ -113,6 +113,7 @@ extern const struct verb verb_io;
 extern const struct verb verb_map;
 extern const struct verb verb_rebase;
 extern const struct verb verb_resize;
+extern const struct verb verb_verify;
 extern const struct verb *const tool_verbs[];	/* ended by NULL */
 
 void tool_help(const struct verb *verb);	/* NULL: of the program */

@@ -3,7 +3,7 @@
 # Help, wrong usage, and completion, which is made from the same table.
 . "${srcdir:=.}/tests/functional/tap.sh"
 
-verbs='amend bitmap check commit compare create info io map rebase'
+verbs='amend bitmap check commit compare create info io map rebase verify'
 ok 'help' xdisk help
 for verb in $verbs; do
 	said "lists $verb" "^  $verb "
