@@ -80,6 +80,7 @@ struct image {
 	/* graph; children are owned */
 	struct image *file;		/* NULL for protocols */
 	struct image *backing;		/* NULL: none */
+	struct image *data;		/* external data file, NULL: none */
 	struct image *overlay;		/* whose backing we are, NULL: none */
 
 	/* properties, from the driver's open */
@@ -123,5 +124,8 @@ int image_preallocate(struct image *img, uint64_t off, uint64_t len,
 /* image.c, for drivers: opens `path` as a backing image of `parent`. */
 int image_open_backing(struct image *parent, const char *path,
 		       const char *format, struct error *err);
+/* image.c, for drivers: opens `path` as parent->data, as `parent` is open. */
+int image_open_data_file(struct image *parent, const char *path,
+			 struct error *err);
 
 #endif

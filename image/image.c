@@ -188,8 +188,9 @@ static int open_node(struct loop *loop, struct image *overlay,
 	ret = driver->open(img, opts, err);
 	if (ret) {
 		ret = error_prefix(err, ret, "%s", path);
-		img->file->driver->close(img->file, NULL);
-		node_free(img->file);
+		image_close(img->file, NULL);
+		image_close(img->data, NULL);
+		image_close(img->backing, NULL);
 	}
 out:
 	if (ret)
@@ -307,6 +308,43 @@ int image_switch_backing(struct image *img, const char *path,
 	return ret;
 }
 
+/* Is it the file of `img` or of an image that stands on it? */
+static int judge_data_file(const struct image *img, const char *path,
+			   struct error *err)
+{
+	struct stat above, st;
+
+	if (stat(path, &st))
+		return error_set_errno(err, errno, "data file '%s'", path);
+	for (; img; img = img->overlay)
+		if (!stat(img->path, &above) && above.st_dev == st.st_dev &&
+		    above.st_ino == st.st_ino)
+			return error_set(err, ELOOP, "the data file '%s' is the "
+					 "image '%s'", path, img->path);
+	return 0;
+}
+
+int image_open_data_file(struct image *parent, const char *path,
+			 struct error *err)
+{
+	struct image_options opts = parent->options;
+	cleanup_free char *full = NULL;
+	int ret;
+
+	if (parent->flags & IMAGE_GUESSED)
+		return error_set(err, EACCES, "the image's data is said to be "
+				 "in '%.200s', which is not opened for an image "
+				 "whose format is a guess (-f qcow2 says so)",
+				 path);
+	ret = image_backing_path(parent->path, path, &full, err);
+	if (!ret)
+		ret = judge_data_file(parent, full, err);
+	if (!ret)
+		ret = open_file(parent->loop, full, true, &opts,
+				&parent->data, err);
+	return error_prefix(ret ? err : NULL, ret, "data file");
+}
+
 int image_close(struct image *img, struct error *err)
 {
 	int ret = 0, r;
@@ -317,6 +355,10 @@ int image_close(struct image *img, struct error *err)
 		ret = img->driver->close(img, err);
 	if (img->file) {
 		r = image_close(img->file, ret ? NULL : err);
+		ret = ret ? ret : r;
+	}
+	if (img->data) {
+		r = image_close(img->data, ret ? NULL : err);
 		ret = ret ? ret : r;
 	}
 	if (img->backing) {

@@ -54,6 +54,9 @@ enum image_open_flags {
 	IMAGE_UNMAP = 1 << 5,
 	/* Large reads do not keep this thread from writing: aio_read_beside(). */
 	IMAGE_READ_BESIDE = 1 << 6,
+	/* The format is a guess. Who can write an image's first bytes could name
+	 * any file for its data there: it is refused (-EACCES). */
+	IMAGE_GUESSED = 1 << 7,
 };
 
 /* What is said of a node besides its path and format (--image-opts). It and its

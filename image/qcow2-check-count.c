@@ -153,6 +153,26 @@ static void count_place(struct check *ck, const struct l2_table *t,
 	*next = offset + ck->cluster_size;
 }
 
+/* Clusters of a data file lie where the guest has them and are no one else's.
+ * Where they do not, nobody knows which of the two places is the right one. */
+static void judge_place(struct check *ck, const struct l2_table *t,
+			uint32_t index, uint64_t word)
+{
+	uint64_t guest = (((uint64_t)t->l1_index << qcow2_l2_bits(ck->h)) +
+			  index) << ck->h->cluster_bits;
+
+	if ((word & QCOW2_L2_OFFSET) != guest) {
+		ck_corrupt_for_good(ck, "ERROR L2 entry %u of the table at %#"
+				    PRIx64 " = %#" PRIx64 " is not at its guest "
+				    "offset %#" PRIx64 " in the data file",
+				    index, t->offset, word, guest);
+	} else if (!(word & QCOW2_COPIED)) {
+		ck->wrong_flags = true;
+		ck_corrupt(ck, "ERROR OFLAG_COPIED data cluster: l2_entry=%"
+			   PRIx64 " in a data file", word);
+	}
+}
+
 /* Counts a judged entry. */
 static void count_entry(struct check *ck, const struct l2_table *t,
 			uint32_t index, struct qcow2_entry e, uint64_t *next)
@@ -164,9 +184,11 @@ static void count_entry(struct check *ck, const struct l2_table *t,
 		count_compressed(ck, t, index, word);
 		return;
 	}
-	if (ck->h->incompat & QCOW2_INCOMPAT_DATA_FILE) {
-		if (offset || word & QCOW2_COPIED)
-			count_place(ck, t, offset, next);
+	if (qcow2_external(ck->h)) {
+		if (!qcow2_entry_placed(ck->h, word))
+			return;
+		judge_place(ck, t, index, word);
+		count_place(ck, t, offset, next);
 		return;
 	}
 	if (!offset)

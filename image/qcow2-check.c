@@ -47,6 +47,12 @@ static void judge_features(struct check *ck)
 		ck_corrupt_for_good(ck,
 				    "ERROR the data is said to be in another "
 				    "file, but no name of one is recorded");
+	if (qcow2_external(h) && h->nb_snapshots)
+		ck_corrupt_for_good(ck, "ERROR the image has snapshots and an "
+				    "external data file, which cannot be");
+	if (qcow2_raw_data(h) && h->backing_file)
+		ck_corrupt_for_good(ck, "ERROR the image has a backing file and "
+				    "a raw external data file, which cannot be");
 	if ((h->autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW) &&
 	    !(h->incompat & QCOW2_INCOMPAT_DATA_FILE))
 		ck_corrupt(ck,
@@ -58,20 +64,20 @@ static void judge_features(struct check *ck)
 }
 
 /* An image that stands on itself. No repair knows what it should stand on. */
-static void judge_backing(struct check *ck, const char *path)
+static void judge_named(struct check *ck, const char *path, const char *what,
+			const char *named)
 {
 	cleanup_free char *name = NULL;
 	struct stat own, st;
 
-	if (!ck->h->backing_file ||
-	    image_backing_path(path, ck->h->backing_file, &name, NULL) ||
+	if (!named || image_backing_path(path, named, &name, NULL) ||
 	    stat(path, &own) || stat(name, &st))
 		return;
 	if (own.st_dev != st.st_dev || own.st_ino != st.st_ino)
 		return;
 	ck->unfixable++;
-	ck_corrupt(ck, "ERROR the backing file '%s' is the image itself",
-		   ck->h->backing_file);
+	ck_corrupt(ck, "ERROR the %s file '%s' is the image itself", what,
+		   named);
 }
 
 static void check_init(struct check *ck, struct image *img,
@@ -179,7 +185,9 @@ static int run_check(struct image *img, const struct qcow2_header *h,
 	check_init(&ck, img, h, repair, result);
 	ck.careful = careful;
 	ck_data_init(&ck);
-	judge_backing(&ck, img->path);
+	judge_named(&ck, img->path, "backing", h->backing_file);
+	if (qcow2_external(h))
+		judge_named(&ck, img->path, "data", h->data_file);
 	ret = count_references(&ck);
 	if (!ret)
 		ret = ck_compare_refcounts(&ck);

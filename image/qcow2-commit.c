@@ -6,6 +6,7 @@
  * checkpoint), so that what it writes is one consistent state although requests
  * go on meanwhile:
  *
+ *	0 barrier of the data file	(where that is another)
  *	1 refcount blocks		a cluster counts as used ...
  *	2 barrier, refcount table	(new blocks before the table names them)
  *	3 barrier			... and its data is there, before
@@ -246,13 +247,18 @@ static int write_table(struct image *file, const struct table_copy *t)
 	return ret;
 }
 
-static int barrier(struct qcow2 *q)
+static int flush_or_fail(struct qcow2 *q, struct image *file)
 {
-	int ret = image_flush(q->file);
+	int ret = image_flush(file);
 
 	if (ret)
 		q->sync_failed = true;
 	return ret;
+}
+
+static int barrier(struct qcow2 *q)
+{
+	return flush_or_fail(q, q->file);
 }
 
 /* Before every metadata write: is the place what we hold it for? */
@@ -280,6 +286,8 @@ static int write_checkpoint(struct qcow2 *q, const struct checkpoint *cp)
 	ret = judge_batch(q, &cp->refcounts, QCOW2_META_REFBLOCK);
 	if (!ret)
 		ret = judge_batch(q, &cp->l2, QCOW2_META_L2);
+	if (!ret && q->data != q->file)
+		ret = flush_or_fail(q, q->data);
 	if (!ret)
 		ret = write_batch(&cp->refcounts);
 	if (!ret && cp->reftable.nr) {

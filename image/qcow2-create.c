@@ -9,8 +9,7 @@
  * never read. The header comes last: a file whose making was cut short is no
  * image. All of it is plain system calls in a pool thread.
  *
- * Options have qemu-img's names and limits. External data files cannot be
- * created.
+ * Options have qemu-img's names and limits.
  */
 #include "image/qcow2-tools.h"
 
@@ -49,7 +48,8 @@ struct settings {
 	bool lazy_refcounts, extended_l2;
 	uint8_t compression_type;
 	enum preallocation preallocation;
-	const char *backing_file, *backing_fmt;
+	const char *backing_file, *backing_fmt, *data_file;
+	bool data_file_raw;
 	struct qcow2_encrypt encrypt;
 };
 
@@ -65,6 +65,10 @@ const struct image_create_help qcow2_create_help[] = {
 	  "zstd [zlib]" },
 	{ "extended_l2", "<bool>     - Cut clusters into 32 subclusters: on, "
 	  "off [off]" },
+	{ "data_file", "<str>        - File name of an external data file, which "
+	  "is made, too" },
+	{ "data_file_raw", "<bool>   - The data file must be a raw image at any "
+	  "time: on, off [off]" },
 	{ "encrypt.cipher-alg", "<str> - LUKS: aes-128, aes-256 "
 	  "[aes-256]" },
 	{ "encrypt.cipher-mode", "<str> - LUKS: ecb, cbc, xts [xts]" },
@@ -219,6 +223,19 @@ static int set_backing_fmt(struct settings *s, const char *value,
 	return 0;
 }
 
+static int set_data_file(struct settings *s, const char *value,
+			 struct error *err)
+{
+	s->data_file = *value ? value : NULL;
+	return 0;
+}
+
+static int set_data_file_raw(struct settings *s, const char *value,
+			     struct error *err)
+{
+	return set_bool("data_file_raw", value, &s->data_file_raw, err);
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct settings *s, const char *value, struct error *err);
@@ -228,6 +245,8 @@ static const struct {
 	{ "cluster_size", set_cluster_size },
 	{ "compat", set_compat },
 	{ "compression_type", set_compression_type },
+	{ "data_file", set_data_file },
+	{ "data_file_raw", set_data_file_raw },
 	{ "extended_l2", set_extended_l2 },
 	{ "lazy_refcounts", set_lazy_refcounts },
 	{ "preallocation", set_preallocation },
@@ -237,8 +256,7 @@ static const struct {
 
 /* Options of qemu-img that ask for what we do not create; "off" is fine. */
 static const char *const unsupported[] = {
-	"data_file", "data_file_raw", "nocow",
-	"extent_size_hint",
+	"nocow", "extent_size_hint",
 };
 
 static int set_unknown(const struct image_create_option *o, struct error *err)
@@ -254,7 +272,8 @@ static int set_unknown(const struct image_create_option *o, struct error *err)
 				 "'%s' is not supported yet", o->name);
 	return error_set(err, EINVAL, "Invalid parameter '%s' (known: "
 			 "backing_file, backing_fmt, cluster_size, compat, "
-			 "compression_type, encrypt.*, encryption, extended_l2, lazy_refcounts, "
+			 "compression_type, data_file, data_file_raw, "
+			 "encrypt.*, encryption, extended_l2, lazy_refcounts, "
 			 "preallocation, refcount_bits, size)", o->name);
 }
 
@@ -272,6 +291,20 @@ static int set_option(struct settings *s, const struct image_create_option *o,
 	return set_unknown(o, err);
 }
 
+static int judge_data_file(const struct settings *s, struct error *err)
+{
+	if (s->data_file_raw && !s->data_file)
+		return error_set(err, EINVAL, "data-file-raw requires "
+				 "data-file");
+	if (s->data_file_raw && s->backing_file)
+		return error_set(err, EINVAL, "Backing file and data-file-raw "
+				 "cannot be used at the same time");
+	if (s->data_file_raw && s->encrypt.method)
+		return error_set(err, EINVAL, "Encryption and data-file-raw "
+				 "cannot be used at the same time");
+	return 0;
+}
+
 static int judge_settings(const struct settings *s, struct error *err)
 {
 	const char *needs_v3 = NULL;
@@ -284,6 +317,8 @@ static int judge_settings(const struct settings *s, struct error *err)
 		needs_v3 = "Compression types other than zlib require";
 	if (s->extended_l2)
 		needs_v3 = "Extended L2 entries require";
+	if (s->data_file)
+		needs_v3 = "External data files require";
 	if (s->encrypt.method && s->preallocation)
 		needs_v3 = "Preallocated encrypted images require";
 	if (needs_v3 && s->version < 3)
@@ -306,7 +341,7 @@ static int judge_settings(const struct settings *s, struct error *err)
 	if (s->size == UINT64_MAX && !s->backing_file)
 		return error_set(err, EINVAL, "Image creation needs a size "
 				 "parameter");
-	return 0;
+	return judge_data_file(s, err);
 }
 
 static int parse_settings(struct settings *s, uint64_t size,
@@ -324,6 +359,9 @@ static int parse_settings(struct settings *s, uint64_t size,
 	qcow2_encrypt_init(&s->encrypt);
 	for (unsigned int i = 0; i < nr && !ret; i++)
 		ret = set_option(s, &options[i], err);
+	/* What is in the data file is allocated, as in QEMU. */
+	if (s->data_file_raw && s->preallocation == PREALLOC_OFF)
+		s->preallocation = PREALLOC_METADATA;
 	if (!ret)
 		ret = qcow2_encrypt_judge(&s->encrypt, err);
 	return ret ? ret : judge_settings(s, err);
@@ -358,6 +396,7 @@ struct layout {
 	uint64_t reftable, refblocks, luks, l1, l2, data, end;
 	uint64_t nr_l1;			/* entries */
 	uint64_t nr_l2;			/* tables */
+	uint64_t nr_mapped;		/* entries in the L2 tables */
 	uint64_t nr_luks, nr_data;	/* clusters */
 };
 
@@ -378,7 +417,8 @@ static int lay_out(const struct settings *s, struct qcow2_header *h,
 					     qcow2_l2_bits(h)));
 	if (s->preallocation != PREALLOC_OFF) {
 		l->nr_l2 = l->nr_l1;
-		l->nr_data = div_round_up(h->size, cs);
+		l->nr_mapped = div_round_up(h->size, cs);
+		l->nr_data = s->data_file ? 0 : l->nr_mapped;
 	}
 	l->nr_luks = div_round_up(qcow2_encrypt_len(&s->encrypt), cs);
 	do {	/* the refcounts count themselves */
@@ -418,7 +458,11 @@ static int fill_header(const struct settings *s, struct qcow2_header *h,
 		.compression_type = s->compression_type,
 		.incompat = (s->compression_type ? QCOW2_INCOMPAT_COMPRESSION :
 						   0) |
-			    (s->extended_l2 ? QCOW2_INCOMPAT_EXTENDED_L2 : 0),
+			    (s->extended_l2 ? QCOW2_INCOMPAT_EXTENDED_L2 : 0) |
+			    (s->data_file ? QCOW2_INCOMPAT_DATA_FILE : 0),
+		.autoclear = s->data_file_raw ? QCOW2_AUTOCLEAR_DATA_FILE_RAW :
+						0,
+		.data_file = (char *)s->data_file,
 		.compat = s->lazy_refcounts ? QCOW2_COMPAT_LAZY_REFCOUNTS : 0,
 		.backing_file = (char *)s->backing_file,	/* borrowed */
 		.backing_format = (char *)s->backing_fmt,
@@ -465,6 +509,13 @@ static int write_all(int fd, const void *buf, size_t len, uint64_t off)
 	return 0;
 }
 
+/* What each entry of a new L2 table has for subclusters: nothing, which leaves
+ * the backing image's data in sight, or what a raw data file has. */
+static uint64_t new_bitmap(const struct qcow2_header *h)
+{
+	return qcow2_raw_data(h) ? QCOW2_SUBS_ALLOCATED : 0;
+}
+
 /* Words first, first + step, ...: n of them, 2^bits bytes apart, from cluster
  * `at` on; the last cluster is filled up with zeroes. */
 static int write_sequence(struct job *j, uint64_t at, uint64_t n,
@@ -480,6 +531,9 @@ static int write_sequence(struct job *j, uint64_t at, uint64_t n,
 		memset(j->buf, 0, bytes);
 		for (uint64_t i = 0; n && i < bytes >> bits; i++, n--) {
 			store_be64(j->buf + (i << bits), first);
+			if (bits > 3)
+				store_be64(j->buf + (i << bits) + 8,
+					   new_bitmap(&j->h));
 			first += step;
 		}
 		ret = write_all(j->fd, j->buf, bytes, off);
@@ -514,6 +568,7 @@ static int write_refblocks(struct job *j)
 static int write_tables(struct job *j)
 {
 	uint64_t cs = qcow2_cluster_size(&j->h), flags = QCOW2_COPIED;
+	uint64_t first = qcow2_external(&j->h) ? 0 : j->l.data;
 	int ret;
 
 	/* Encrypted clusters do not read as zeroes by being empty. */
@@ -529,10 +584,9 @@ static int write_tables(struct job *j)
 		ret = write_sequence(j, j->l.l1, j->l.nr_l1, 3,
 				     (j->l.l2 * cs) | QCOW2_COPIED, cs);
 	if (!ret)
-		/* subclusters: a place, and still the backing image's data */
-		ret = write_sequence(j, j->l.l2, j->l.nr_data,
+		ret = write_sequence(j, j->l.l2, j->l.nr_mapped,
 				     qcow2_entry_bits(&j->h),
-				     (j->l.data * cs) | flags, cs);
+				     (first * cs) | flags, cs);
 	return ret;
 }
 
@@ -607,6 +661,25 @@ static int64_t write_image(void *arg)
 }
 
 /* co */
+static int make_data_file(struct loop *loop, const struct settings *s,
+			  const char *path, uint64_t size, struct error *err)
+{
+	static const char *const modes[] = { "off", "off", "falloc", "full" };
+	cleanup_free char *full = NULL, *backing = NULL;
+	int ret;
+
+	if (!s->data_file)
+		return 0;
+	ret = image_backing_path(path, s->data_file, &full, err);
+	if (!ret && s->backing_file)
+		ret = image_backing_path(path, s->backing_file, &backing, err);
+	if (ret)
+		return error_prefix(err, ret, "data file");
+	return qcow2_make_data_file(loop, full, path, backing, size,
+				    modes[s->preallocation], err);
+}
+
+/* co */
 static int run_job(struct loop *loop, struct job *j, struct error *err)
 {
 	cleanup_fd int fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -655,5 +728,6 @@ int qcow2_create(struct loop *loop, const char *path, uint64_t size,
 	j.buf = buf;
 	j.preallocation = s.preallocation;
 	j.encrypt = &s.encrypt;
-	return run_job(loop, &j, err);
+	ret = make_data_file(loop, &s, path, j.h.size, err);
+	return ret ? ret : run_job(loop, &j, err);
 }

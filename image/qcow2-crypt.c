@@ -39,8 +39,8 @@ int qcow2_read_data(struct qcow2 *q, uint64_t guest, uint64_t host,
 		    uint64_t len, struct iow w)
 {
 	if (likely(!q->crypto))
-		return image_preadv(q->file, host, len, w);
-	return crypto_preadv(q->crypto, q->file, host, vector(q, guest, host),
+		return image_preadv(q->data, host, len, w);
+	return crypto_preadv(q->crypto, q->data, host, vector(q, guest, host),
 			     len, w);
 }
 
@@ -48,8 +48,8 @@ int qcow2_write_data(struct qcow2 *q, uint64_t guest, uint64_t host,
 		     uint64_t len, struct iow w)
 {
 	if (likely(!q->crypto))
-		return image_pwritev(q->file, host, len, w);
-	return crypto_pwritev(q->crypto, q->file, host, vector(q, guest, host),
+		return image_pwritev(q->data, host, len, w);
+	return crypto_pwritev(q->crypto, q->data, host, vector(q, guest, host),
 			      len, w);
 }
 

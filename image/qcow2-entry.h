@@ -34,6 +34,18 @@ static inline bool qcow2_extended(const struct qcow2_header *h)
 	return h->incompat & QCOW2_INCOMPAT_EXTENDED_L2;
 }
 
+/* Is the guest's data in a file of its own? */
+static inline bool qcow2_external(const struct qcow2_header *h)
+{
+	return h->incompat & QCOW2_INCOMPAT_DATA_FILE;
+}
+
+/* And is that to hold what the guest sees? */
+static inline bool qcow2_raw_data(const struct qcow2_header *h)
+{
+	return qcow2_external(h) && h->autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW;
+}
+
 /* log2 of the bytes of an entry. */
 static inline uint32_t qcow2_entry_bits(const struct qcow2_header *h)
 {
@@ -91,7 +103,7 @@ static inline bool qcow2_entry_placed(const struct qcow2_header *h,
 				      uint64_t word)
 {
 	return word & QCOW2_L2_OFFSET ||
-	       (word & QCOW2_COPIED && h->incompat & QCOW2_INCOMPAT_DATA_FILE);
+	       (word & QCOW2_COPIED && qcow2_external(h));
 }
 
 /* Of the subcluster `sub`; 0 is the cluster without extended L2 entries. */

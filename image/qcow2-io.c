@@ -283,6 +283,9 @@ static struct cow plan_cow(const struct qcow2 *q, const struct part *p,
 
 	if (!in_place)
 		widen(q, p, &c);
+	/* A data file need not reach further than the disk. */
+	if (qcow2_external(&q->h))
+		c.end = max(min(c.end, q->img->size), p->off + p->m.len);
 	return c;
 }
 
@@ -301,7 +304,7 @@ static int write_new(struct qcow2 *q, const struct part *p,
 	/* What was never encrypted does not read as zeroes. */
 	fresh &= !q->crypto;
 	if (c->zero && !fresh && !q->crypto && head + tail > PAD_MAX) {
-		ret = image_pwrite_zeroes(q->file, host, head + len + tail, 0);
+		ret = image_pwrite_zeroes(q->data, host, head + len + tail, 0);
 		if (ret)
 			return ret;
 		fresh = true;
@@ -381,6 +384,8 @@ static int judge_data(struct qcow2 *q, const struct part *p)
 	uint64_t c = p->m.host >> q->cluster_bits;
 	uint64_t last = (p->m.host + p->m.len - 1) >> q->cluster_bits;
 
+	if (qcow2_external(&q->h))
+		return 0;
 	for (; c <= last; c++) {
 		enum qcow2_meta type = qcow2_meta_type(&q->meta, c);
 
@@ -411,8 +416,9 @@ static int take_clusters(struct qcow2 *q, struct part *p, uint64_t *host,
 	if (qcow2_extended(&q->h) && qcow2_entry_placed(&q->h,
 							p->m.entry.word))
 		p->m.len = min(p->m.len, q->cluster_size - in);
-	ret = qcow2_alloc_clusters(q, (in + p->m.len + q->cluster_size - 1) >>
-				   q->cluster_bits, host, count, fresh);
+	ret = qcow2_alloc_data(q, p->off >> q->cluster_bits,
+			       (in + p->m.len + q->cluster_size - 1) >>
+				       q->cluster_bits, host, count, fresh);
 	if (!ret)
 		p->m.len = min(p->m.len, (*count << q->cluster_bits) - in);
 	return ret;
@@ -442,8 +448,8 @@ static int write_allocating(struct qcow2 *q, struct part *p)
 	if (!ret)
 		ret = link_clusters(q, &c, host, &linked);
 	if (ret && linked < count)
-		qcow2_free_clusters(q, host + (linked << q->cluster_bits),
-				    count - linked, false);
+		qcow2_free_data(q, host + (linked << q->cluster_bits),
+				count - linked);
 out:
 	qcow2_alloc_end(&a);
 	return ret;
@@ -561,7 +567,7 @@ int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
 	if (ret)
 		return ret;
 	out->length = m.len;
-	out->file = q->file;
+	out->file = q->data;
 	out->flags = flags[m.kind];
 	/* What lies there is of no use to anybody else. */
 	if (q->crypto)

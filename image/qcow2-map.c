@@ -40,6 +40,8 @@ static const char *judge_compressed(const struct qcow2 *q,
 	struct qcow2_compressed c =
 		qcow2_compressed_decode(q->cluster_bits, e.word);
 
+	if (qcow2_external(&q->h))
+		return "is compressed in an image with a data file";
 	if (e.word & QCOW2_COPIED)
 		return "is compressed and has the copied flag";
 	if (c.offset >= q->data_end || !c.offset)
@@ -47,7 +49,8 @@ static const char *judge_compressed(const struct qcow2 *q,
 	return e.bitmap ? "is compressed and has subclusters" : NULL;
 }
 
-static const char *judge_word(const struct qcow2 *q, uint64_t word)
+static const char *judge_word(const struct qcow2 *q, uint64_t index,
+			      uint64_t word)
 {
 	uint64_t host = word & QCOW2_L2_OFFSET;
 
@@ -59,6 +62,11 @@ static const char *judge_word(const struct qcow2 *q, uint64_t word)
 		return "has the zero flag in a version 2 image";
 	if (!is_aligned(host, q->cluster_size))
 		return "points into the middle of a cluster";
+	if (qcow2_external(&q->h))
+		return qcow2_entry_placed(&q->h, word) &&
+		       host != index << q->cluster_bits ?
+			       "is not at its guest offset in the data file" :
+			       NULL;
 	if (host >= q->data_end)
 		return "points beyond the end of the file";
 	if (!host && word & QCOW2_COPIED)
@@ -85,7 +93,7 @@ static int judge_entry(struct qcow2 *q, uint64_t index, struct qcow2_entry e)
 	if (e.word & QCOW2_COMPRESSED)
 		wrong = judge_compressed(q, e);
 	else
-		wrong = judge_word(q, e.word) ?: judge_bitmap(q, e);
+		wrong = judge_word(q, index, e.word) ?: judge_bitmap(q, e);
 	if (likely(!wrong))
 		return 0;
 	return qcow2_corrupt(q, "L2 entry %#" PRIx64 " (%#" PRIx64
@@ -184,7 +192,8 @@ static int decode_slice(struct qcow2 *q, const struct qcow2_slice *s,
 	max = min(max, slice_entries(q) - in_slice);
 	out->entry = qcow2_entry_load(&q->h, e, 0);
 	out->kind = qcow2_entry_kind(&q->h, out->entry, sub);
-	out->copied = out->entry.word & QCOW2_COPIED;
+	/* A data file is nobody else's. */
+	out->copied = out->entry.word & QCOW2_COPIED || qcow2_external(&q->h);
 	out->host = (out->entry.word & QCOW2_L2_OFFSET) + in;
 	ret = extended ? decode_extended(q, index, e, max, in, out) :
 			 decode(q, index, e, max, in, out);
@@ -342,6 +351,8 @@ static void free_compressed(struct qcow2 *q, uint64_t word, bool discard)
 
 void qcow2_free_entry(struct qcow2 *q, struct qcow2_entry e, bool discard)
 {
+	if (qcow2_external(&q->h))
+		return;
 	if (e.word & QCOW2_COMPRESSED)
 		free_compressed(q, e.word, discard);
 	else if (qcow2_entry_placed(&q->h, e.word))

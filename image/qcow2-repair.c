@@ -19,6 +19,8 @@
 /* What COPIED has to say about a host cluster of the active tables. */
 static uint64_t copied_flag(struct check *ck, uint64_t offset)
 {
+	if (qcow2_external(ck->h))
+		return QCOW2_COPIED;
 	return ck_count_of(ck, ck_cluster_of(ck, offset)) == 1 ? QCOW2_COPIED
 							       : 0;
 }
@@ -40,8 +42,7 @@ static bool mend_table(struct check *ck, const struct l2_table *t,
 		if (copy)
 			e.word = copy | (e.word & QCOW2_ZERO);
 		if (t->active_refs && e.word & QCOW2_L2_OFFSET &&
-		    !(e.word & QCOW2_COMPRESSED) &&
-		    !(ck->h->incompat & QCOW2_INCOMPAT_DATA_FILE))
+		    !(e.word & QCOW2_COMPRESSED))
 			e.word = (e.word & ~QCOW2_COPIED) |
 				 copied_flag(ck, e.word & QCOW2_L2_OFFSET);
 		if (qcow2_entry_equal(e, old))

@@ -125,6 +125,9 @@ static int clear_new_space(struct image *img, uint64_t from)
 	uint64_t rest = min(align_up(from, q->cluster_size), img->size) - from;
 	int ret = 0;
 
+	if (qcow2_raw_data(&q->h))
+		return image_pwrite_zeroes(img, from, img->size - from,
+					   IMAGE_ZERO_UNMAP);
 	if (rest)
 		ret = image_pwrite_zeroes(img, from, rest, IMAGE_ZERO_UNMAP);
 	for (uint64_t pos = from + rest; !ret && pos < img->size; pos = next) {
@@ -147,6 +150,9 @@ static int grow(struct qcow2 *q, uint64_t size, struct error *err)
 		return error_set(err, EFBIG, "Failed to grow the L1 table: %"
 				 PRIu64 " bytes are too many for clusters of %"
 				 PRIu64 " bytes", size, q->cluster_size);
+	ret = qcow2_resize_data(q, size, err);
+	if (ret)
+		return ret;
 	ret = entries > q->h.l1_size ? grow_l1(q, entries) : 0;
 	if (ret)
 		return error_set_errno(err, -ret, "Failed to grow the L1 table");
@@ -159,9 +165,15 @@ static int grow(struct qcow2 *q, uint64_t size, struct error *err)
 	}
 	q->h.size = size;
 	ret = qcow2_write_header(q);
-	return ret ? error_set_errno(err, -qcow2_switch_failed(q, ret,
-							       "resizing"),
-				     "Failed to update the image size") : 0;
+	if (ret)
+		return error_set_errno(err, -qcow2_switch_failed(q, ret,
+								 "resizing"),
+				       "Failed to update the image size");
+	/* A raw data file's clusters are all allocated, as in QEMU. */
+	if (!qcow2_raw_data(&q->h))
+		return 0;
+	return qcow2_preallocate(q->img, old, size - old,
+				 IMAGE_PREALLOC_METADATA, err);
 }
 
 /* ---- shrinking ---- */
@@ -288,9 +300,11 @@ static int shrink(struct qcow2 *q, uint64_t size, struct error *err)
 		ret = shorten_l1(q);
 	if (!ret)
 		ret = qcow2_trim(q);
-	return ret ? error_set_errno(err, -qcow2_switch_failed(q, ret,
-							       "shrinking"),
-				     "Failed to free what was cut off") : 0;
+	if (ret)
+		return error_set_errno(err, -qcow2_switch_failed(q, ret,
+								 "shrinking"),
+				       "Failed to free what was cut off");
+	return qcow2_resize_data(q, size, err);
 }
 
 /* ---- both ---- */
@@ -333,7 +347,8 @@ int qcow2_truncate(struct image *img, uint64_t size, struct error *err)
 
 /* ---- preallocation ---- */
 
-/* co. Host clusters that read as zeroes, with the space that mode says. */
+/* co. Host clusters that read as zeroes, with the space that mode says. A data
+ * file does not reach further than the disk. */
 static int prepare_data(struct qcow2 *q, uint64_t host, uint64_t count,
 			bool fresh, enum image_preallocation mode,
 			struct error *err)
@@ -341,13 +356,17 @@ static int prepare_data(struct qcow2 *q, uint64_t host, uint64_t count,
 	uint64_t len = count << q->cluster_bits;
 	int ret = 0;
 
+	if (qcow2_external(&q->h))
+		len = min(len, q->img->size - host);
 	if (!fresh && mode != IMAGE_PREALLOC_FULL)
-		ret = image_pwrite_zeroes(q->file, host, len, 0);
+		ret = image_pwrite_zeroes(q->data, host, len,
+					  mode == IMAGE_PREALLOC_METADATA ?
+						  IMAGE_ZERO_UNMAP : 0);
 	if (ret)
 		return error_set_errno(err, -ret, "zeroing new clusters");
 	if (mode == IMAGE_PREALLOC_METADATA)
 		return 0;
-	return image_preallocate(q->file, host, len, mode, err);
+	return image_preallocate(q->data, host, len, mode, err);
 }
 
 /* Encrypted clusters do not read as zeroes by being empty. */
@@ -401,7 +420,7 @@ static int preallocate_some(struct qcow2 *q, uint64_t index, uint64_t max,
 
 	ret = qcow2_writable(q, 0, 0);
 	if (!ret)
-		ret = qcow2_alloc_clusters(q, max, &host, done, &fresh);
+		ret = qcow2_alloc_data(q, index, max, &host, done, &fresh);
 	if (ret)
 		return error_set_errno(err, -ret, "allocating clusters");
 	ret = prepare_data(q, host, *done, fresh, mode, err);
@@ -410,8 +429,8 @@ static int preallocate_some(struct qcow2 *q, uint64_t index, uint64_t max,
 		error_set_errno(ret ? err : NULL, -ret, "allocating L2 tables");
 	}
 	if (ret)
-		qcow2_free_clusters(q, host + (linked << q->cluster_bits),
-				    *done - linked, false);
+		qcow2_free_data(q, host + (linked << q->cluster_bits),
+				*done - linked);
 	q->modified++;
 	return ret;
 }

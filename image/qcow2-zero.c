@@ -81,7 +81,8 @@ static void change_entry(struct qcow2 *q, struct qcow2_slice *slice,
 		return;
 	qcow2_entry_store(&q->h, table, i, new);
 	qcow2_cache_dirty(&q->l2_cache, slice);
-	if (old.word & QCOW2_COMPRESSED || !(new.word & QCOW2_L2_OFFSET))
+	if (old.word & QCOW2_COMPRESSED ||
+	    !qcow2_entry_placed(&q->h, new.word))
 		qcow2_free_entry(q, old, discard);
 }
 
@@ -260,6 +261,25 @@ static int zero_range(struct qcow2 *q, uint64_t off, uint64_t len,
 	return ret ? ret : clear_clusters(q, first, end - first, how);
 }
 
+/* co. The data file's part in it, before any entry says that there are zeroes:
+ * a raw one holds them, and that is all; of another one the space is given
+ * back. False: no entry has to change. */
+static bool zero_data_first(struct qcow2 *q, uint64_t off, uint64_t len,
+			    enum clear_how how, int *ret)
+{
+	unsigned int flags = how == CLEAR_KEEP ? 0 : IMAGE_ZERO_UNMAP;
+	bool raw = qcow2_raw_data(&q->h);
+
+	*ret = 0;
+	if (!qcow2_external(&q->h) || q->crypto)
+		return true;
+	if (how == CLEAR_HINT || !raw)
+		flags |= IMAGE_ZERO_FAST;
+	if (raw || (how != CLEAR_KEEP && (q->img->flags & IMAGE_UNMAP)))
+		*ret = qcow2_zero_data(q, off, len, flags);
+	return !raw && !*ret;
+}
+
 /* co. zero_range() in pieces, each a request of its own: the whole disk would
  * make all its L2 tables dirty at once. */
 static int clear_pieces(struct qcow2 *q, uint64_t off, uint64_t len,
@@ -275,7 +295,8 @@ static int clear_pieces(struct qcow2 *q, uint64_t off, uint64_t len,
 		if (ret)
 			break;
 		qcow2_request_begin(q, &r);
-		ret = zero_range(q, off, n, how);
+		if (zero_data_first(q, off, n, how, &ret))
+			ret = zero_range(q, off, n, how);
 		qcow2_request_end(&r);
 		q->modified++;
 	}

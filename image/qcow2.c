@@ -6,9 +6,6 @@
  * judges every entry, and notes which clusters hold metadata. An image whose
  * tables contradict each other opens read-only at most: what is sound in it
  * can be read, and reading what is not fails.
- *
- * Not here: external data files; images that use them are refused by the
- * feature's name.
  */
 #include "config.h"
 
@@ -85,7 +82,11 @@ int qcow2_write_header(struct qcow2 *q)
 /* What we keep true while we write. */
 static uint64_t kept_autoclear(const struct qcow2 *q)
 {
-	return q->h.autoclear & (q->bitmaps ? QCOW2_AUTOCLEAR_BITMAPS : 0);
+	uint64_t kept = q->bitmaps ? QCOW2_AUTOCLEAR_BITMAPS : 0;
+
+	if (qcow2_external(&q->h))
+		kept |= QCOW2_AUTOCLEAR_DATA_FILE_RAW;
+	return q->h.autoclear & kept;
 }
 
 int qcow2_begin_write(struct qcow2 *q)
@@ -342,9 +343,6 @@ static int load_metadata(struct qcow2 *q, struct error *err)
 
 static int judge_support(const struct qcow2 *q, struct error *err)
 {
-	if (q->h.incompat & QCOW2_INCOMPAT_DATA_FILE)
-		return error_set(err, ENOTSUP, "unsupported qcow2 feature: "
-				 "external data file");
 #ifndef HAVE_LIBZSTD
 	if (q->h.compression_type == QCOW2_COMPRESSION_ZSTD)
 		return error_set(err, ENOTSUP, "built without zstd, which this "
@@ -465,6 +463,8 @@ static int open_tables(struct qcow2 *q, const struct image_options *opts,
 		ret = init_caches(q, opts);
 	if (!ret)
 		ret = load_metadata(q, err);
+	if (!ret)
+		ret = qcow2_open_data_file(q, err);
 	return ret ? ret : open_backing(q, err);
 }
 
@@ -475,7 +475,7 @@ static int qcow2_open(struct image *img, const struct image_options *opts,
 	int ret;
 
 	q->img = img;
-	q->file = img->file;
+	q->file = q->data = img->file;
 	list_init(&q->requests);
 	list_init(&q->allocs);
 	co_queue_init(&q->packer_wait);

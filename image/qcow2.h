@@ -8,6 +8,7 @@
  *	qcow2-amend*.c	other properties for an existing image
  *	qcow2-io.c	reads, writes
  *	qcow2-zero.c	zeroes, discards
+ *	qcow2-data.c	the external data file
  *	qcow2-map.c	guest offsets to host offsets: L1 and L2
  *	qcow2-entry.h	how L2 entries lie in their tables
  *	qcow2-refcount.c  which host clusters are in use; allocation
@@ -167,6 +168,8 @@ struct qcow2_packer;
 struct qcow2 {
 	/* identity */
 	struct image *img, *file;
+	struct image *data;		/* where the guest's data is: `file` or
+					 * an external data file */
 	struct qcow2_header h;
 	uint32_t cluster_bits, l2_bits, refblock_bits, slice_size;
 	uint32_t sub_bits;		/* of a subcluster; else cluster_bits */
@@ -271,6 +274,21 @@ int qcow2_writable(struct qcow2 *q, uint64_t off, uint64_t len);
 /* co. A write, within a request (qcow2_request_begin()). */
 int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 		      struct iow w);
+
+/* ---- qcow2-data.c ---- */
+
+/* co. Opens the external data file, where the image has one. */
+int qcow2_open_data_file(struct qcow2 *q, struct error *err);
+/* co. 1 to max clusters for the guest clusters from `index` on, as
+ * qcow2_alloc_clusters(). In a data file there is a place for each. */
+int qcow2_alloc_data(struct qcow2 *q, uint64_t index, uint64_t max,
+		     uint64_t *host, uint64_t *count, bool *fresh);
+void qcow2_free_data(struct qcow2 *q, uint64_t host, uint64_t count);
+/* co. Zeroes in the external data file, or with IMAGE_ZERO_FAST perhaps not. */
+int qcow2_zero_data(struct qcow2 *q, uint64_t off, uint64_t len,
+		    unsigned int flags);
+/* co. As long as the disk, if there is one. -ENOSPC: a device is too small. */
+int qcow2_resize_data(struct qcow2 *q, uint64_t size, struct error *err);
 
 /* ---- qcow2-rewrite.c ---- */
 

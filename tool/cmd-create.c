@@ -192,6 +192,8 @@ static const struct {
 	{ NULL, "compat", NULL, false },
 	{ NULL, "backing_file", NULL, false },
 	{ NULL, "backing_fmt", NULL, false },
+	{ "qcow2", "data_file", NULL, false },
+	{ "qcow2", "data_file_raw", NULL, false },
 	{ "qcow2", "lazy_refcounts", "off", false },
 	{ "qcow2", "refcount_bits", "16", false },
 };

@@ -214,6 +214,8 @@ struct image *tool_open(struct loop *loop, const char *path,
 			   error_text(&err, ret));
 		return NULL;
 	}
+	if (!format && !c->format)
+		opts.flags |= IMAGE_GUESSED;
 	format = tool_format(loop, path, format ? format : c->format, c->quiet);
 	if (!format)
 		return NULL;

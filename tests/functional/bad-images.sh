@@ -53,7 +53,7 @@ badness()
 elsewhere()
 {
 	case $1 in
-	47-* | 48-* | 88-* | 91-*) return 0 ;;
+	47-* | 48-* | 88-* | 91-* | *-data-file-*) return 0 ;;
 	esac
 	return 1
 }

@@ -339,6 +339,36 @@ simple('extended-unaligned', lambda i: i.flip64(L2, 512), 'extended')
 simple('extended-copied-cleared', lambda i: i.flip64(L2, COPIED), 'extended')
 
 
+def set_data_file(i, name):
+    at = i.extension(0x44415441)
+    i.u32(at - 4, len(name))
+    i.put(at, name)
+
+
+def data_file(name, value):
+    simple(name, lambda i: set_data_file(i, value), 'data')
+
+
+data_file('data-file-missing', b'nowhere.raw')
+data_file('data-file-itself', b'w.qcow2')       # as the test calls it
+data_file('data-file-device', b'/dev/zero')
+data_file('data-file-folder', b'/etc')
+data_file('data-file-protocol', b'nbd:localhost')
+data_file('data-file-no-name', b'')
+l2('data-entry-elsewhere', COPIED | DATA, 'data')
+l2('data-entry-unaligned', COPIED | 512, 'data')
+# 120
+l2('data-entry-compressed', COMPRESSED | DATA, 'data')
+simple('data-entry-not-copied', lambda i: i.flip64(L2 + 8, COPIED), 'data')
+field32('data-file-with-encryption', 32, 1, 'data')
+
+
+@defect('data-file-all-elsewhere', 'data')
+def _(i):
+    for n in range(15):
+        i.u64(L2 + 8 * n, COPIED | DATA + n * CS)
+
+
 def run(*args):
     subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
 
@@ -356,6 +386,7 @@ def make_good(d):
             ('plain', ()), ('v2', ('-o', 'compat=0.10')), ('snap', ()),
             ('extended', ('-o', 'extended_l2=on')), ('bitmap', ())):
         fill(create(name, *args))
+    fill(create('data', '-o', 'data_file=data-file-1.raw'))
     fill(create('small', '-o', 'cluster_size=512'))
     # 64 entries in the L1 table
     fill(create('large', size='32G'))

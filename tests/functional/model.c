@@ -358,7 +358,7 @@ static void find_cluster_size(struct model *m)
 	struct image_info info;
 
 	if (!image_get_info(m->img, &info, NULL))
-		m->cluster = info.cluster_size;
+		m->cluster = info.data_file ? 0 : info.cluster_size;
 	image_info_free(&info);
 }
 
