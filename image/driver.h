@@ -46,6 +46,12 @@ struct image_driver {
 	/* Of a range that reads as zeroes: takes the space that mode says. */
 	int (*preallocate)(struct image *img, uint64_t off, uint64_t len,
 			   enum image_preallocation mode, struct error *err);
+	int (*snapshot_create)(struct image *img, const char *name,
+			       struct error *err);
+	int (*snapshot_apply)(struct image *img, const char *id_or_name,
+			      struct error *err);
+	int (*snapshot_delete)(struct image *img, const char *name_or_id,
+			       struct error *err);
 	int (*block_status)(struct image *img, uint64_t off, uint64_t len,
 			    struct image_extent *out);
 	/* Protocols: bytes taken on the host. */

@@ -907,6 +907,42 @@ int image_make_empty(struct image *img, struct error *err)
 	return ret ? ret : img->driver->make_empty(img, err);
 }
 
+/* ---- internal snapshots ---- */
+
+static int judge_snapshots(const struct image *img, struct error *err)
+{
+	if (!img->driver->snapshot_create)
+		return error_set(err, ENOTSUP, "images of format '%s' have no "
+				 "snapshots", img->driver->name);
+	if (!(img->flags & IMAGE_RDWR))
+		return error_set(err, EROFS, "%s is opened read-only", img->path);
+	return 0;
+}
+
+int image_snapshot_create(struct image *img, const char *name,
+			  struct error *err)
+{
+	int ret = judge_snapshots(img, err);
+
+	return ret ? ret : img->driver->snapshot_create(img, name, err);
+}
+
+int image_snapshot_apply(struct image *img, const char *id_or_name,
+			 struct error *err)
+{
+	int ret = judge_snapshots(img, err);
+
+	return ret ? ret : img->driver->snapshot_apply(img, id_or_name, err);
+}
+
+int image_snapshot_delete(struct image *img, const char *name_or_id,
+			  struct error *err)
+{
+	int ret = judge_snapshots(img, err);
+
+	return ret ? ret : img->driver->snapshot_delete(img, name_or_id, err);
+}
+
 /* ---- where the bytes are ---- */
 
 int image_block_status(struct image *img, uint64_t off, uint64_t len,

@@ -272,6 +272,28 @@ int image_block_status(struct image *img, uint64_t off, uint64_t len,
 int image_block_status_chain(struct image *img, uint64_t off, uint64_t len,
 			     struct image_extent *out);
 
+/* ---- internal snapshots: image_get_info() lists them ---- */
+
+/*
+ * All co, with nothing else in flight. After a failure the image is as it was,
+ * unless writing itself failed: then it takes no more writes. -ENOTSUP: the
+ * format, or this image, has no snapshots.
+ */
+
+/* A snapshot of the disk as it is, without a state of a virtual machine; it gets
+ * the next free id. Names need not differ. -EINVAL: the name; -EFBIG: a limit of
+ * the format (how many, refcounts). */
+int image_snapshot_create(struct image *img, const char *name,
+			  struct error *err);
+/* Content and size of the disk are those of the snapshot with that id, else that
+ * name. -ENOENT */
+int image_snapshot_apply(struct image *img, const char *id_or_name,
+			 struct error *err);
+/* Gives up the first snapshot with that name, else that id, and its space.
+ * -ENOENT */
+int image_snapshot_delete(struct image *img, const char *name_or_id,
+			  struct error *err);
+
 /* ---- info and check: what the tool prints ---- */
 
 struct image_info_snapshot {

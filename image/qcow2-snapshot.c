@@ -14,9 +14,9 @@
 #include "common/cleanup.h"
 #include "image/qcow2.h"
 
-#define FIXED_BYTES 40u
+#define FIXED_BYTES QCOW2_SNAPSHOT_FIXED
 #define MAX_EXTRA 1024u
-#define MAX_TABLE (64 * MiB)
+#define MAX_TABLE QCOW2_MAX_SNAPSHOT_TABLE
 
 static int read_entry(struct image *file, const struct qcow2_header *h,
 		      uint64_t offset, uint8_t **entry, uint64_t *len,
@@ -55,6 +55,7 @@ static void decode_entry(const uint8_t *e, const struct qcow2_header *h,
 	sn->l1_offset = load_be64(e);
 	sn->l1_size = load_be32(e + 8);
 	sn->extra_size = extra;
+	sn->extra = e + FIXED_BYTES;
 	sn->info = (struct image_info_snapshot){
 		.id = strndup(id, id_len),
 		.name = strndup(id + id_len, name_len),
@@ -123,6 +124,7 @@ static int compare(void *arg, const struct qcow2_snapshot *sn,
 	    (s->pick.name && strcmp(s->pick.name, sn->info.name)))
 		return 0;
 	*s->out = *sn;
+	s->out->extra = NULL;
 	s->out->info.id = strdup(sn->info.id);
 	s->out->info.name = strdup(sn->info.name);
 	if (s->out->info.id && s->out->info.name)

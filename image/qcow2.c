@@ -24,6 +24,7 @@
 #include "image/qcow2-bitmap.h"
 #include "image/qcow2-io.h"
 #include "image/qcow2-resize.h"
+#include "image/qcow2-snapshot.h"
 #include "image/qcow2-tools.h"
 
 /* ---- the header ---- */
@@ -633,6 +634,9 @@ const struct image_driver image_qcow2_driver = {
 	.flush = qcow2_flush,
 	.truncate = qcow2_truncate,
 	.preallocate = qcow2_preallocate,
+	.snapshot_create = qcow2_snapshot_create,
+	.snapshot_apply = qcow2_snapshot_apply,
+	.snapshot_delete = qcow2_snapshot_delete,
 	.block_status = qcow2_block_status,
 	.get_info = qcow2_get_info,
 	.change_backing = qcow2_change_backing,

@@ -21,7 +21,8 @@
  *	qcow2-crypt.c	the guest's data, encrypted or not
  *	qcow2-compress.c  compressed clusters
  *	qcow2-backing.c	which backing file; an overlay made empty
- *	qcow2-snapshot.c  the snapshot table
+ *	qcow2-snapshot.c  the snapshot table; -table writes it, -ops changes it
+ *	qcow2-references.c  all clusters that an L1 table leads to
  *	qcow2-resize.c	another virtual size
  *	qcow2-trim.c	gives the end of the file back
  *
@@ -415,10 +416,15 @@ int qcow2_make_empty(struct image *img, struct error *err);
 
 /* ---- qcow2-snapshot.c ---- */
 
+#define QCOW2_SNAPSHOT_FIXED 40u	/* bytes, before the extra data */
+#define QCOW2_SNAPSHOT_EXTRA 24u	/* bytes of extra data that we know */
+#define QCOW2_MAX_SNAPSHOT_TABLE (64 * MiB)
+
 struct qcow2_snapshot {
 	uint64_t l1_offset;		/* bytes */
 	uint32_t l1_size;		/* entries */
 	uint32_t extra_size;		/* bytes */
+	const uint8_t *extra;		/* those, while it is read */
 	struct image_info_snapshot info;
 };
 

@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/path.h"
+#include "tool/snapshots.h"
 #include "tool/tool.h"
 
 #define MAX_CHAIN 256
@@ -65,35 +65,6 @@ static void free_facts(struct facts *f)
 }
 
 /* ---- human ---- */
-
-static void print_snapshot(const struct image_info_snapshot *s)
-{
-	time_t when = (time_t)s->date_sec;
-	uint64_t ms = s->vm_clock_nsec / 1000000;
-	char size[SIZE_TEXT_MAX], date[32] = "", clock[32], icount[24] = "";
-	struct tm tm;
-
-	if (localtime_r(&when, &tm))
-		strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
-	snprintf(clock, sizeof(clock), "%02" PRIu64 ":%02u:%02u.%03u",
-		 ms / 3600000, (unsigned int)(ms / 60000 % 60),
-		 (unsigned int)(ms / 1000 % 60), (unsigned int)(ms % 1000));
-	if (s->icount != -1)
-		snprintf(icount, sizeof(icount), "%" PRId64, s->icount);
-	printf("%-9s %-16s %8s%20s%13s%11s\n", s->id, s->name,
-	       size_format(s->vm_state_size, size), date, clock, icount);
-}
-
-static void print_snapshots(const struct image_info *i)
-{
-	if (!i->nr_snapshots)
-		return;
-	puts("Snapshot list:");
-	printf("%-9s %-16s %8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE",
-	       "VM CLOCK", "ICOUNT");
-	for (unsigned int n = 0; n < i->nr_snapshots; n++)
-		print_snapshot(&i->snapshots[n]);
-}
 
 static const char *truth(bool b)
 {
@@ -210,7 +181,7 @@ static void print_human(const struct facts *f)
 		puts("cleanly shut down: no");
 	if (f->i.backing_file)
 		print_backing(f);
-	print_snapshots(&f->i);
+	tool_print_snapshots(&f->i);
 	if (f->i.is_qcow2)
 		print_qcow2(&f->i);
 	else if (f->i.encrypt.format) {
@@ -230,31 +201,6 @@ static void set_text(json_t *o, const char *key, const char *text)
 {
 	if (text)
 		json_object_set_new(o, key, tool_json_text(text));
-}
-
-static json_t *json_snapshot(const struct image_info_snapshot *s)
-{
-	json_t *o = json_object();
-
-	set_text(o, "id", s->id);
-	set_text(o, "name", s->name);
-	set_number(o, "vm-state-size", s->vm_state_size);
-	set_number(o, "date-sec", s->date_sec);
-	set_number(o, "date-nsec", s->date_nsec);
-	set_number(o, "vm-clock-sec", s->vm_clock_nsec / 1000000000);
-	set_number(o, "vm-clock-nsec", s->vm_clock_nsec % 1000000000);
-	if (s->icount != -1)
-		set_number(o, "icount", (uint64_t)s->icount);
-	return o;
-}
-
-static json_t *json_snapshots(const struct image_info *i)
-{
-	json_t *list = json_array();
-
-	for (unsigned int n = 0; n < i->nr_snapshots; n++)
-		json_array_append_new(list, json_snapshot(&i->snapshots[n]));
-	return list;
 }
 
 static json_t *json_slots(const struct image_info_encrypt *e)
@@ -349,7 +295,7 @@ static json_t *json_facts(const struct facts *f)
 	json_t *o = json_object();
 
 	if (f->i.nr_snapshots)
-		json_object_set_new(o, "snapshots", json_snapshots(&f->i));
+		json_object_set_new(o, "snapshots", tool_json_snapshots(&f->i));
 	set_text(o, "backing-filename-format", f->i.backing_format);
 	set_number(o, "virtual-size", f->size);
 	set_text(o, "filename", f->path);

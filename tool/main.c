@@ -35,6 +35,7 @@ const struct verb *const tool_verbs[] = {
 	&verb_rebase,
 	&verb_resize,
 	&verb_verify,
+	&verb_snapshot,
 	NULL,
 };
 

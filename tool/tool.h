@@ -114,6 +114,7 @@ extern const struct verb verb_map;
 extern const struct verb verb_rebase;
 extern const struct verb verb_resize;
 extern const struct verb verb_verify;
+extern const struct verb verb_snapshot;
 extern const struct verb *const tool_verbs[];	/* ended by NULL */
 
 void tool_help(const struct verb *verb);	/* NULL: of the program */

@@ -1,0 +1,144 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Internal snapshots of ours, in turn with those of qemu-img.
+IN_MEMORY=yes
+. "${srcdir:=.}/tests/functional/tap.sh"
+requires qemu-img qemu-io python3
+
+# shows IMAGE SNAPSHOT RAW: we and they find that content in it
+shows()
+{
+	model -l "$2" -n 0 "$1" qcow2 "$3" && rm -f got &&
+		qemu-img convert -f qcow2 -l "$2" -O raw "$1" got && cmp got "$3"
+}
+
+for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
+	cluster_size=4k,compat=v2 cluster_size=2M,refcount_bits=64 \
+	extended_l2=on,cluster_size=16k; do
+	rm -f x want*
+	truncate -s 6M want
+	qemu-img create -q -f qcow2 -o $options x 6M
+	ok "$options: before any snapshot" model -s 1 -n 400 x qcow2 want
+	for i in 1 2 3 4; do
+		cp want want$i
+		if [ $i = 3 ]; then
+			ok 'their snapshot' qemu-img snapshot -c s$i x
+		else
+			ok "snapshot $i" xdisk snapshot -f qcow2 -c s$i x
+		fi
+		ok 'clean' clean x
+		ok 'written to' model -s 1$i -n 300 x qcow2 want
+		ok 'clean still' clean x
+	done
+	for i in 1 2 3 4; do
+		ok "snapshot $i is as it was" shows x s$i want$i
+	done
+	ok 'the disk is as it should be' holds x qcow2 want
+	ok 'one is deleted' xdisk snapshot -f qcow2 -d s2 x
+	ok 'clean' clean x
+	ok 'theirs, too' xdisk snapshot -f qcow2 -d 3 x
+	ok 'clean' clean x
+	ok 'written to' model -s 20 -n 300 x qcow2 want
+	ok 'clean still' clean x
+	ok 'the last is as it was' shows x s4 want4
+	ok 'back to the first' xdisk snapshot -f qcow2 -a s1 x
+	ok 'clean' clean x
+	ok 'the disk is the first' holds x qcow2 want1
+	cp want1 want
+	ok 'written to' model -s 21 -n 300 x qcow2 want
+	ok 'clean' clean x
+	ok 'the first is as it was' shows x s1 want1
+	ok 'the last, too' shows x s4 want4
+	ok 'they go back' qemu-img snapshot -a s4 x
+	ok 'and delete' qemu-img snapshot -d s1 x
+	ok 'clean' clean x
+	ok 'all is gone' xdisk snapshot -f qcow2 -d s4 x
+	ok 'clean' clean x
+	ok 'the disk stays' holds x qcow2 want4
+	is 'none are left' '' "$(xdisk snapshot -l x)"
+done
+
+# Lists, names, errors
+qemu-img create -q -f qcow2 x 1M
+qemu-img create -q -f raw r 1M
+for n in a a 2 ''; do ok "snapshot '$n'" xdisk snapshot -q -f qcow2 -c "$n" x; done
+is 'they list what we do' "$(qemu-img snapshot -l x)" "$(xdisk snapshot -l x)"
+is 'without an option, too' "$(qemu-img snapshot -l x)" "$(xdisk snapshot x)"
+is 'ids' '"1" "2" "3" "4" ' "$(xdisk snapshot -l --output=json x |
+	sed -n 's/.*"id": \("[0-9]*"\).*/\1/p' | tr '\n' ' ')"
+ok 'a name goes before an id' xdisk snapshot -f qcow2 -d 2 x
+is 'the right one is gone' '1 2 4 ' "$(xdisk snapshot -l x | sed -n 's/^\([0-9]\).*/\1/p' | tr '\n' ' ')"
+ok 'an id is above all' xdisk snapshot -f qcow2 -c new --output=json x
+said 'is 5' '"id": "5"'
+rc 1 'delete: none' xdisk snapshot -f qcow2 -d nope x
+said 'says so' "^xdisk: Could not delete snapshot 'nope': snapshot not found"
+rc 1 'apply: none' xdisk snapshot -f qcow2 -a nope x
+said 'says so' "^xdisk: Could not apply snapshot 'nope': Failed to load snapshot: No such file"
+rc 1 'mixed' xdisk snapshot -l -c x x
+said 'says so' "Cannot mix '-l', '-a', '-c', '-d'"
+rc 1 'no file' xdisk snapshot -c x
+rc 1 'a long name' xdisk snapshot -f qcow2 -c "$(printf 'x%.0s' {1..256})" x
+ok 'raw: none' xdisk snapshot -l r
+is 'raw: nothing' '' "$(xdisk snapshot -l r 2>&1)"
+rc 1 'raw: not made' xdisk snapshot -f raw -c s r
+ok 'clean' clean x
+
+# What cannot be counted is not begun
+for bits in 1 2; do
+	qemu-img create -q -f qcow2 -o refcount_bits=$bits x 8M
+	xdisk snapshot -f qcow2 -c empty x || exit 1
+	qemu-io -c 'write 0 3M' x > /dev/null
+	[ $bits = 2 ] && for n in 1 2; do xdisk snapshot -f qcow2 -c s$n x; done
+	rc 1 "refcounts of $bits bits" xdisk snapshot -f qcow2 -c s x
+	said 'says so' "refcounts of $bits bits cannot count more"
+	ok 'nothing leaks' clean x
+	ok 'and it can be used' qemu-io -c 'write 1M 5M' x
+	ok 'clean' clean x
+done
+
+# A snapshot of another size, under an overlay's backing image
+qemu-io -f raw -c 'write -P 9 0 1M' r > /dev/null
+rm -f want; cp r want; truncate -s 3M want
+qemu-img create -q -f qcow2 -o cluster_size=512 -b r -F raw x 3M
+model -s 4 -n 200 x qcow2 want; cp want want1
+ok 'small' xdisk snapshot -f qcow2 -c small x
+xdisk resize -q -f qcow2 x 70M
+truncate -s 70M want
+model -s 5 -n 200 x qcow2 want; cp want want2
+ok 'large' xdisk snapshot -f qcow2 -c large x
+ok 'back to small' xdisk snapshot -f qcow2 -a small x
+ok 'clean' clean x
+ok 'content and size' holds x qcow2 want1
+ok 'back to large' xdisk snapshot -f qcow2 -a large x
+ok 'clean' clean x
+ok 'content and size' holds x qcow2 want2
+
+# A VM state behind the disk is kept; unknown extra data, too
+qemu-img create -q -f qcow2 -o cluster_size=4k x 4M
+qemu-io -c 'write -P 1 0 1M' x > /dev/null
+xdisk snapshot -f qcow2 -c vm x
+cat > grow.py << 'P'
+# Moves the last snapshot's L1 entry behind the disk's: a state of one table.
+import struct, sys
+f = open('x', 'r+b'); d = bytearray(f.read())
+off = struct.unpack_from('>Q', d, 64)[0]
+l1, n = struct.unpack_from('>QI', d, off)
+need = n
+id_len, name_len = struct.unpack_from('>HH', d, off + 12)
+extra = struct.unpack_from('>I', d, off + 36)[0]
+tail = bytes(d[off + 40 + extra:off + 40 + extra + id_len + name_len])
+ext = bytearray(d[off + 40:off + 40 + extra]) + b'ABCDEFGH'
+struct.pack_into('>Q', ext, 0, 8192)
+# the second L1 entry's table, unused by the disk so far, is the state's
+struct.pack_into('>I', d, off + 36, len(ext))
+d[off + 40:off + 40 + len(ext) + len(tail)] = ext + tail
+f.seek(0); f.write(d)
+P
+python3 grow.py
+is 'its size is shown' '8 KiB' "$(xdisk snapshot -l x | sed -n 's/.* \(8 KiB\) .*/\1/p')"
+ok 'another one' xdisk snapshot -f qcow2 -c two x
+is 'its size is shown still' '8 KiB' "$(xdisk snapshot -l x | sed -n 's/.* \(8 KiB\) .*/\1/p')"
+ok 'unknown extra data is kept' grep -q ABCDEFGH x
+ok 'clean' clean x
+ok 'they read it' qemu-img snapshot -a vm x
+finish
