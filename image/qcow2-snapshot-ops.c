@@ -391,16 +391,6 @@ static int switch_active(struct qcow2 *q, uint64_t *l1, uint8_t *dirty,
 	return drop_active(q, old_l1, old_nr, old_offset, err);
 }
 
-static int judge_size(const struct qcow2 *q, const struct qcow2_snapshot *sn,
-		      struct error *err)
-{
-	if (sn->info.disk_size != q->img->size && q->h.has_bitmaps)
-		return error_set(err, ENOTSUP, "the snapshot has another size, "
-				 "and an image with persistent bitmaps cannot "
-				 "be resized");
-	return 0;
-}
-
 static int apply(struct qcow2 *q, const struct qcow2_snapshot *sn,
 		 struct error *err)
 {
@@ -413,9 +403,10 @@ static int apply(struct qcow2 *q, const struct qcow2_snapshot *sn,
 	int ret;
 
 	nr = min(nr, (uint64_t)sn->l1_size);
-	ret = judge_size(q, sn, err);
-	if (!ret)
-		ret = load_l1(q, sn, &sn_l1, err);
+	if (q->bitmaps)
+		return error_set(err, EBUSY, "Device has active dirty bitmaps, "
+				 "which cannot tell what would change");
+	ret = load_l1(q, sn, &sn_l1, err);
 	if (!ret)
 		ret = copy_l1(sn_l1, nr, &l1, &dirty, err);
 	if (ret)

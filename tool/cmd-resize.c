@@ -31,6 +31,7 @@ static const struct tool_option options[] = {
 	{ OPT_SHRINK, "shrink", NULL, "allow what is cut off to be lost" },
 	{ OPT_PREALLOCATION, "preallocation", "MODE",
 	  "of what is added: off, metadata, falloc, full" },
+	TOOL_IMAGE_OPTS,
 	TOOL_CACHE,
 	TOOL_OUTPUT,
 	TOOL_PROGRESS,

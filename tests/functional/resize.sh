@@ -58,14 +58,14 @@ for options in cluster_size=64k cluster_size=512 cluster_size=512,refcount_bits=
 	extended_l2=on,cluster_size=16k; do
 	rm -f x want; truncate -s 5M want
 	qemu-img create -q -f qcow2 -o $options x 5M
-	ok "$options: written" model -s 1 -n 300 x qcow2 want
-	for s in 9M 3G 6M 2560k 40M 512 3333632 12M; do
+	ok "$options: written" model -s 1 -n 200 x qcow2 want
+	for s in 9M 3G 2560k 512 3333632; do
 		truncate -s $s want
 		ok "to $s" xdisk resize -q -f qcow2 --shrink x $s
 		ok 'clean' clean x
 		[ $s = 3G ] && { ok 'far end' qemu-io -c 'read -P 0 3071M 1M' x; continue; }
 		ok 'right' holds x qcow2 want
-		ok 'written to' model -s 2 -n 100 x qcow2 want
+		ok 'written to' model -s 2 -n 60 x qcow2 want
 	done
 done
 qemu-img create -q -f qcow2 x 64M
@@ -97,6 +97,14 @@ for mode in metadata falloc full; do
 	ok "raw, $mode" xdisk resize -q -f raw --preallocation=$mode r 8M
 	ok 'takes the space' test "$(blocks r)" -ge 8190
 done
+
+# Encrypted: what is preallocated has to be zeroes for who has the key
+secret='--object secret,id=s,data=key'
+opts='driver=qcow2,file.filename=x,encrypt.key-secret=s'
+qemu-img create -q -f qcow2 $secret -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 x 1M
+ok 'encrypted: grows' xdisk resize -q $secret --image-opts --preallocation=metadata "$opts" 3M
+ok 'zeroes' qemu-io $secret --image-opts -c 'read -P 0 0 3M' "$opts"
+ok 'shrinks' xdisk resize -q $secret --image-opts --shrink "$opts" 512k
 
 # A backing image that is longer must not show
 for compat in v2 v3; do

@@ -113,6 +113,16 @@ ok 'back to large' xdisk snapshot -f qcow2 -a large x
 ok 'clean' clean x
 ok 'content and size' holds x qcow2 want2
 
+# Bitmaps could not tell what has changed
+qemu-img create -q -f qcow2 x 1M
+qemu-img bitmap --add x b
+ok 'made with a bitmap' xdisk snapshot -f qcow2 -c s x
+rc 1 'no way back' xdisk snapshot -f qcow2 -a s x
+said 'says so' 'Device has active dirty bitmaps'
+ok 'given up' xdisk snapshot -f qcow2 -d s x
+is 'the bitmap is sound' '"auto"' "$(qemu-img info --output=json x | grep -o '"auto"\|"in-use"')"
+ok 'clean' clean x
+
 # A VM state behind the disk is kept; unknown extra data, too
 qemu-img create -q -f qcow2 -o cluster_size=4k x 4M
 qemu-io -c 'write -P 1 0 1M' x > /dev/null
