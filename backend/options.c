@@ -164,6 +164,17 @@ static int image_key(struct image_settings *s, const char *section,
 			 s->name ? "path, " : "");
 }
 
+/* The tool's section, read by tool/settings.c: judged all the same. */
+static int tool_key(const char *key, const char *value, struct error *err)
+{
+	bool strict;
+
+	if (!strcmp(key, "strict-format"))
+		return set_bool(&strict, value, err);
+	return error_set(err, EINVAL, "unknown key \"%s\" in [xdisk]: "
+			 "strict-format", key);
+}
+
 static struct image_settings *image_section(struct options *o,
 					    const char *name)
 {
@@ -203,9 +214,11 @@ static int file_line(void *arg, const char *section, const char *key,
 	} else if (!strncmp(section, "image ", 6)) {
 		s = image_section(r->o, section + 6);
 		ret = s ? image_key(s, section, key, value, &err) : -ENOMEM;
+	} else if (!strcmp(section, "xdisk")) {
+		ret = tool_key(key, value, &err);
 	} else {
 		ret = error_set(&err, EINVAL, "unknown section [%s]: xdiskd, "
-				"defaults, image NAME", section);
+				"xdisk, defaults, image NAME", section);
 	}
 	if (ret < 0 && !r->err.msg[0])	/* the first one is the one told */
 		error_set(&r->err, -ret, "%s", error_text(&err, ret));

@@ -444,6 +444,11 @@ uint64_t image_size(const struct image *img)
 	return img->size;
 }
 
+bool image_guessed(const struct image *img)
+{
+	return img->flags & IMAGE_GUESSED;
+}
+
 bool image_writable(const struct image *img)
 {
 	return img->flags & IMAGE_RDWR;

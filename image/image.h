@@ -123,6 +123,7 @@ const char *image_path(const struct image *img);
 const char *image_format(const struct image *img);
 uint64_t image_size(const struct image *img);		/* virtual, bytes */
 bool image_writable(const struct image *img);
+bool image_guessed(const struct image *img);	/* IMAGE_GUESSED */
 struct image *image_backing(const struct image *img);	/* NULL: none */
 struct image *image_file(const struct image *img);	/* below, NULL: none */
 /* Does it stand on the file at `path`? */

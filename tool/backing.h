@@ -5,23 +5,18 @@
  * It is recorded in the overlay and believed from then on, and a guest may have
  * written whatever would be recognised. So nothing recognised is recorded as
  * raw; something recognised is refused with the command that says so, unless
- * the overlay records that very format for the backing file it has.
+ * the overlay records that very format for the backing file it has. Where
+ * guessing is forbidden all is refused.
  */
 #ifndef XD_TOOL_BACKING_H
 #define XD_TOOL_BACKING_H
 
 #include <stdbool.h>
 
-/* What was typed, to be quoted: argv[0] is the verb. */
-struct tool_command {
-	int argc;
-	char **argv;
-};
-
 /* `name` is what `image` will record, `full` where that is; recorded: the
  * format of the backing file before, NULL: none. NULL: printed why. */
 const char *tool_backing_format(const char *image, const char *name,
 				const char *full, const char *recorded,
-				const struct tool_command *command, bool quiet);
+				bool quiet);
 
 #endif

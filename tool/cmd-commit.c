@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/bits.h"
@@ -66,29 +67,55 @@ static bool is_named(const struct image *overlay, const struct image *img,
 		image_is_file(img, full));
 }
 
+/* Is the file below the folder that the overlay is in? Links are followed. */
+static bool is_beside(const char *overlay, const char *file)
+{
+	cleanup_free char *top = realpath(overlay, NULL);
+	cleanup_free char *base = realpath(file, NULL);
+	char *slash = top ? strrchr(top, '/') : NULL;
+
+	return slash && base && !strncmp(top, base, (size_t)(slash + 1 - top));
+}
+
+/* Whoever wrote an image whose format is only guessed may have chosen the file
+ * that would be written to. */
+static int judge_guess(const struct commit *c, const struct image *top,
+		       const struct image *base)
+{
+	if (!image_guessed(top) ||
+	    is_beside(image_path(top), image_path(base)))
+		return EXIT_OK;
+	tool_error("%s: the format is only guessed, and it names a base in "
+		   "another folder: '%s'", c->path, image_path(base));
+	tool_suggest("-f", image_format(top));
+	return EXIT_FAILED;
+}
+
 /* co. Sets c->depth. The chain is only looked at. */
 static int find_base(struct commit *c)
 {
 	struct tool_common common = c->common;
 	struct image *top, *img, *below;
 	unsigned int depth = 1;
+	int ret = EXIT_OK;
 
-	c->depth = 1;
-	if (!c->base_name)
-		return EXIT_OK;
 	common.share = true;
 	top = tool_open(c->loop, c->path, &common, 0);
 	if (!top)
 		return EXIT_FAILED;
+	c->common.guess_told = true;
 	for (img = top; (below = image_backing(img)); img = below, depth++)
-		if (is_named(img, below, c->base_name))
+		if (!c->base_name || is_named(img, below, c->base_name))
 			break;
 	c->depth = depth;
-	if (tool_close(top))
-		return EXIT_FAILED;
-	return below ? EXIT_OK :
-		tool_error("Did not find '%s' in the backing chain of '%s'",
-			   c->base_name, c->path);
+	if (below)
+		ret = judge_guess(c, top, below);
+	else if (c->base_name)
+		ret = tool_error("Did not find '%s' in the backing chain of "
+				 "'%s'", c->base_name, c->path);
+	else
+		ret = tool_error("Image does not have a backing file");
+	return tool_close(top) ? EXIT_FAILED : ret;
 }
 
 /* ---- copying ---- */
@@ -247,7 +274,7 @@ static int commit_image(struct commit *c)
 	for (unsigned int i = 0; c->base && i < c->depth; i++)
 		c->base = image_backing(c->base);
 	if (!c->base)
-		return tool_error("Image does not have a backing file");
+		return tool_error("%s has lost its base meanwhile", c->path);
 	ret = grow_base(c);
 	if (!ret)
 		ret = copy(c);

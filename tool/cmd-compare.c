@@ -288,6 +288,7 @@ static int open_sides(struct compare *c, struct loop *loop)
 		struct side *s = &c->side[i];
 
 		common.format = s->format;
+		common.format_option = i ? "-F" : NULL;
 		s->walk.img = tool_open(loop, s->path, &common, 0);
 		if (!s->walk.img)
 			return EXIT_NOT_OPENED;

@@ -107,11 +107,9 @@ static int parse_options(struct create *c, const char *list)
 
 static int settle_format(struct create *c, const char *name, const char *full)
 {
-	const struct tool_command command = { c->argc, c->argv };
-	const char *format;
+	const char *format = tool_backing_format(c->path, name, full, NULL,
+						 c->common.quiet);
 
-	format = tool_backing_format(c->path, name, full, NULL, &command,
-				     c->common.quiet);
 	return format ? add_option(c, "backing_fmt", format) : EXIT_FAILED;
 }
 

@@ -33,7 +33,6 @@
 struct rebase {
 	struct tool_common common;
 	enum image_cache source_cache;
-	struct tool_command command;
 	const char *path;
 	const char *backing, *format;	/* NULL: none */
 	bool unsafe, compress;
@@ -265,7 +264,7 @@ static int settle_format(struct rebase *r, const struct image_info *info)
 		return tool_error("Could not change the backing file to '%s': "
 				  "%s", r->backing, error_text(&err, ret));
 	r->format = tool_backing_format(r->path, r->backing, full,
-					info->backing_format, &r->command,
+					info->backing_format,
 					r->common.quiet);
 	return r->format ? EXIT_OK : EXIT_FAILED;
 }
@@ -378,7 +377,7 @@ static int parse_option(struct rebase *r, int id, const char *arg)
 
 static int run_rebase(struct loop *loop, int argc, char **argv)
 {
-	struct rebase r = { .command = { argc, argv } };
+	struct rebase r = { 0 };
 	int id;
 
 	while ((id = tool_getopt(&verb_rebase, argc, argv)) != -1)

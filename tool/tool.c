@@ -11,6 +11,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "tool/settings.h"
 #include "tool/image-opts.h"
 #include "tool/object.h"
 
@@ -49,6 +50,7 @@ int tool_usage(const struct verb *verb, const char *fmt, ...)
 const struct tool_option tool_every_option[] = {
 	{ OPT_OBJECT, "object", "OBJECT", "secret,id=ID,data=...|file=...; names "
 	  "a passphrase" },
+	{ OPT_STRICT_FORMAT, "strict-format", NULL, "never guess a format" },
 	{ OPT_HELP, "help", NULL, "tell this" },
 	TOOL_END,
 };
@@ -86,18 +88,28 @@ static void fill_tables(const struct verb *verb, struct getopt_tables *t)
 	t->letters[t->nr_letters++] = 'h';
 }
 
+/* As much of the command line as getopt has seen: argv[0] is the verb. */
+static struct {
+	int argc;
+	char **argv;
+	bool strict_format;
+} command;
+
 int tool_getopt(const struct verb *verb, int argc, char **argv)
 {
 	struct getopt_tables t;
 	int id;
 
+	command.argc = argc;
+	command.argv = argv;
 	fill_tables(verb, &t);
 	opterr = 0;
-	do
+	do {
 		id = getopt_long(argc, argv, t.letters, t.names, NULL);
-	while (id == OPT_OBJECT && !tool_object(optarg));
-	if (id == OPT_OBJECT)
-		return '?';
+		if (id == OPT_OBJECT && tool_object(optarg))
+			return '?';
+		command.strict_format |= id == OPT_STRICT_FORMAT;
+	} while (id == OPT_OBJECT || id == OPT_STRICT_FORMAT);
 	if (id == 'h' || id == OPT_HELP) {
 		tool_help(verb);
 		exit(EXIT_OK);
@@ -172,8 +184,50 @@ int tool_common_option(struct tool_common *c, int id, const char *arg)
 
 /* ---- images ---- */
 
+static void print_word(const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789_-+=:,./@%";
+
+	if (*word && strspn(word, plain) == strlen(word)) {
+		fprintf(stderr, " %s", word);
+		return;
+	}
+	fputs(" '", stderr);
+	for (; *word; word++)
+		if (*word == '\'')
+			fputs("'\\''", stderr);
+		else
+			fputc(*word, stderr);
+	fputc('\'', stderr);
+}
+
+void tool_suggest(const char *option, const char *value)
+{
+	fprintf(stderr, "If it is to be used as %s, say so:\n    xdisk %s %s %s",
+		value, command.argv[0], option, value);
+	for (int i = 1; i < command.argc; i++)
+		print_word(command.argv[i]);
+	fputc('\n', stderr);
+}
+
+bool tool_strict_format(void)
+{
+	struct tool_settings settings;
+	struct error err = ERROR_INIT;
+	int ret;
+
+	if (command.strict_format)
+		return true;
+	ret = tool_settings_read(&settings, &err);
+	if (ret)
+		tool_error("%s", error_text(&err, ret));
+	return ret || settings.strict_format;
+}
+
 const char *tool_format(struct loop *loop, const char *path, const char *given,
-			bool quiet)
+			const char *option, bool quiet)
 {
 	struct error err = ERROR_INIT;
 	const char *format;
@@ -181,14 +235,21 @@ const char *tool_format(struct loop *loop, const char *path, const char *given,
 
 	if (given)
 		return given;
+	option = option ? option : "-f";
 	ret = image_probe_name(loop, path, &format, &err);
 	if (ret) {
 		tool_error("%s", error_text(&err, ret));
 		return NULL;
 	}
+	if (tool_strict_format()) {
+		tool_error("%s: no format given, and none may be guessed; it "
+			   "looks like %s.", path, format);
+		tool_suggest(option, format);
+		return NULL;
+	}
 	if (!quiet)
-		fprintf(stderr, "xdisk: %s: no format given, guessed %s (-f %s "
-			"says so for sure)\n", path, format, format);
+		fprintf(stderr, "xdisk: %s: no format given, guessed %s (%s %s "
+			"says so for sure)\n", path, format, option, format);
 	return format;
 }
 
@@ -202,23 +263,24 @@ struct image *tool_open(struct loop *loop, const char *path,
 		.snapshot = c->snapshot,
 		.writable_backing = c->writable_backing,
 	};
-	const char *format = NULL, *name = path;
+	const char *given = NULL, *format, *name = path;
 	struct error err = ERROR_INIT;
 	struct image *img;
 	int ret = 0;
 
 	if (c->image_opts)
-		ret = image_opts_parse(path, &opts, &path, &format, &err);
+		ret = image_opts_parse(path, &opts, &path, &given, &err);
 	if (ret) {
 		tool_error("Could not open '%s': %s", name,
 			   error_text(&err, ret));
 		return NULL;
 	}
-	if (!format && !c->format)
-		opts.flags |= IMAGE_GUESSED;
-	format = tool_format(loop, path, format ? format : c->format, c->quiet);
+	given = given ? given : c->format;
+	format = tool_format(loop, path, given, c->format_option,
+			     c->quiet || c->guess_told);
 	if (!format)
 		return NULL;
+	opts.flags |= given ? 0 : IMAGE_GUESSED;
 	ret = image_open(loop, path, format, &opts, &img, &err);
 	if (ret) {
 		tool_error("Could not open '%s': %s", path,

@@ -41,8 +41,9 @@ struct tool_option {
 
 enum long_option {
 	OPT_OUTPUT = 0x100, OPT_AIO, OPT_BACKING_CHAIN, OPT_START_OFFSET,
-	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT,
-	OPT_COMPRESSION_LEVEL, OPT_DATA, OPT_DRY_RUN, OPT_FORCE, OPT_PREALLOCATION, OPT_SALVAGE,
+	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT, OPT_STRICT_FORMAT,
+	OPT_COMPRESSION_LEVEL, OPT_DATA, OPT_DRY_RUN, OPT_FORCE,
+	OPT_PREALLOCATION, OPT_SALVAGE,
 	OPT_SHRINK, OPT_SNAPSHOT, OPT_TARGET_IMAGE_OPTS, OPT_TARGET_IS_ZERO,
 	OPT_ADD, OPT_REMOVE, OPT_CLEAR, OPT_ENABLE, OPT_DISABLE, OPT_MERGE,
 };
@@ -75,6 +76,8 @@ struct tool_common {
 	enum aio_kind aio;
 	const char *snapshot;	/* struct image_options.snapshot, NULL: none */
 	unsigned int writable_backing;	/* as in struct image_options */
+	const char *format_option;	/* where it is not -f */
+	bool guess_told;	/* that the format is guessed was said */
 };
 
 /* The next option of argv, by its id; -1: no more; '?': it was wrong and the
@@ -130,12 +133,18 @@ int tool_usage(const struct verb *verb, const char *fmt, ...)
 
 /* ---- images ---- */
 
+/* Is guessing a format forbidden, by --strict-format or xdisk.conf? */
+bool tool_strict_format(void);
+/* On stderr: the command line that was given, with that option in it. */
+void tool_suggest(const char *option, const char *value);
+
 /*
- * co. The format of `path`: the one given, or else a guess, which is told on stderr
- * (unless `quiet`). NULL: printed why.
+ * co. The format of `path`: the one given, or else a guess, which is told on
+ * stderr (unless `quiet`). `option` would have said it, NULL: -f. NULL: printed
+ * why.
  */
 const char *tool_format(struct loop *loop, const char *path, const char *given,
-			bool quiet);
+			const char *option, bool quiet);
 
 /* co. Opens the image with the common options and `flags`; NULL: printed why.
  * With --image-opts `path` is options: image_path() tells what it led to. */
