@@ -1,0 +1,145 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# xdisk against Debian's qemu-img on the same images in the page cache, turn by
+# turn; the median of the rounds counts. Prints a table and writes all figures
+# as JSON.
+#
+#	bench-image.sh [--dir DIR] [--mib N] [--rounds N] [--json FILE] [PATTERN]
+#
+# DIR: where the images lie (/tmp). MIB: the size of the disk (1024). PATTERN: a
+# regular expression; only the cases whose name matches are run.
+#
+# A case is a name, the ratio it is to stay below, and the arguments of both
+# tools; OUT stands for a file that is not there before. Beside the time a case
+# compares what OUT takes on disk.
+set -u
+export LC_ALL=C
+dir=/tmp mib=1024 rounds=3 json=tests/bench/bench-image.json
+while [ $# -gt 0 ]; do
+	case $1 in
+	--dir) dir=$2; shift 2 ;;
+	--mib) mib=$2; shift 2 ;;
+	--rounds) rounds=$2; shift 2 ;;
+	--json) json=$2; shift 2 ;;
+	--*) sed -n '3,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
+	*) break ;;
+	esac
+done
+pattern=${1:-.}
+xdisk=$(realpath "${builddir:-.}/tool/xdisk")
+mkdir -p "$(dirname "$json")"
+json=$(realpath -m "$json")
+work=$(mktemp -d "$dir/bench-image.XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+cases=(
+"raw to qcow2 | 0.6 | convert -f raw -O qcow2 raw OUT"
+"qcow2 to raw | 0.6 | convert -f qcow2 -O raw qcow2 OUT"
+"chain of 3 to flat | 0.6 | convert -f qcow2 -O qcow2 top OUT"
+"compress with zlib | 0.5 | convert -c -f raw -O qcow2 raw OUT"
+"compress with zstd | 0.5 | convert -c -f raw -O qcow2 -o compression_type=zstd raw OUT"
+"zlib to raw | 0.6 | convert -f qcow2 -O raw zlib OUT"
+"zstd to raw | 0.6 | convert -f qcow2 -O raw zstd OUT"
+)
+
+# ---- images: a quarter holes, a quarter noise, half words ----
+
+make_raw() {
+	python3 - "$mib" <<'P'
+import random, sys
+rnd = random.Random(1)
+words = ["".join(rnd.choices("abcdefghijklmnopqrstuvwxyz",
+                             k=rnd.randint(2, 9))) for _ in range(4000)]
+text = " ".join(rnd.choices(words, k=400000)).encode()
+with open("raw", "wb") as f:
+    for i in range(int(sys.argv[1])):
+        if i // 4 % 4 == 3:
+            f.seek(1 << 20, 1)
+        elif i // 4 % 4 == 1:
+            f.write(rnd.randbytes(1 << 20))
+        else:
+            o = rnd.randrange(len(text) - (1 << 20))
+            f.write(text[o:o + (1 << 20)])
+    f.truncate(int(sys.argv[1]) << 20)
+P
+}
+
+overlay() {
+	qemu-img create -q -f qcow2 -b "$2" -F qcow2 "$1" || return
+	awk -v seed="$3" -v n=$((mib * 3 / 2)) -v clusters=$((mib * 16)) 'BEGIN {
+		srand(seed)
+		for (i = 0; i < n; i++)
+			printf "write -q -P %d %d 64k\n", 1 + i % 250,
+				int(rand() * clusters) * 65536
+	}' | qemu-io -f qcow2 -t unsafe "$1" > /dev/null
+}
+
+make_images() {
+	make_raw &&
+	qemu-img convert -f raw -O qcow2 raw qcow2 &&
+	overlay middle qcow2 1 && overlay top middle 2 || return
+	[[ "zlib to raw" =~ $pattern || "zstd to raw" =~ $pattern ]] || return 0
+	"$xdisk" convert -c -f raw -O qcow2 raw zlib &&
+	"$xdisk" convert -c -f raw -O qcow2 -o compression_type=zstd raw zstd
+}
+
+# ---- measuring ----
+
+# milliseconds that a command takes; 0: it failed
+once() {
+	local start end
+
+	rm -f OUT
+	start=$(date +%s%N)
+	"$@" > log 2>&1 || { cat log >&2; echo 0; return; }
+	end=$(date +%s%N)
+	echo $(((end - start) / 1000000))
+}
+
+median() { sort -n | sed -n "$(((rounds + 1) / 2))p"; }
+
+size() { [ -e OUT ] && du -k OUT | cut -f 1 || echo 0; }
+
+run_case() {
+	local name=$1 limit=$2 ours=() theirs=() our_kib=0 their_kib=0 ratio
+	shift 2
+
+	for ((i = 0; i < rounds; i++)); do
+		ours+=("$(once "$xdisk" "$@")")
+		our_kib=$(size)
+		theirs+=("$(once qemu-img "$@")")
+		their_kib=$(size)
+	done
+	rm -f OUT
+	ours=$(printf '%s\n' "${ours[@]}" | median)
+	theirs=$(printf '%s\n' "${theirs[@]}" | median)
+	[ "$ours" -gt 0 ] && [ "$theirs" -gt 0 ] || { failed=1; return; }
+	ratio=$(awk "BEGIN { printf \"%.2f\", $ours / $theirs }")
+	printf '%-22s %8d %8d %6s %6s %9d %9d\n' "$name" "$ours" "$theirs" \
+		"$ratio" "$limit" "$our_kib" "$their_kib"
+	results+=("$(printf '{"name": "%s", "xdisk_ms": %d, "qemu_img_ms": %d, "ratio": %s, "limit": %s, "xdisk_kib": %d, "qemu_img_kib": %d}' \
+		"$name" "$ours" "$theirs" "$ratio" "$limit" "$our_kib" \
+		"$their_kib")")
+}
+
+command -v qemu-img > /dev/null || { echo "qemu-img is missing"; exit 1; }
+make_images || exit 1
+failed=0
+results=()
+printf '%-22s %8s %8s %6s %6s %9s %9s\n' case 'xdisk ms' 'qemu ms' ratio \
+	limit 'xdisk KiB' 'qemu KiB'
+for c in "${cases[@]}"; do
+	IFS='|' read -r name limit arguments <<< "$c"
+	name=${name% } limit=${limit// /}
+	[[ $name =~ $pattern ]] || continue
+	read -ra words <<< "$arguments"
+	run_case "$name" "$limit" "${words[@]}"
+done
+{
+	printf '{"mib": %d, "rounds": %d, "processors": %d, "cases": [\n' \
+		"$mib" "$rounds" "$(nproc)"
+	(IFS=,; printf '%s\n' "${results[*]/#/	}")
+	echo ']}'
+} > "$json"
+exit $failed
