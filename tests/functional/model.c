@@ -3,7 +3,7 @@
  * model: an image and a plain array of bytes, treated alike at random.
  *
  *	model [-s SEED] [-n OPERATIONS] [-w WORKERS] [-l SNAPSHOT]
- *		IMAGE FORMAT MODEL
+ *		[-e PASSPHRASE] IMAGE FORMAT MODEL
  *
  * MODEL is a raw file with what the image holds at first; at the end it is
  * written anew with what the image has to hold, for others to compare.
@@ -28,6 +28,7 @@
 #include "image/coroutine.h"
 #include "image/image.h"
 #include "image/loop.h"
+#include "image/secret.h"
 
 #define MAX_REQUEST ((uint64_t)512 * KiB)
 #define MAX_IOV 5
@@ -38,6 +39,7 @@ struct model {
 	const char *snapshot;		/* only to be read; NULL: the disk */
 	unsigned int workers, operations;
 	bool change;			/* 0 operations only read */
+	struct image_node node;		/* its passphrase, if any */
 
 	struct loop *loop;
 	struct image *img;
@@ -327,6 +329,7 @@ static void open_image(struct model *m)
 		.flags = !m->change ? 0 :
 			 IMAGE_RDWR | (below(m, 2) ? IMAGE_UNMAP : 0),
 		.snapshot = m->snapshot,
+		.node = &m->node,
 		.cache = caches[below(m, ARRAY_SIZE(caches))],
 		.aio = kinds[below(m, ARRAY_SIZE(kinds))],
 	};
@@ -357,7 +360,7 @@ static void find_cluster_size(struct model *m)
 {
 	struct image_info info;
 
-	if (!image_get_info(m->img, &info, NULL))
+	if (!image_get_info(m->img, &info, NULL) && !info.encrypted)
 		m->cluster = info.data_file ? 0 : info.cluster_size;
 	image_info_free(&info);
 }
@@ -439,6 +442,13 @@ static void load_model(struct model *m)
 	fclose(f);
 }
 
+static void take_passphrase(struct model *m, const char *text)
+{
+	if (secret_add("passphrase", text, strlen(text), NULL))
+		die("bad passphrase");
+	m->node.key_secret = "passphrase";
+}
+
 static void save_model(struct model *m)
 {
 	FILE *f = fopen(m->model_path, "we");
@@ -453,11 +463,13 @@ int main(int argc, char **argv)
 	int c;
 
 	log_init("model", LOG_LEVEL_WARN, true);
-	while ((c = getopt(argc, argv, "s:n:w:l:")) != -1) {
+	while ((c = getopt(argc, argv, "s:n:w:l:e:")) != -1) {
 		unsigned long v = strtoul(c == '?' ? "0" : optarg, NULL, 0);
 
 		if (c == 'l')
 			m.snapshot = optarg;
+		else if (c == 'e')
+			take_passphrase(&m, optarg);
 		else if (c == 's')
 			m.random = v * UINT64_C(0x9e3779b97f4a7c15) + 1;
 		else if (c == 'n')
@@ -481,6 +493,7 @@ int main(int argc, char **argv)
 	co_run(m.loop, run, &m);
 	loop_free(m.loop);
 	save_model(&m);
+	secret_forget_all();
 	free(m.bytes);
 	return 0;
 }
