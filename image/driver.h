@@ -121,6 +121,7 @@ extern const struct image_driver image_qed_driver;
 extern const struct image_driver image_raw_driver;
 extern const struct image_driver image_vdi_driver;
 extern const struct image_driver image_vhdx_driver;
+extern const struct image_driver image_vmdk_driver;
 extern const struct image_driver image_vpc_driver;
 
 /* co. image.c, for drivers: takes the space for a range that reads as zeroes. */
@@ -133,5 +134,10 @@ int image_open_backing(struct image *parent, const char *path,
 /* image.c, for drivers: opens `path` as parent->data, as `parent` is open. */
 int image_open_data_file(struct image *parent, const char *path,
 			 struct error *err);
+
+/* co. image.c, for drivers: opens a file that the image names, which has to be
+ * beside its own; *part is a protocol node, to be given to image_close(). */
+int image_open_part(struct image *parent, const char *name,
+		    struct image **part, struct error *err);
 
 #endif

@@ -48,6 +48,7 @@ static const struct image_driver *const formats[] = {
 	&image_raw_driver,
 	&image_vdi_driver,
 	&image_vhdx_driver,
+	&image_vmdk_driver,
 	&image_vpc_driver,
 };
 
@@ -345,6 +346,26 @@ int image_open_data_file(struct image *parent, const char *path,
 	return error_prefix(ret ? err : NULL, ret, "data file");
 }
 
+int image_open_part(struct image *parent, const char *name,
+		    struct image **part, struct error *err)
+{
+	cleanup_free char *full = NULL;
+	int ret;
+
+	if ((parent->flags & IMAGE_GUESSED) && !(parent->flags & IMAGE_NO_IO))
+		return error_set(err, EACCES, "the image's data is said to be "
+				 "in '%.200s', which is not opened for an image "
+				 "whose format is a guess (-f %s says so)", name,
+				 parent->driver->name);
+	if (strchr(name, '/'))
+		return error_set(err, EINVAL, "the image names the file '%.200s' "
+				 "in another folder: only files beside it are "
+				 "opened on an image's word", name);
+	ret = image_backing_path(parent->path, name, &full, err);
+	return ret ? ret : open_file(parent->loop, full, true, &parent->options,
+				     part, err);
+}
+
 int image_close(struct image *img, struct error *err)
 {
 	int ret = 0, r;
@@ -495,7 +516,7 @@ void image_limits(const struct image *img, struct image_limits *out)
 
 int image_allocated_size(struct image *img, uint64_t *bytes)
 {
-	if (img->file)
+	if (img->file && !img->driver->allocated_size)
 		img = img->file;
 	return img->driver->allocated_size ?
 		       img->driver->allocated_size(img, bytes) : -ENOTSUP;
@@ -1021,6 +1042,10 @@ void image_info_free(struct image_info *info)
 	free(info->backing_file);
 	free(info->backing_format);
 	free(info->data_file);
+	for (unsigned int i = 0; i < info->nr_extents; i++)
+		free(info->extents[i].filename);
+	free(info->extents);
+	free(info->create_type);
 	memset(info, 0, sizeof(*info));
 }
 

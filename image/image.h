@@ -328,6 +328,14 @@ struct image_info_bitmap {
 	bool enabled;			/* records writes */
 };
 
+struct image_info_extent {
+	char *filename;
+	const char *format;		/* "" where none is recorded */
+	uint64_t virtual_size;		/* bytes */
+	uint32_t cluster_size;		/* bytes, 0: it has none */
+	bool compressed;
+};
+
 /* Format specific facts; strings are owned by the struct. */
 struct image_info {
 	char *backing_file;		/* as recorded, NULL: none */
@@ -347,6 +355,11 @@ struct image_info {
 	struct image_info_snapshot *snapshots;
 	unsigned int nr_bitmaps;
 	struct image_info_bitmap *bitmaps;
+	/* vmdk */
+	char *create_type;		/* NULL: another format */
+	uint32_t cid, parent_cid;
+	unsigned int nr_extents;
+	struct image_info_extent *extents;
 };
 
 /* Works on an image opened with IMAGE_NO_IO. co */

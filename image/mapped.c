@@ -409,7 +409,13 @@ int mapped_block_status(struct image *img, uint64_t off, uint64_t len,
 	return mapped_status(img->state, off, len, out);
 }
 
-/* Most formats tell no numbers, as qemu-img does not. */
+void mapped_no_numbers(struct image_check *result)
+{
+	result->image_end_offset = 0;
+	result->total_clusters = result->allocated_clusters = 0;
+	result->fragmented_clusters = result->compressed_clusters = 0;
+}
+
 int mapped_image_check(struct image *img, enum image_repair repair,
 		       struct image_check *result, struct error *err)
 {
@@ -417,9 +423,7 @@ int mapped_image_check(struct image *img, enum image_repair repair,
 
 	if (!ret)
 		ret = mapped_check(img->state, result);
-	result->image_end_offset = 0;
-	result->total_clusters = result->allocated_clusters = 0;
-	result->fragmented_clusters = result->compressed_clusters = 0;
+	mapped_no_numbers(result);
 	return ret;
 }
 
@@ -496,6 +500,7 @@ struct inflate_job {
 	void *out;
 	size_t in_len, len;
 	int window_bits;
+	bool early_end;			/* is allowed */
 };
 
 static int64_t inflate_work(void *arg)
@@ -513,29 +518,47 @@ static int64_t inflate_work(void *arg)
 		return -ENOMEM;
 	ret = inflate(&z, Z_FINISH);
 	inflateEnd(&z);
+	if (ret == Z_STREAM_END && j->early_end) {
+		memset(z.next_out, 0, z.avail_out);
+		z.avail_out = 0;
+	}
 	if (z.avail_out || (ret != Z_STREAM_END && ret != Z_BUF_ERROR &&
 			    ret != Z_OK))
 		return -EIO;
 	return 0;
 }
 
-int mapped_inflate_block(struct mapped *m, uint64_t off, uint64_t packed,
-			 uint8_t *out, size_t len, int window_bits)
+static int inflate_from(struct mapped *m, uint64_t off, struct inflate_job *j)
 {
-	struct inflate_job j = { NULL, out, packed, len, window_bits };
 	cleanup_free void *in = NULL;
 	int ret;
 
-	if (!packed || packed > MAX_PACKED ||
-	    !range_within(off, packed, m->file->size))
+	if (!j->in_len || j->in_len > MAX_PACKED ||
+	    !range_within(off, j->in_len, m->file->size))
 		return -EIO;
-	j.in = in = malloc(packed);
+	j->in = in = malloc(j->in_len);
 	if (!in)
 		return -ENOMEM;
-	ret = image_pread(m->file, off, packed, in);
+	ret = image_pread(m->file, off, j->in_len, in);
 	if (ret)
 		return ret;
-	if (len < OFFLOAD_MIN)
-		return (int)inflate_work(&j);
-	return (int)loop_offload(m->img->loop, inflate_work, &j);
+	if (j->len < OFFLOAD_MIN)
+		return (int)inflate_work(j);
+	return (int)loop_offload(m->img->loop, inflate_work, j);
+}
+
+int mapped_inflate_block(struct mapped *m, uint64_t off, uint64_t packed,
+			 uint8_t *out, size_t len, int window_bits)
+{
+	struct inflate_job j = { NULL, out, packed, len, window_bits, false };
+
+	return inflate_from(m, off, &j);
+}
+
+int mapped_inflate_some(struct mapped *m, uint64_t off, uint64_t packed,
+			uint8_t *out, size_t len, int window_bits)
+{
+	struct inflate_job j = { NULL, out, packed, len, window_bits, true };
+
+	return inflate_from(m, off, &j);
 }

@@ -73,6 +73,8 @@ int mapped_flush(struct mapped *m);
 /* A finding for the check: counted, and told unless there are too many. */
 void mapped_corrupt(struct image_check *result, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* qemu-img tells no numbers of most formats. */
+void mapped_no_numbers(struct image_check *result);
 /* -ENOTSUP with the sentence, if a repair is asked for. */
 int mapped_judge_repair(struct image *img, enum image_repair repair,
 			struct error *err);
@@ -110,5 +112,8 @@ int mapped_open_backing(struct image *img, const char *name,
  * input left over is no matter. window_bits as zlib's. -EIO, -ENOMEM. */
 int mapped_inflate_block(struct mapped *m, uint64_t off, uint64_t packed,
 			 uint8_t *out, size_t len, int window_bits);
+/* co. The same, but the stream may end early: zeroes follow. */
+int mapped_inflate_some(struct mapped *m, uint64_t off, uint64_t packed,
+			uint8_t *out, size_t len, int window_bits);
 
 #endif

@@ -130,6 +130,28 @@ static void print_bitmaps(const struct image_info *i)
 	}
 }
 
+static void print_vmdk(const struct image_info *i)
+{
+	puts("Format specific information:");
+	printf("    cid: %u\n    parent cid: %u\n    create type: %s\n",
+	       i->cid, i->parent_cid, i->create_type);
+	puts("    extents:");
+	for (unsigned int n = 0; n < i->nr_extents; n++) {
+		const struct image_info_extent *e = &i->extents[n];
+
+		printf("        [%u]:\n", n);
+		if (e->compressed)
+			puts("            compressed: true");
+		printf("            virtual size: %" PRIu64 "\n"
+		       "            filename: %s\n", e->virtual_size,
+		       e->filename);
+		if (e->cluster_size)
+			printf("            cluster size: %u\n",
+			       e->cluster_size);
+		printf("            format: %s\n", e->format);
+	}
+}
+
 static void print_qcow2(const struct image_info *i)
 {
 	puts("Format specific information:");
@@ -187,6 +209,8 @@ static void print_human(const struct facts *f)
 	else if (f->i.encrypt.format) {
 		puts("Format specific information:");
 		print_luks(&f->i.encrypt, "    ");
+	} else if (f->i.create_type) {
+		print_vmdk(&f->i);
 	}
 }
 
@@ -290,6 +314,30 @@ static json_t *json_qcow2(const struct image_info *i)
 	return json_pack("{s:s, s:o}", "type", "qcow2", "data", data);
 }
 
+static json_t *json_vmdk(const struct image_info *i)
+{
+	json_t *data = json_object(), *extents = json_array(), *x;
+
+	set_number(data, "cid", i->cid);
+	set_number(data, "parent-cid", i->parent_cid);
+	set_text(data, "create-type", i->create_type);
+	for (unsigned int n = 0; n < i->nr_extents; n++) {
+		const struct image_info_extent *e = &i->extents[n];
+
+		x = json_object();
+		if (e->compressed)
+			json_object_set_new(x, "compressed", json_true());
+		set_number(x, "virtual-size", e->virtual_size);
+		set_text(x, "filename", e->filename);
+		if (e->cluster_size)
+			set_number(x, "cluster-size", e->cluster_size);
+		set_text(x, "format", e->format);
+		json_array_append_new(extents, x);
+	}
+	json_object_set_new(data, "extents", extents);
+	return json_pack("{s:s, s:o}", "type", "vmdk", "data", data);
+}
+
 static json_t *json_facts(const struct facts *f)
 {
 	json_t *o = json_object();
@@ -311,6 +359,8 @@ static json_t *json_facts(const struct facts *f)
 				    json_pack("{s:s, s:o}", "type", "luks",
 					      "data", json_encrypt(
 						&f->i.encrypt, NULL)));
+	else if (f->i.create_type)
+		json_object_set_new(o, "format-specific", json_vmdk(&f->i));
 	if (f->i.encrypted)
 		json_object_set_new(o, "encrypted", json_true());
 	set_text(o, "full-backing-filename", f->backing_path);

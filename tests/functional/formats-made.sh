@@ -69,6 +69,31 @@ for format in qed qcow; do
 	ok 'it can be said' xdisk io -r --image-opts -c 'read -P 3 1M 100k' \
 		"driver=$format,file.filename=o.img,backing.driver=qcow2"
 done
+# Several extents, and a request across their border.
+for sub in Sparse Flat; do
+	qemu-img create -q -f vmdk -o subformat=twoGbMaxExtent$sub big.vmdk 5G
+	qemu-io -f vmdk -c 'write -P 1 2146959k 1M' -c 'write -P 2 5242879k 1k' \
+		big.vmdk > /dev/null
+	ok "vmdk of three extents, $sub" xdisk io -r -f vmdk \
+		-c 'read -P 0 2145935k 1M' -c 'read -P 1 2146959k 1M' \
+		-c 'read -P 0 2147983k 1k' -c 'read -P 2 5242879k 1k' big.vmdk
+	ok 'info, map and check as qemu-img' like_qemu big.vmdk vmdk
+	rm big*
+done
+
+qemu-img convert -f raw -O vmdk r.raw base.vmdk
+qemu-img create -q -f vmdk -b base.vmdk -F vmdk o.vmdk
+qemu-io -f vmdk -c 'write -P 3 1M 100k' -c 'write -z 2M 128k' o.vmdk > /dev/null
+qemu-img convert -f vmdk -O raw o.vmdk o.raw
+ok 'vmdk with a parent' model -n 0 o.vmdk vmdk o.raw
+ok 'info, map and check as qemu-img' like_qemu o.vmdk vmdk
+python3 -c '
+import re
+text = open("base.vmdk", "r+b").read()
+open("base.vmdk", "r+b").write(re.sub(b"\nCID=........", b"\nCID=12345678", text))'
+rc 1 'a parent that was changed' xdisk io -r -f vmdk -c 'read 0 1' o.vmdk
+said 'is told' 'CID is 12345678'
+
 cp o.img base.img
 rc 1 'an image that is its own backing image' \
 	xdisk io -r --image-opts -c 'read 0 1' \

@@ -42,6 +42,12 @@ vhdx
 vhdx block_size=1M
 vhdx subformat=fixed,block_size=1M
 vhdx block_state_zero=off,block_size=2M
+vmdk
+vmdk zeroed_grain=on
+vmdk subformat=streamOptimized
+vmdk subformat=monolithicFlat
+vmdk subformat=twoGbMaxExtentSparse
+vmdk subformat=twoGbMaxExtentFlat
 vpc
 vpc force_size=on
 vpc subformat=fixed
