@@ -45,10 +45,10 @@ static int judge_entry(const struct qcow2_header *h,
 		       const struct qcow2_bitmap *b, struct error *err)
 {
 	uint64_t bytes = (uint64_t)b->table_entries << h->cluster_bits;
-	uint64_t covers;
+	uint64_t need;
 
 	if (b->type != QCOW2_BITMAP_TYPE_DIRTY)
-		return error_set(err, ENOTSUP, "unknown type %u (known: 1)",
+		return error_set(err, EINVAL, "unknown type %u (known: 1)",
 				 b->type);
 	if (b->flags_on_disk & ~QCOW2_BITMAP_FLAGS)
 		return error_set(err, EINVAL, "flags %#x, known are %#x",
@@ -68,10 +68,12 @@ static int judge_entry(const struct qcow2_header *h,
 	    !is_aligned(b->table_offset, qcow2_cluster_size(h)))
 		return error_set(err, EINVAL, "table offset %#" PRIx64 " is no "
 				 "cluster's", b->table_offset);
-	covers = bytes * 8 << b->granularity_bits;	/* at most 2^63 */
-	if (!b->inconsistent && covers < align_down(h->size, SECTOR_SIZE))
-		return error_set(err, EINVAL, "covers %" PRIu64 " bytes of a "
-				 "disk of %" PRIu64, covers, h->size);
+	need = qcow2_bitmap_chunks(h, align_down(h->size, SECTOR_SIZE),
+				   b->granularity_bits);
+	if (!b->inconsistent && b->table_entries != need)
+		return error_set(err, EINVAL, "table of %u entries, a disk of "
+				 "%" PRIu64 " bytes needs %" PRIu64,
+				 b->table_entries, h->size, need);
 	return 0;
 }
 

@@ -86,6 +86,9 @@ static int judge_add(struct qcow2 *q, const struct qcow2_bitmap *b,
 	if (q->h.version < 3)
 		return error_set(err, ENOTSUP, "Cannot store dirty bitmaps in "
 				 "qcow2 v2 files (xdisk amend -o compat=v3)");
+	if (!chunks)
+		return error_set(err, EINVAL, "An empty disk cannot have "
+				 "bitmaps");
 	if (chunks << q->cluster_bits > QCOW2_BITMAP_MAX_BYTES)
 		return error_set(err, EFBIG, "Too much space will be occupied "
 				 "by the bitmap. Use larger granularity");
@@ -143,7 +146,7 @@ static int add(struct qcow2 *q, const char *name, uint64_t granularity,
 				 "2 GiB)", granularity);
 	if (granularity)
 		b.granularity_bits = (uint8_t)log2_floor(granularity);
-	chunks = qcow2_bitmap_chunks(q, q->img->size, b.granularity_bits);
+	chunks = qcow2_bitmap_chunks(&q->h, q->img->size, b.granularity_bits);
 	ret = judge_add(q, &b, chunks, err);
 	if (ret)
 		return ret;

@@ -607,8 +607,11 @@ int qcow2_bitmaps_store(struct qcow2 *q, struct error *err)
 static int judge_resize(const struct qcow2 *q, const struct qcow2_bitmap *b,
 			uint64_t size, struct error *err)
 {
-	uint64_t n = qcow2_bitmap_chunks(q, size, b->granularity_bits);
+	uint64_t n = qcow2_bitmap_chunks(&q->h, size, b->granularity_bits);
 
+	if (!n)
+		return error_set(err, EINVAL, "An empty disk cannot have the "
+				 "bitmap '%s'", b->name);
 	if (n << q->cluster_bits > QCOW2_BITMAP_MAX_BYTES)
 		return error_set(err, EFBIG, "Bitmap '%s' would take more than "
 				 "%" PRIu64 " bytes", b->name,
@@ -697,7 +700,7 @@ static int open_last(struct qcow2 *q, struct qcow2_bitmap *b)
 static int resize_bitmap(struct qcow2 *q, struct qcow2_bitmap *b,
 			 uint64_t size)
 {
-	uint64_t n = qcow2_bitmap_chunks(q, size, b->granularity_bits);
+	uint64_t n = qcow2_bitmap_chunks(&q->h, size, b->granularity_bits);
 	uint64_t nr_bits = div_round_up(size, qcow2_bitmap_granularity(b));
 	int ret;
 

@@ -90,13 +90,15 @@ static inline bool qcow2_bitmap_usable(const struct qcow2_bitmap *b)
 	return !b->inconsistent && !b->foreign && !b->broken;
 }
 
-/* Clusters full of bits that a disk of `size` bytes needs, at least 1. */
-static inline uint64_t qcow2_bitmap_chunks(const struct qcow2 *q, uint64_t size,
+/* Clusters full of bits that a disk of `size` bytes needs. A bitmap has exactly
+ * so many, and none may have 0: an empty disk has no bitmaps. */
+static inline uint64_t qcow2_bitmap_chunks(const struct qcow2_header *h,
+					   uint64_t size,
 					   uint32_t granularity_bits)
 {
 	uint64_t bits = div_round_up(size, UINT64_C(1) << granularity_bits);
 
-	return max(div_round_up(bits, q->cluster_size * 8), UINT64_C(1));
+	return div_round_up(bits, qcow2_cluster_size(h) * 8);
 }
 
 /* ---- qcow2-bitmap-dir.c ---- */

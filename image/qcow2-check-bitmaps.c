@@ -8,6 +8,7 @@
  * What is in them is not looked at.
  */
 #include "image/qcow2-check.h"
+#include "image/qcow2-bitmap.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,9 +17,6 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
-
-#define BITMAP_HEAD 24u
-#define BITMAP_TABLE_MAX_ENTRIES 0x8000000u
 
 __attribute__((format(printf, 2, 3)))
 static void bad_bitmaps(struct check *ck, const char *fmt, ...)
@@ -81,10 +79,6 @@ static int load_bitmap(struct check *ck, unsigned int nr, uint64_t offset,
 	uint64_t bytes = (uint64_t)entries * 8;
 	int ret;
 
-	if (!entries || entries > BITMAP_TABLE_MAX_ENTRIES) {
-		bad_bitmaps(ck, "bitmap %u: table of %u entries", nr, entries);
-		return 0;
-	}
 	if (!claim(ck, offset, bytes, "the table of bitmap %u", nr))
 		return 0;
 	table = malloc(bytes);
@@ -98,49 +92,31 @@ static int load_bitmap(struct check *ck, unsigned int nr, uint64_t offset,
 	return ck->ret;
 }
 
-static int load_directory(struct check *ck, const uint8_t *dir)
-{
-	uint64_t pos = 0, len, size = ck->h->bitmap_dir_size;
-	int ret = 0;
-
-	for (unsigned int i = 0; i < ck->h->nr_bitmaps && !ret &&
-	     !ck->bad_bitmaps; i++) {
-		const uint8_t *e = dir + pos;
-
-		len = BITMAP_HEAD;
-		if (range_within(pos, len, size))
-			len += (uint64_t)load_be16(e + 18) + load_be32(e + 20);
-		if (!range_within(pos, len, size)) {
-			bad_bitmaps(ck, "bitmap %u lies beyond the end of the "
-				    "bitmap directory", i);
-			break;
-		}
-		ret = load_bitmap(ck, i, load_be64(e), load_be32(e + 8));
-		pos += align_up(len, 8);
-	}
-	return ret;
-}
-
 static int load_all(struct check *ck)
 {
 	const struct qcow2_header *h = ck->h;
-	cleanup_free uint8_t *dir = NULL;
+	struct error err = ERROR_INIT;
+	struct qcow2_bitmaps list;
 	int ret;
 
 	if (!claim(ck, h->bitmap_dir_offset, h->bitmap_dir_size,
 		   "the bitmap directory"))
 		return 0;
-	dir = malloc(h->bitmap_dir_size);
-	if (!dir)
-		return -ENOMEM;
-	ret = image_pread(ck->file, h->bitmap_dir_offset, h->bitmap_dir_size,
-			  dir);
-	if (ret) {
-		ck_unreadable(ck, ret, "the bitmap directory",
-			      h->bitmap_dir_offset);
+	ret = qcow2_bitmap_list(ck->file, h, &list, &err);
+	if (ret == -EINVAL) {
+		bad_bitmaps(ck, "%s", error_text(&err, ret));
 		return 0;
 	}
-	return load_directory(ck, dir);
+	if (ret && ret != -ENOMEM)
+		ck_unreadable(ck, ret, "the bitmap directory",
+			      h->bitmap_dir_offset);
+	if (ret)
+		return ret == -ENOMEM ? ret : 0;
+	for (unsigned int i = 0; !ret && !ck->bad_bitmaps && i < list.nr; i++)
+		ret = load_bitmap(ck, i, list.v[i].table_offset,
+				  list.v[i].table_entries);
+	qcow2_bitmap_list_free(&list);
+	return ret;
 }
 
 /* What the bitmaps have claimed is theirs no more. */

@@ -58,6 +58,8 @@ refused --merge nope x b
 rc 1 'a name too long' xdisk bitmap -f qcow2 --add x "$(printf 'n%.0s' {1..1024})"
 ok 'the longest' xdisk bitmap -f qcow2 --add x "$(printf 'n%.0s' {1..1023})"
 ok 'clean' clean x
+rm -f x && qemu-img create -q -f qcow2 x 0
+rc 1 'nothing to track' xdisk bitmap -f qcow2 --add x b
 rm -f x && qemu-img create -q -f qcow2 x 8T
 rc 1 'bits without end' xdisk bitmap -f qcow2 --add -g 512 x b
 said 'said so' 'Too much space will be occupied by the bitmap'

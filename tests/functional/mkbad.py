@@ -369,6 +369,82 @@ def _(i):
         i.u64(L2 + 8 * n, COPIED | DATA + n * CS)
 
 
+# 124: dirty bitmaps
+def bitmap(name, offset, put, value, good='bitmap'):
+    """A field of the first entry of the bitmap directory."""
+    def change(i):
+        put(i, i.get64(i.extension(0x23852875) + 16) + offset, value)
+    simple('bitmap-' + name, change, good)
+
+
+def bitmap_table(name, value, good='bitmap'):
+    def change(i):
+        entry = i.get64(i.extension(0x23852875) + 16)
+        i.u64(i.get64(entry), value)
+    simple('bitmap-entry-' + name, change, good)
+
+
+def bitmap_extension(name, offset, put, value):
+    def change(i):
+        put(i, i.extension(0x23852875) + offset, value)
+    simple('bitmaps-' + name, change, 'bitmap')
+
+
+bitmap_extension('none', 0, Image.u32, 0)
+bitmap_extension('one-too-many', 0, Image.u32, 2)
+bitmap_extension('65536', 0, Image.u32, 65536)
+bitmap_extension('reserved', 4, Image.u32, 1)
+bitmap_extension('directory-8-bytes', 8, Image.u64, 8)
+bitmap_extension('directory-huge', 8, Image.u64, 1 << 60)
+bitmap_extension('directory-63M', 8, Image.u64, 63 << 20)
+bitmap_extension('directory-far', 16, Image.u64, FAR)
+bitmap_extension('directory-unaligned', 16, Image.u64, 512)
+bitmap_extension('directory-on-l1', 16, Image.u64, L1)
+bitmap('table-offset-0', 0, Image.u64, 0)
+bitmap('table-unaligned', 0, Image.u64, 512)
+bitmap('table-on-l2', 0, Image.u64, L2)
+bitmap('table-empty', 8, Image.u32, 0)
+bitmap('table-huge', 8, Image.u32, 0xffffffff)
+bitmap('table-of-512M', 8, Image.u32, 8192)
+bitmap('flags-reserved', 12, Image.u32, 0x80000002)
+bitmap('type-2', 16, lambda i, off, v: i.put(off, v), b'\2')
+bitmap('granularity-8', 17, lambda i, off, v: i.put(off, v), b'\x08')
+bitmap('granularity-60', 17, lambda i, off, v: i.put(off, v), b'\x3c')
+bitmap('name-empty', 18, Image.u16, 0)
+bitmap('name-65535', 18, Image.u16, 0xffff)
+bitmap('extra-4G', 20, Image.u32, 0xffffffff)
+bitmap_table('reserved', 6)
+bitmap_table('unaligned', 512)
+bitmap_table('far', FAR)
+bitmap_table('on-l2', L2)
+bitmap_table('on-data', DATA)
+bitmap_table('ones', 1)
+bitmap('granularity-9', 17, lambda i, off, v: i.put(off, v), b'\x09')
+
+
+@defect('bitmap-in-use-table-far', 'bitmap')
+def _(i):
+    entry = i.get64(i.extension(0x23852875) + 16)
+    i.u32(entry + 12, 3)
+    i.u64(i.get64(entry), FAR)
+
+
+@defect('bitmap-in-use-too-short', 'bitmap')
+def _(i):
+    entry = i.get64(i.extension(0x23852875) + 16)
+    i.u32(entry + 12, 3)
+    i.put(entry + 17, b'\x09')
+
+
+@defect('bitmaps-of-one-name', 'bitmap')
+def _(i):
+    ext = i.extension(0x23852875)
+    at = i.get64(ext + 16)
+    i.put(at + 32, i.get(at, 32))
+    i.u32(ext, 2)
+    i.u64(ext + 8, 64)
+
+
 def run(*args):
     subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
 
