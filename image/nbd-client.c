@@ -42,13 +42,14 @@ struct nbd {
 	uint32_t events;		/* of watch */
 	struct coroutine *connecting;	/* waits for the handshake */
 	struct list done;		/* of nbd_request: answered */
+	struct loop_call wake;		/* those of it, in the next turn */
+	struct error lost;		/* why the connection was, if so */
 };
 
 struct nbd_request {
 	struct list link;		/* in nbd.done */
 	struct nbd *nbd;
 	struct coroutine *co;
-	bool answered;
 	int error;			/* errno, 0: none */
 	struct image_extent *extent;	/* of block status */
 };
@@ -78,33 +79,54 @@ static void watch_socket(struct nbd *n)
 		loop_add_fd(n->loop, &n->watch, fd, events, ready);
 }
 
+/* Those woken may close the image: it is not looked at any more then. */
 static void wake_answered(struct nbd *n)
 {
 	struct coroutine *co = n->connecting;
+	struct nbd_request *r;
+	struct list woken;
 
 	n->connecting = NULL;
+	list_init(&woken);
+	list_splice_tail(&woken, &n->done);
 	if (co)
 		co_wake(co);
-	while (!list_empty(&n->done)) {
-		struct nbd_request *r = list_first(&n->done,
-						   struct nbd_request, link);
-
+	while (!list_empty(&woken)) {
+		r = list_first(&woken, struct nbd_request, link);
 		list_del(&r->link);
 		co_wake(r->co);
 	}
+}
+
+static void wake_later(struct loop_call *call)
+{
+	wake_answered(container_of(call, struct nbd, wake));
+}
+
+/* libnbd tells of each error only once. */
+static int keep_error(struct nbd *n)
+{
+	int errnum = nbd_get_errno();
+	const char *why = nbd_get_error();
+
+	return error_set(&n->lost, errnum ? errnum : EIO, "%s",
+			 why ? why : "no connection");
 }
 
 static void ready(struct loop_fd *watch, uint32_t events)
 {
 	struct nbd *n = container_of(watch, struct nbd, watch);
 	unsigned int dir = nbd_aio_get_direction(n->h);
+	int ret = 0;
 
 	if ((dir & LIBNBD_AIO_DIRECTION_READ) &&
 	    (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		nbd_aio_notify_read(n->h);
+		ret = nbd_aio_notify_read(n->h);
 	else if ((dir & LIBNBD_AIO_DIRECTION_WRITE) &&
 		 (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)))
-		nbd_aio_notify_write(n->h);
+		ret = nbd_aio_notify_write(n->h);
+	if (ret)
+		keep_error(n);
 	watch_socket(n);
 	wake_answered(n);
 }
@@ -112,8 +134,7 @@ static void ready(struct loop_fd *watch, uint32_t events)
 /* ---- connecting ---- */
 
 /* QEMU's older names; 1: it is none of these. */
-static int connect_by_old_name(struct nbd *n, const char *path,
-			       struct error *err)
+static int connect_by_old_name(struct nbd *n, const char *path)
 {
 	static const char export_key[] = ":exportname=";
 	cleanup_free char *name = NULL;
@@ -130,51 +151,41 @@ static int connect_by_old_name(struct nbd *n, const char *path,
 		nbd_set_export_name(n->h, export + strlen(export_key));
 	}
 	if (!strncmp(name, "unix:", 5))
-		return nbd_aio_connect_unix(n->h, name + 5) ? -EIO : 0;
+		return nbd_aio_connect_unix(n->h, name + 5) ? keep_error(n) : 0;
 	port = strrchr(name, ':');
 	if (!port)
-		return error_set(err, EINVAL, "'%s': a name like nbd:HOST:PORT "
-				 "or nbd:unix:PATH is needed", path);
+		return error_set(&n->lost, EINVAL, "a name like nbd:HOST:PORT "
+				 "or nbd:unix:PATH is needed");
 	*port++ = '\0';
-	return nbd_aio_connect_tcp(n->h, name, port) ? -EIO : 0;
+	return nbd_aio_connect_tcp(n->h, name, port) ? keep_error(n) : 0;
 }
 
-static int nbd_failed(struct error *err, const char *path)
+static int handshake(struct nbd *n, const char *path)
 {
-	const char *why = nbd_get_error();
-	int errnum = nbd_get_errno();
-
-	return error_set(err, errnum ? errnum : EIO, "%s: %s", path,
-			 why ? why : "no connection");
-}
-
-static int handshake(struct nbd *n, const char *path, struct error *err)
-{
-	int ret = connect_by_old_name(n, path, err);
+	int ret = connect_by_old_name(n, path);
 
 	if (ret == 1)
-		ret = nbd_aio_connect_uri(n->h, path) ? -EIO : 0;
+		ret = nbd_aio_connect_uri(n->h, path) ? keep_error(n) : 0;
 	if (ret)
-		return ret == -EIO ? nbd_failed(err, path) : ret;
+		return ret;
 	while (nbd_aio_is_connecting(n->h) || nbd_aio_is_negotiating(n->h)) {
 		n->connecting = co_self();
 		watch_socket(n);
 		co_yield();
 	}
-	return nbd_aio_is_ready(n->h) ? 0 : nbd_failed(err, path);
+	return nbd_aio_is_ready(n->h) ? 0 : -EIO;
 }
 
-static int take_properties(struct image *img, struct nbd *n, struct error *err)
+static int take_properties(struct image *img, struct nbd *n)
 {
 	int64_t size = nbd_get_size(n->h);
 	int64_t block = nbd_get_block_size(n->h, LIBNBD_SIZE_MINIMUM);
 	int64_t preferred = nbd_get_block_size(n->h, LIBNBD_SIZE_PREFERRED);
 
 	if (size < 0)
-		return nbd_failed(err, img->path);
+		return keep_error(n);
 	if ((img->flags & IMAGE_RDWR) && nbd_is_read_only(n->h))
-		return error_set(err, EACCES, "%s: the export is read-only",
-				 img->path);
+		return error_set(&n->lost, EACCES, "the export is read-only");
 	img->size = (uint64_t)size;
 	if (block > 1 && block <= 65536 && !(block & (block - 1)))
 		img->request_align = (uint32_t)block;
@@ -193,6 +204,7 @@ static int nbd_close_image(struct image *img, struct error *err)
 	if (nbd_aio_is_ready(n->h))
 		nbd_aio_disconnect(n->h, 0);
 	loop_del_fd(n->loop, &n->watch);
+	list_del(&n->wake.link);
 	nbd_close(n->h);
 	return 0;
 }
@@ -206,15 +218,20 @@ static int nbd_open(struct image *img, const struct image_options *opts,
 	n->loop = img->loop;
 	n->watch = (struct loop_fd)LOOP_FD_INIT;
 	list_init(&n->done);
+	list_init(&n->wake.link);
+	n->wake.run = wake_later;
 	n->h = nbd_create();
 	if (!n->h)
 		return error_set_errno(err, ENOMEM, "%s", img->path);
 	nbd_add_meta_context(n->h, LIBNBD_CONTEXT_BASE_ALLOCATION);
-	ret = handshake(n, img->path, err);
+	ret = handshake(n, img->path);
 	if (!ret)
-		ret = take_properties(img, n, err);
-	if (ret)
-		nbd_close_image(img, NULL);
+		ret = take_properties(img, n);
+	if (!ret)
+		return 0;
+	ret = error_set(err, -ret, "%s: %s", img->path,
+			error_text(&n->lost, ret));
+	nbd_close_image(img, NULL);
 	return ret;
 }
 
@@ -225,7 +242,6 @@ static int answered(void *arg, int *error)
 	struct nbd_request *r = arg;
 
 	r->error = *error;
-	r->answered = true;
 	list_add_tail(&r->nbd->done, &r->link);
 	return 1;	/* libnbd may forget the command */
 }
@@ -244,10 +260,10 @@ static int wait_for(struct nbd_request *r, int64_t cookie)
 	if (cookie < 0)
 		return nbd_get_errno() ? -nbd_get_errno() : -EIO;
 	watch_socket(r->nbd);
-	if (r->answered)
-		list_del(&r->link);	/* already, within the call */
-	else
-		co_yield();
+	/* Some may have been answered within the call, this one even. */
+	if (!list_empty(&r->nbd->done))
+		loop_defer(r->nbd->loop, &r->nbd->wake);
+	co_yield();
 	return -r->error;
 }
 

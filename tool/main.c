@@ -34,8 +34,9 @@ const struct verb *const tool_verbs[] = {
 	&verb_map,
 	&verb_rebase,
 	&verb_resize,
-	&verb_verify,
+	&verb_serve,
 	&verb_snapshot,
+	&verb_verify,
 	NULL,
 };
 

@@ -42,7 +42,7 @@ struct tool_option {
 enum long_option {
 	OPT_OUTPUT = 0x100, OPT_AIO, OPT_BACKING_CHAIN, OPT_START_OFFSET,
 	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT, OPT_STRICT_FORMAT,
-	OPT_COMPRESSION_LEVEL, OPT_DATA, OPT_DRY_RUN, OPT_FORCE,
+	OPT_COMPRESSION_LEVEL, OPT_DATA, OPT_DRY_RUN, OPT_FORCE, OPT_ONCE,
 	OPT_PREALLOCATION, OPT_SALVAGE,
 	OPT_SHRINK, OPT_SNAPSHOT, OPT_TARGET_IMAGE_OPTS, OPT_TARGET_IS_ZERO,
 	OPT_ADD, OPT_REMOVE, OPT_CLEAR, OPT_ENABLE, OPT_DISABLE, OPT_MERGE,
@@ -118,6 +118,7 @@ extern const struct verb verb_rebase;
 extern const struct verb verb_resize;
 extern const struct verb verb_verify;
 extern const struct verb verb_snapshot;
+extern const struct verb verb_serve;
 extern const struct verb *const tool_verbs[];	/* ended by NULL */
 
 void tool_help(const struct verb *verb);	/* NULL: of the program */
