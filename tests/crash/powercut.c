@@ -14,6 +14,9 @@
  * flush promised or something written since. FAIL makes that many-th write or
  * flush of the file fail once (odd: EIO, even: ENOSPC; 0: none).
  *
+ * An external data file, named by an absolute path, is treated alike: a flush of
+ * the one promises nothing of the other.
+ *
  * A CHANGE is made to the image as a whole after all that, in crashes' reach,
  * and with nothing else under way: amend NAME=VALUE, or add, remove, clear,
  * enable, disable NAME of a dirty bitmap, merge NAME FROM.
@@ -58,6 +61,7 @@ int __wrap_image_truncate(struct image *img, uint64_t size, struct error *err);
 /* ---- what the file may hold ---- */
 
 struct record {
+	struct store *store;
 	uint64_t off, len;		/* len 0: a truncation to `off` */
 	uint8_t *data;			/* ours; it names the record, too */
 	uint64_t done;			/* clock when complete, 0: under way */
@@ -75,6 +79,14 @@ struct sector {
 	bool anything;			/* more than fit: until overwritten */
 };
 
+/* A file after its last flush. */
+struct store {
+	const char *path, *name;	/* NULL: there is no such file */
+	ino_t ino;
+	uint8_t *bytes;
+	uint64_t size;
+};
+
 static struct {
 	struct loop *loop;
 	struct image *img;
@@ -86,9 +98,8 @@ static struct {
 	struct sector *sectors;
 
 	bool recording;
-	uint8_t *stable;		/* the file after its last flush */
-	uint64_t stable_size;
-	struct record *records;		/* later than that */
+	struct store image, data;	/* the image and its data file */
+	struct record *records;		/* later than what is in those */
 	size_t nr_records, max_records;
 	uint64_t file_ops, fail_at;
 	int crash_every;
@@ -336,7 +347,17 @@ static int make_changes(void)
 
 /* ---- the file's side ---- */
 
-static void record(uint64_t off, uint64_t len, uint8_t *data)
+static struct store *store_of(const struct aio_file *f)
+{
+	struct stat st;
+
+	if (!t.data.path || fstat(f->fd, &st))
+		return &t.image;
+	return st.st_ino == t.data.ino ? &t.data : &t.image;
+}
+
+static void record(struct store *store, uint64_t off, uint64_t len,
+		   uint8_t *data)
 {
 	if (t.nr_records == t.max_records) {
 		t.max_records = t.max_records ? t.max_records * 2 : 256;
@@ -345,7 +366,8 @@ static void record(uint64_t off, uint64_t len, uint8_t *data)
 	}
 	if (off + len > FILE_MAX)
 		die("the file grows beyond reason", off + len);
-	t.records[t.nr_records++] = (struct record){ off, len, data, 0 };
+	t.records[t.nr_records++] = (struct record){ store, off, len, data,
+							  0 };
 }
 
 static void apply(uint8_t *file, uint64_t *size, const struct record *r)
@@ -366,7 +388,7 @@ static void apply_torn(uint8_t *file, uint64_t *size, const struct record *r,
 {
 	for (uint64_t o = 0; o < r->len; o += SECTOR_SIZE) {
 		struct record part = {
-			r->off + o, min(r->len - o, (uint64_t)SECTOR_SIZE),
+			r->store, r->off + o, min(r->len - o, (uint64_t)SECTOR_SIZE),
 			r->data + o, 0,
 		};
 
@@ -376,18 +398,18 @@ static void apply_torn(uint8_t *file, uint64_t *size, const struct record *r,
 }
 
 /* What was complete when a flush began is stable now. */
-static void settle(uint64_t since)
+static void settle(struct store *store, uint64_t since)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < t.nr_records; i++) {
 		struct record *r = &t.records[i];
 
-		if (!r->done || r->done >= since) {
+		if (r->store != store || !r->done || r->done >= since) {
 			t.records[kept++] = *r;
 			continue;
 		}
-		apply(t.stable, &t.stable_size, r);
+		apply(store->bytes, &store->size, r);
 		free(r->data);
 	}
 	t.nr_records = kept;
@@ -404,26 +426,39 @@ static void save(const char *name, int n, const void *data, size_t len)
 		die("cannot write a crash image", (uint64_t)n);
 }
 
+static void crash_of(const struct store *store, int of, unsigned int *rnd)
+{
+	uint64_t size = store->size;
+	uint8_t *file = calloc(1, FILE_MAX);
+
+	memcpy(file, store->bytes, size);
+	for (size_t i = 0; i < t.nr_records; i++) {
+		const struct record *r = &t.records[i];
+
+		if (r->store != store)
+			continue;
+		if (r->len)
+			apply_torn(file, &size, r, of, rnd);
+		else if (r->off > size && rand_r(rnd) % 2)
+			apply(file, &size, r);
+	}
+	save(store->name, t.crashes_done, file, size);
+	free(file);
+}
+
 static void crash(void)
 {
 	static unsigned int rnd;
-	uint64_t size = t.stable_size;
-	uint8_t *file = calloc(1, FILE_MAX);
 	int of;
 
 	rnd += t.seed + 1;
 	of = (int[]){ 1, 2, 2, 4, 1000000 }[rand_r(&rnd) % 5];
-	memcpy(file, t.stable, size);
-	for (size_t i = 0; i < t.nr_records; i++)
-		if (t.records[i].len)
-			apply_torn(file, &size, &t.records[i], of, &rnd);
-		else if (t.records[i].off > size && rand_r(&rnd) % 2)
-			apply(file, &size, &t.records[i]);
-	save("crash", t.crashes_done, file, size);
+	crash_of(&t.image, of, &rnd);
+	if (t.data.path)
+		crash_of(&t.data, of, &rnd);
 	save("sectors", t.crashes_done, t.sectors,
 	     t.nr_sectors * sizeof(*t.sectors));
 	t.crashes_done++;
-	free(file);
 }
 
 /* Each operation of the file: perhaps a crash, a failure, another order. */
@@ -469,7 +504,7 @@ int __wrap_aio_pwritev(struct aio_file *f, uint64_t off, uint64_t len,
 	if (t.recording) {
 		data = malloc(len);
 		iow_to_buf(data, w, len);
-		record(off, len, data);
+		record(store_of(f), off, len, data);
 	}
 	ret = before_op();
 	if (!ret)
@@ -487,7 +522,7 @@ int __wrap_aio_fdatasync(struct aio_file *f)
 	if (!ret)
 		ret = __real_aio_fdatasync(f);
 	if (!ret && t.recording)
-		settle(since);
+		settle(store_of(f), since);
 	return ret;
 }
 
@@ -507,7 +542,8 @@ int __wrap_image_truncate(struct image *img, uint64_t size, struct error *err)
 
 	if (t.recording && !image_file(img)) {
 		data = malloc(1);
-		record(size, 0, data);
+		record(t.data.path && !strcmp(image_path(img), t.data.path) ?
+			       &t.data : &t.image, size, 0, data);
 	}
 	ret = __real_image_truncate(img, size, err);
 	if (data)
@@ -527,16 +563,38 @@ static int open_image(const char *path, unsigned int flags, struct error *err)
 	return image_open(t.loop, path, "qcow2", &opts, &t.img, err);
 }
 
-static void load_stable(void)
+static void load_store(struct store *s, const char *path, const char *name)
 {
-	cleanup_fd int fd = open(t.path, O_RDONLY);
+	cleanup_fd int fd = open(path, O_RDONLY);
+	struct stat st;
 	ssize_t n;
 
-	t.stable = calloc(1, FILE_MAX);
-	n = read(fd, t.stable, FILE_MAX);
-	if (n <= 0)
+	s->path = path;
+	s->name = name;
+	s->bytes = calloc(1, FILE_MAX);
+	n = read(fd, s->bytes, FILE_MAX);
+	if (n <= 0 || fstat(fd, &st))
 		die("cannot read the image", 0);
-	t.stable_size = (uint64_t)n;
+	s->ino = st.st_ino;
+	s->size = (uint64_t)n;
+}
+
+/* What the data file held when the power went: in its place, for the image
+ * names it. */
+static void put_data_back(int n)
+{
+	cleanup_free uint8_t *bytes = malloc(FILE_MAX);
+	cleanup_fd int from = -1, to = -1;
+	char path[512];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "%s/%s-%d", t.dir, t.data.name, n);
+	from = open(path, O_RDONLY);
+	to = open(t.data.path, O_WRONLY | O_TRUNC);
+	len = read(from, bytes, FILE_MAX);
+	if (len < 0 || write(to, bytes, (size_t)len) != len)
+		die("cannot put the data file back", (uint64_t)n);
+	unlink(path);
 }
 
 static void first_versions(void)
@@ -547,6 +605,10 @@ static void first_versions(void)
 	if (image_get_info(t.img, &info, NULL))
 		die("no information about the image", 0);
 	t.cluster = info.cluster_size / SECTOR_SIZE;
+	if (info.data_file) {
+		load_store(&t.data, strdup(info.data_file), "data");
+		t.cluster = UINT64_C(1) << 40;	/* none is compressed */
+	}
 	image_info_free(&info);
 	t.nr_sectors = image_size(t.img) / SECTOR_SIZE;
 	t.sectors = calloc(t.nr_sectors, sizeof(*t.sectors));
@@ -632,6 +694,8 @@ static void verify_crash(int n)
 	if (fd < 0 || read(fd, t.sectors, len) != (ssize_t)len)
 		die("cannot read what was promised", (uint64_t)n);
 	unlink(sectors);
+	if (t.data.path)
+		put_data_back(n);
 	check(path);
 	if (open_image(path, 0, &err)) {
 		fprintf(stderr, "%s: %s\n", path, error_text(&err, 0));
@@ -647,7 +711,7 @@ static int run(void *arg)
 	struct error err = ERROR_INIT;
 	int ret;
 
-	load_stable();
+	load_store(&t.image, t.path, "crash");
 	ret = open_image(t.path, 0, &err);
 	if (ret) {
 		fprintf(stderr, "%s\n", error_text(&err, ret));

@@ -24,12 +24,12 @@ with open(sys.argv[1], "wb") as f:
                          for i in range(64)))
 P
 
-# run OPTIONS BACKING SEED OPS CRASHES [FAIL]
+# run OPTIONS BACKING SEED OPS CRASHES [FAIL]; DATA stands for a data file
 run() {
 	local backing=() image=$dir/i.qcow2 status
 	[ "$2" = backing ] && backing=(-b base.raw -F raw)
-	rm -f "$dir"/crash-* "$dir"/sectors-* "$image"
-	qemu-img create -q -f qcow2 -o "$1" "${backing[@]}" "$image" 4M ||
+	rm -f "$dir"/crash-* "$dir"/sectors-* "$dir"/data-* "$image"
+	qemu-img create -q -f qcow2 -o "${1/DATA/$dir/i.data}" "${backing[@]}" "$image" 4M ||
 		return 1
 	timeout 120 "$powercut" "$image" "$dir" "$3" "$4" "$5" ${6:+"$6"} 2>&1 |
 		sed 's/^/# /'
@@ -56,6 +56,17 @@ for seed in $(seq "$seeds"); do
 			result $? "power cuts: $options, backing file: $backing, seed $seed"
 		done
 	done
+	for options in cluster_size=4096,data_file=DATA \
+		extended_l2=on,data_file=DATA; do
+		for backing in none backing; do
+			run "$options" $backing "$seed" 50 20
+			result $? "power cuts: $options, backing file: $backing, seed $seed"
+		done
+	done
+	run data_file=DATA,data_file_raw=on none "$seed" 50 20
+	result $? "power cuts: a raw data file, seed $seed"
+	run cluster_size=4096,data_file=DATA backing "$seed" 40 3 40
+	result $? "an operation of the image or its data file fails, seed $seed"
 	for fail in 1 2 7 20 41 90 153 200 260; do
 		run cluster_size=4096 backing $((fail + seed)) 40 3 $fail
 		result $? "operation $fail of the file fails, seed $seed"
