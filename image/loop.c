@@ -12,11 +12,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "image/coroutine.h"
 #include "image/offload.h"
 
 #define EVENTS_MAX 64		/* per turn */
@@ -28,12 +30,23 @@ struct loop {
 	struct list timers;		/* struct loop_timer, soonest first */
 	struct list hooks;		/* struct loop_hook, in order */
 	struct offload *offload;	/* NULL: not needed yet */
+	unsigned int computing, processors;	/* see loop_compute() */
+	struct co_queue compute_room;
 	bool turning;
 
 	/* of this turn; a removed watch leaves a NULL */
 	struct epoll_event events[EVENTS_MAX];
 	int nr_events;
 };
+
+static unsigned int count_processors(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	return (unsigned int)max(CPU_COUNT(&set), 1);
+}
 
 struct loop *loop_new(void)
 {
@@ -44,6 +57,8 @@ struct loop *loop_new(void)
 	list_init(&loop->calls);
 	list_init(&loop->timers);
 	list_init(&loop->hooks);
+	co_queue_init(&loop->compute_room);
+	loop->processors = count_processors();
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0) {
 		free(loop);
@@ -205,9 +220,23 @@ static int wait_ms(struct loop *loop, int wanted)
 int64_t loop_offload(struct loop *loop, int64_t (*work)(void *arg), void *arg)
 {
 	if (!loop->offload)
-		loop->offload = offload_new(loop);
+		loop->offload = offload_new(loop, max(loop->processors,
+						      LOOP_THREADS_MAX));
 	return loop->offload ? offload_run(loop->offload, work, arg)
 			     : work(arg);
+}
+
+int64_t loop_compute(struct loop *loop, int64_t (*work)(void *arg), void *arg)
+{
+	int64_t ret;
+
+	while (loop->computing >= loop->processors)
+		co_queue_wait(&loop->compute_room);
+	loop->computing++;
+	ret = loop_offload(loop, work, arg);
+	loop->computing--;
+	co_queue_wake_one(&loop->compute_room);
+	return ret;
 }
 
 /* ---- turns ---- */

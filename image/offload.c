@@ -57,7 +57,8 @@ struct offload {
 	struct list todo, done;
 	unsigned int nr_todo, nr_idle, nr_running;
 	bool stop;
-	struct slot slots[LOOP_THREADS_MAX];
+	unsigned int max_threads;
+	struct slot slots[OFFLOAD_THREADS_MAX];
 };
 
 /* Waits for a job with the lock held. NULL: the thread is to end. */
@@ -113,7 +114,7 @@ static void start_thread(struct offload *o)
 
 	while (slot->state == SLOT_RUNNING)
 		slot++;
-	assert(slot < o->slots + LOOP_THREADS_MAX);
+	assert(slot < o->slots + o->max_threads);
 	if (slot->state == SLOT_ENDED)
 		pthread_join(slot->thread, NULL);
 	slot->state = SLOT_FREE;
@@ -133,7 +134,7 @@ static bool queue_job(struct offload *o, struct job *job)
 	bool queued;
 
 	pthread_mutex_lock(&o->lock);
-	if (o->nr_todo >= o->nr_idle && o->nr_running < LOOP_THREADS_MAX)
+	if (o->nr_todo >= o->nr_idle && o->nr_running < o->max_threads)
 		start_thread(o);
 	queued = o->nr_running > 0;
 	if (queued) {
@@ -175,7 +176,7 @@ static void jobs_done(struct loop_fd *watch, uint32_t events)
 	}
 }
 
-struct offload *offload_new(struct loop *loop)
+struct offload *offload_new(struct loop *loop, unsigned int max_threads)
 {
 	struct offload *o = calloc(1, sizeof(*o));
 	pthread_condattr_t attr;
@@ -183,6 +184,7 @@ struct offload *offload_new(struct loop *loop)
 	if (!o)
 		return NULL;
 	o->loop = loop;
+	o->max_threads = min(max_threads, OFFLOAD_THREADS_MAX);
 	list_init(&o->todo);
 	list_init(&o->done);
 	o->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -210,7 +212,7 @@ void offload_free(struct offload *o)
 	o->stop = true;
 	pthread_cond_broadcast(&o->wake);
 	pthread_mutex_unlock(&o->lock);
-	for (struct slot *s = o->slots; s < o->slots + LOOP_THREADS_MAX; s++) {
+	for (struct slot *s = o->slots; s < o->slots + o->max_threads; s++) {
 		if (s->offload && s->state != SLOT_FREE)
 			pthread_join(s->thread, NULL);
 	}

@@ -10,8 +10,11 @@
 struct loop;
 struct offload;
 
-/* NULL when there is no memory or file descriptor for it. */
-struct offload *offload_new(struct loop *loop);
+#define OFFLOAD_THREADS_MAX 256u
+
+/* max_threads: what is above the maximum counts as that. NULL when there is no
+ * memory or file descriptor for it. */
+struct offload *offload_new(struct loop *loop, unsigned int max_threads);
 /* Nobody may be waiting in it; joins its threads. NULL is allowed. */
 void offload_free(struct offload *o);
 

@@ -17,89 +17,33 @@
  * unpacks deflate with a window of 4 KiB, so that is what ours has.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
-
-#include <zlib.h>
-
-#include "config.h"
-#ifdef HAVE_LIBZSTD
-#include <zstd.h>
-#endif
 
 #include "common/cleanup.h"
 #include "image/co-group.h"
+#include "image/codec.h"
 #include "image/loop.h"
 #include "image/qcow2-io.h"
 #include "image/qcow2.h"
 
-#define WINDOW_BITS (-15)	/* raw; larger than needed does no harm */
-#define OFFLOAD_MIN (32 * KiB)
-#define PACK_WINDOW_BITS (-12)
-#define PACK_MEM_LEVEL 9
+#define COMPUTE_MIN (32 * KiB)	/* less is not worth another thread */
+#define CLUSTERS_AT_ONCE 32
 
-struct inflate_job {
-	const uint8_t *in;
-	size_t in_len;
-	uint8_t *out;
-	size_t out_len;
-	uint8_t type;
-};
-
-static int inflate_zlib(const struct inflate_job *j)
+static int64_t compute(struct image *file, int64_t (*work)(void *arg),
+		       struct codec_job *job, uint64_t cluster_size)
 {
-	z_stream z = {
-		.next_in = (Bytef *)j->in,
-		.avail_in = (uInt)j->in_len,
-		.next_out = j->out,
-		.avail_out = (uInt)j->out_len,
-	};
-	int ret;
-
-	if (inflateInit2(&z, WINDOW_BITS) != Z_OK)
-		return -ENOMEM;
-	ret = inflate(&z, Z_FINISH);
-	inflateEnd(&z);
-	/* Full output with input left over: the sector's rest. */
-	if (z.avail_out == 0 && (ret == Z_STREAM_END || ret == Z_BUF_ERROR ||
-				 ret == Z_OK))
-		return 0;
-	return -EIO;
+	if (cluster_size < COMPUTE_MIN)
+		return work(job);
+	return loop_compute(file->loop, work, job);
 }
 
-#ifdef HAVE_LIBZSTD
-static int inflate_zstd(const struct inflate_job *j)
+static enum codec_type codec_of(const struct qcow2_header *h)
 {
-	ZSTD_inBuffer in = { j->in, j->in_len, 0 };
-	ZSTD_outBuffer out = { j->out, j->out_len, 0 };
-	ZSTD_DCtx *ctx = ZSTD_createDCtx();
-	size_t left = 1, before;
-
-	if (!ctx)
-		return -ENOMEM;
-	while (out.pos < out.size) {
-		before = in.pos + out.pos;
-		left = ZSTD_decompressStream(ctx, &out, &in);
-		if (ZSTD_isError(left) || in.pos + out.pos == before)
-			break;
-	}
-	ZSTD_freeDCtx(ctx);
-	return out.pos == out.size && !ZSTD_isError(left) && !left ? 0 : -EIO;
+	return h->compression_type == QCOW2_COMPRESSION_ZSTD ? CODEC_ZSTD :
+							       CODEC_DEFLATE;
 }
-#else
-static int inflate_zstd(const struct inflate_job *j)
-{
-	return -ENOTSUP;
-}
-#endif
 
-static int64_t run_inflate(void *arg)
-{
-	const struct inflate_job *j = arg;
-
-	return j->type == QCOW2_COMPRESSION_ZSTD ? inflate_zstd(j) :
-						   inflate_zlib(j);
-}
+/* ---- reading ---- */
 
 /* The stream's sectors as far as the file has them. */
 int qcow2_unpack(struct image *file, const struct qcow2_header *h,
@@ -108,8 +52,12 @@ int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 	struct qcow2_compressed c =
 		qcow2_compressed_decode(h->cluster_bits, entry);
 	cleanup_free uint8_t *in = malloc(c.len);
-	struct inflate_job job = {
-		in, c.len, out, qcow2_cluster_size(h), h->compression_type,
+	struct codec_job job = {
+		.type = codec_of(h),
+		.in = in,
+		.in_len = c.len,
+		.out = out,
+		.out_len = qcow2_cluster_size(h),
 	};
 	int ret;
 
@@ -118,9 +66,15 @@ int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 	ret = image_pread(file, c.offset, c.len, in);
 	if (ret)
 		return ret;
-	if (job.out_len < OFFLOAD_MIN)
-		return (int)run_inflate(&job);
-	return (int)loop_offload(file->loop, run_inflate, &job);
+	return (int)compute(file, codec_unpack, &job, job.out_len);
+}
+
+int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out)
+{
+	if (q->inflated_entry != entry)
+		return qcow2_unpack(q->file, &q->h, entry, out);
+	memcpy(out, q->inflated, q->cluster_size);
+	return 0;
 }
 
 int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out)
@@ -143,154 +97,22 @@ int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out)
 	return 0;
 }
 
-/* ---- packing ---- */
-
-struct qcow2_packer {
-	struct qcow2_packer *next;	/* among those that rest */
-	z_stream z;
-	bool has_z;
-#ifdef HAVE_LIBZSTD
-	ZSTD_CCtx *zstd;
-#endif
-	/* the job */
-	uint8_t type;
-	int level;			/* 0: default */
-	const uint8_t *in;
-	size_t in_len;
-	uint8_t *out;
-	size_t room;
-};
-
-static int64_t deflate_zlib(struct qcow2_packer *p)
-{
-	z_stream *z = &p->z;
-
-	if (!p->has_z) {
-		if (deflateInit2(z, p->level ? p->level : Z_DEFAULT_COMPRESSION,
-				 Z_DEFLATED, PACK_WINDOW_BITS, PACK_MEM_LEVEL,
-				 Z_DEFAULT_STRATEGY) != Z_OK)
-			return -ENOMEM;
-		p->has_z = true;
-	} else {
-		deflateReset(z);
-	}
-	z->next_in = (Bytef *)p->in;
-	z->avail_in = (uInt)p->in_len;
-	z->next_out = p->out;
-	z->avail_out = (uInt)p->room;
-	return deflate(z, Z_FINISH) == Z_STREAM_END ?
-		       (int64_t)(p->room - z->avail_out) : -E2BIG;
-}
-
-#ifdef HAVE_LIBZSTD
-static int64_t deflate_zstd(struct qcow2_packer *p)
-{
-	size_t n;
-
-	if (!p->zstd) {
-		p->zstd = ZSTD_createCCtx();
-		if (!p->zstd)
-			return -ENOMEM;
-		ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel,
-				       p->level ? p->level :
-						  ZSTD_CLEVEL_DEFAULT);
-	}
-	n = ZSTD_compress2(p->zstd, p->out, p->room, p->in, p->in_len);
-	return ZSTD_isError(n) ? -E2BIG : (int64_t)n;
-}
-
-static void free_zstd(struct qcow2_packer *p)
-{
-	ZSTD_freeCCtx(p->zstd);
-}
-#else
-static int64_t deflate_zstd(struct qcow2_packer *p)
-{
-	return -ENOTSUP;
-}
-
-static void free_zstd(struct qcow2_packer *p)
-{
-}
-#endif
-
-static int64_t run_packer(void *arg)
-{
-	struct qcow2_packer *p = arg;
-
-	return p->type == QCOW2_COMPRESSION_ZSTD ? deflate_zstd(p) :
-						   deflate_zlib(p);
-}
-
-void qcow2_free_packers(struct qcow2 *q)
-{
-	struct qcow2_packer *p;
-
-	while ((p = q->packers)) {
-		q->packers = p->next;
-		if (p->has_z)
-			deflateEnd(&p->z);
-		free_zstd(p);
-		free(p);
-	}
-}
-
-static unsigned int processors(void)
-{
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set))
-		return 1;
-	return (unsigned int)max(CPU_COUNT(&set), 1);
-}
-
-/* co. One that rests, a new one, or the next that comes to rest. */
-static struct qcow2_packer *get_packer(struct qcow2 *q)
-{
-	struct qcow2_packer *p;
-
-	if (!q->max_packers)
-		q->max_packers = processors();
-	while (!q->packers && q->nr_packers >= q->max_packers)
-		co_queue_wait(&q->packer_wait);
-	p = q->packers;
-	if (p) {
-		q->packers = p->next;
-		return p;
-	}
-	p = calloc(1, sizeof(*p));
-	if (p)
-		q->nr_packers++;
-	return p;
-}
-
-static void put_packer(struct qcow2 *q, struct qcow2_packer *p)
-{
-	p->next = q->packers;
-	q->packers = p;
-	co_queue_wake_one(&q->packer_wait);
-}
+/* ---- writing ---- */
 
 /* co. Bytes written to `out`, less than a cluster; -E2BIG: it takes more. */
 static int64_t pack(struct qcow2 *q, const uint8_t *in, uint8_t *out)
 {
-	struct qcow2_packer *p = get_packer(q);
-	int64_t n;
+	struct codec_job job = {
+		.type = codec_of(&q->h),
+		.level = q->compression_level,
+		.in = in,
+		.in_len = q->cluster_size,
+		.out = out,
+		.out_len = q->cluster_size - 1,
+	};
 
-	if (!p)
-		return -ENOMEM;
-	p->type = q->h.compression_type;
-	p->level = q->compression_level;
-	p->in = in;
-	p->in_len = q->cluster_size;
-	p->out = out;
-	p->room = q->cluster_size - 1;
-	n = loop_offload(q->img->loop, run_packer, p);
-	put_packer(q, p);
-	return n;
+	return compute(q->file, codec_pack, &job, q->cluster_size);
 }
-
-/* ---- compressed writes ---- */
 
 /* co. Points a guest cluster at its compressed bytes. */
 static int link_compressed(struct qcow2 *q, uint64_t index,
@@ -421,7 +243,7 @@ int qcow2_pwritev_compressed(struct image *img, uint64_t off, uint64_t len,
 	if (!is_aligned(off, q->cluster_size) ||
 	    (!is_aligned(len, q->cluster_size) && off + len != img->size))
 		return -EINVAL;
-	co_group_init(&g, LOOP_THREADS_MAX);
+	co_group_init(&g, CLUSTERS_AT_ONCE);
 	for (; len; len -= c.len, c.off += c.len) {
 		c.len = min(len, q->cluster_size);
 		if (!co_group_start(&g, write_cluster, &c))

@@ -86,9 +86,14 @@ static int read_backing(struct qcow2 *q, uint64_t off, uint64_t len,
 static int read_compressed(struct qcow2 *q, uint64_t entry, uint64_t in,
 			   uint64_t len, struct iow w)
 {
-	cleanup_free uint8_t *buf = malloc(q->cluster_size);
-	int ret = buf ? qcow2_inflate(q, entry, buf) : -ENOMEM;
+	uint8_t *whole = len == q->cluster_size ? iow_linear(w, len) : NULL;
+	cleanup_free uint8_t *buf = NULL;
+	int ret;
 
+	if (whole)
+		return qcow2_inflate_once(q, entry, whole);
+	buf = malloc(q->cluster_size);
+	ret = buf ? qcow2_inflate(q, entry, buf) : -ENOMEM;
 	if (!ret)
 		iow_from_buf(w, buf + in, len);
 	return ret;

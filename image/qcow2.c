@@ -444,7 +444,6 @@ static void deinit(struct qcow2 *q)
 	free(q->free_runs);
 	free(q->freed.v);
 	free(q->inflated);
-	qcow2_free_packers(q);
 	crypto_free(q->crypto);
 }
 
@@ -479,7 +478,6 @@ static int qcow2_open(struct image *img, const struct image_options *opts,
 	q->file = q->data = img->file;
 	list_init(&q->requests);
 	list_init(&q->allocs);
-	co_queue_init(&q->packer_wait);
 	q->compression_level = opts->compression_level;
 	co_mutex_init(&q->bytes_lock);
 	co_mutex_init(&q->alloc_lock);

@@ -164,8 +164,6 @@ struct qcow2_tail {
 	uint64_t offset, len;		/* bytes, up to the cluster's end */
 };
 
-struct qcow2_packer;
-
 struct qcow2 {
 	/* identity */
 	struct image *img, *file;
@@ -224,10 +222,6 @@ struct qcow2 {
 	uint64_t inflated_entry;	/* its L2 entry, 0: none */
 	uint8_t *inflated;
 
-	/* compressors that rest; as many are made as there are processors */
-	struct qcow2_packer *packers;
-	unsigned int nr_packers, max_packers;
-	struct co_queue packer_wait;
 	int compression_level;		/* 0: the default */
 };
 
@@ -405,7 +399,8 @@ int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out);
 /* co. The same for any file with that header; nothing is kept. */
 int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 		 uint64_t entry, uint8_t *out);
-void qcow2_free_packers(struct qcow2 *q);
+/* The same for one who reads on elsewhere: it is not kept. */
+int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out);
 
 /* ---- qcow2-backing.c ---- */
 
