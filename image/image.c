@@ -747,6 +747,13 @@ int image_pwritev_compressed(struct image *img, uint64_t off, uint64_t len,
 							       w));
 }
 
+bool image_can_have_bitmaps(const char *format)
+{
+	const struct image_driver *driver = find_format(format);
+
+	return driver && driver->bitmap;
+}
+
 bool image_can_compress(const char *format)
 {
 	const struct image_driver *driver = find_format(format);

@@ -423,6 +423,9 @@ struct image_bitmap_args {
 int image_bitmap(struct image *img, enum image_bitmap_op op, const char *name,
 		 const struct image_bitmap_args *args, struct error *err);
 
+/* Can images of that format have bitmaps? */
+bool image_can_have_bitmaps(const char *format);
+
 /* co. Gives `to` all bitmaps of `from`, with their contents, granularities and
  * whether they are enabled. Inconsistent ones are left out (skip_broken) or
  * refused before anything is done: -EINVAL. */

@@ -34,7 +34,7 @@ struct convert {
 	unsigned int nr_paths;
 	const char *target;
 	bool compressed, no_create, target_is_zero, salvage, copy_range;
-	bool list, has_sparse;
+	bool list, has_sparse, bitmaps, skip_broken_bitmaps;
 	uint64_t parts, rate, min_sparse;
 	int level;
 
@@ -75,6 +75,9 @@ static const struct tool_option options[] = {
 	{ 't', "cache", "MODE", "of the target: none, writeback, writethrough, "
 	  "directsync, unsafe [unsafe]" },
 	{ 'T', "source-cache", "MODE", "of the sources [writeback]" },
+	{ OPT_BITMAPS, "bitmaps", NULL, "copy dirty bitmaps, too" },
+	{ OPT_SKIP_BROKEN_BITMAPS, "skip-broken-bitmaps", NULL,
+	  "but those that are inconsistent" },
 	TOOL_AIO,
 	TOOL_OUTPUT,
 	TOOL_PROGRESS,
@@ -179,6 +182,15 @@ static int judge_options(struct convert *c)
 	if (c->from.snapshot && c->nr_paths > 1)
 		return tool_error("No support for concatenating multiple "
 				  "snapshot");
+	if (c->skip_broken_bitmaps && !c->bitmaps)
+		return tool_error("Use of --skip-broken-bitmaps requires "
+				  "--bitmaps");
+	if (c->bitmaps && c->nr_paths > 1)
+		return tool_error("Copying bitmaps only possible with single "
+				  "source");
+	if (c->bitmaps && !image_can_have_bitmaps(target_format(c)))
+		return tool_error("Format driver '%s' does not support bitmaps",
+				  target_format(c));
 	if (!image_create_options(target_format(c)))
 		return tool_error(image_format_known(target_format(c)) ?
 				  "Format driver '%s' does not support image "
@@ -251,6 +263,41 @@ static int open_sources(struct convert *c)
 		return tool_error("out of memory");
 	for (unsigned int i = 0; i < c->nr_paths && !ret; i++)
 		ret = open_source(c, i);
+	return ret;
+}
+
+static int judge_bitmap(const struct convert *c,
+			const struct image_info_bitmap *b)
+{
+	if (!b->in_use)
+		return 0;
+	if (!c->skip_broken_bitmaps)
+		return tool_error("Cannot copy inconsistent bitmap '%s'\nTry "
+				  "--skip-broken-bitmaps, or use 'xdisk bitmap "
+				  "--remove' to delete it", b->name);
+	fprintf(stderr, "xdisk: warning: Skipping inconsistent bitmap '%s'\n",
+		b->name);
+	return 0;
+}
+
+/* Before anything is made. */
+static int judge_bitmaps(const struct convert *c)
+{
+	struct image *img = c->in_stream ? NULL : c->copy.sources[0].img;
+	struct error err = ERROR_INIT;
+	struct image_info info;
+	int ret;
+
+	if (!c->bitmaps)
+		return 0;
+	if (!img || !image_can_have_bitmaps(image_format(img)))
+		return tool_error("Source lacks bitmap support");
+	ret = image_get_info(img, &info, &err);
+	if (ret)
+		tool_error("%s", error_text(&err, ret));
+	for (unsigned int i = 0; !ret && i < info.nr_bitmaps; i++)
+		ret = judge_bitmap(c, &info.bitmaps[i]);
+	image_info_free(&info);
 	return ret;
 }
 
@@ -382,6 +429,17 @@ static int prepare_target(struct convert *c)
 	return ret ? ret : settle_zeroes(c);
 }
 
+static int copy_bitmaps(const struct convert *c)
+{
+	struct error err = ERROR_INIT;
+	int ret = 0;
+
+	if (c->bitmaps)
+		ret = image_copy_bitmaps(c->copy.sources[0].img, c->copy.target,
+					 c->skip_broken_bitmaps, &err);
+	return ret ? tool_error("%s: %s", c->target, error_text(&err, ret)) : 0;
+}
+
 static int finish_target(struct convert *c)
 {
 	int ret;
@@ -447,9 +505,13 @@ static int convert(struct convert *c)
 
 	c->begin_ns = loop_now_ns();
 	if (!ret)
+		ret = judge_bitmaps(c);
+	if (!ret)
 		ret = prepare_target(c);
 	if (!ret)
 		ret = copy_all(c);
+	if (!ret)
+		ret = copy_bitmaps(c);
 	if (finish_target(c))
 		ret = EXIT_FAILED;
 	if (close_sources(c))
@@ -511,6 +573,8 @@ static int parse_flag(struct convert *c, int id)
 	case OPT_TARGET_IS_ZERO: c->target_is_zero = true; return 0;
 	case OPT_TARGET_IMAGE_OPTS: c->to.image_opts = true; return 0;
 	case OPT_SALVAGE: c->salvage = true; return 0;
+	case OPT_BITMAPS: c->bitmaps = true; return 0;
+	case OPT_SKIP_BROKEN_BITMAPS: c->skip_broken_bitmaps = true; return 0;
 	default: return -EINVAL;
 	}
 }
