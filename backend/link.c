@@ -122,13 +122,16 @@ static json_t *image_arguments(const struct device *dev)
 	struct image_settings s;
 
 	options_for_image(dev->sv->options, dev->params.path, &s);
-	return json_pack("{s:s, s:s, s:b, s:b, s:s*, s:s*, s:I}",
+	return json_pack("{s:s, s:s, s:b, s:b, s:s*, s:s*, s:s*, s:b, s:I}",
 			 "path", dev->params.path,
 			 "format", xl_disk_format_name(dev->params.format),
 			 "readonly", dev->readonly,
 			 "unmap", dev->discard,
 			 "cache", s.cache,
 			 "aio", s.aio,
+			 "secret-file", s.secret_file,
+			 "legacy-aes",
+			 s.legacy_aes && !strcmp(s.legacy_aes, "yes"),
 			 "l2-cache-size", (json_int_t)s.l2_cache_size);
 }
 

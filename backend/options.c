@@ -154,13 +154,18 @@ static int image_key(struct image_settings *s, const char *section,
 		return set_cache(&s->cache, value, err);
 	if (!strcmp(key, "aio"))
 		return set_aio(&s->aio, value, err);
+	if (!strcmp(key, "secret-file"))
+		return set_string(&s->secret_file, value);
+	if (!strcmp(key, "legacy-aes"))
+		return set_choice(&s->legacy_aes, value, "yes no", err);
 	if (!strcmp(key, "l2-cache-size")) {
 		if (size_parse(value, &s->l2_cache_size) == 0)
 			return 0;
 		return error_set(err, EINVAL, "\"%s\" is not a size", value);
 	}
 	return error_set(err, EINVAL, "unknown key \"%s\" in [%s]: %scache, "
-			 "aio, l2-cache-size", key, section,
+			 "aio, l2-cache-size, legacy-aes, secret-file", key,
+			 section,
 			 s->name ? "path, " : "");
 }
 
@@ -412,6 +417,8 @@ static void settings_clear(struct image_settings *s)
 	free(s->path);
 	free(s->cache);
 	free(s->aio);
+	free(s->secret_file);
+	free(s->legacy_aes);
 }
 
 void options_free(struct options *o)
@@ -441,6 +448,10 @@ void options_for_image(const struct options *o, const char *path,
 			out->cache = s->cache;
 		if (s->aio)
 			out->aio = s->aio;
+		if (s->secret_file)
+			out->secret_file = s->secret_file;
+		if (s->legacy_aes)
+			out->legacy_aes = s->legacy_aes;
 		if (s->l2_cache_size)
 			out->l2_cache_size = s->l2_cache_size;
 	}

@@ -22,6 +22,8 @@ struct image_settings {
 	char *path;		/* a pattern as fnmatch(3) has it */
 	char *cache;
 	char *aio;
+	char *secret_file;	/* its passphrase */
+	char *legacy_aes;	/* "yes", "no" */
 	uint64_t l2_cache_size;	/* bytes */
 };
 

@@ -20,7 +20,8 @@
  *   or {"event": "failed", "desc": SENTENCE}: serving cannot go on; nothing
  *   more is answered on the rings until disconnect.
  *
- * IMAGE: path, format, readonly, unmap, cache, aio, l2-cache-size (bytes).
+ * IMAGE: path, format, readonly, unmap, cache, aio, l2-cache-size (bytes),
+ *   secret-file (only its name: the worker reads it), legacy-aes (allowed).
  * LIMITS: size, physical-block, discard-granularity (bytes), discard, cache.
  * CONNECT: domid, protocol ("x86_64-abi", "x86_32-abi"), persistent, discard
  *   (advertised), ring-order, queues: [{port, refs: [...]}, ...].

@@ -27,6 +27,7 @@
 #include "common/log.h"
 #include "common/size.h"
 #include "image/image.h"
+#include "image/secret.h"
 
 #define MAX_INDIRECT BLKIF_MAX_INDIRECT
 
@@ -43,8 +44,11 @@ struct worker {
 
 /* ---- the image ---- */
 
+#define SECRET_ID "disk"
+
 struct image_arguments {
 	const char *path, *format;
+	const char *secret_file;	/* NULL: none */
 	struct image_options options;
 };
 
@@ -53,20 +57,22 @@ static int read_image_arguments(json_t *args, struct image_arguments *a,
 {
 	const char *cache = "auto", *aio = "auto";
 	json_int_t l2_cache_size = 0;
-	int readonly = 1, unmap = 0;
+	int readonly = 1, unmap = 0, legacy_aes = 0;
 
 	*a = (struct image_arguments){ 0 };
-	if (json_unpack(args, "{s:s, s:s, s:b, s:b, s?s, s?s, s?I}", "path",
+	if (json_unpack(args, "{s:s, s:s, s:b, s:b, s?s, s?s, s?s, s?b, s?I}", "path",
 			&a->path, "format", &a->format, "readonly", &readonly,
 			"unmap", &unmap, "cache", &cache, "aio", &aio,
-			"l2-cache-size", &l2_cache_size) < 0)
+			"secret-file", &a->secret_file, "legacy-aes",
+			&legacy_aes, "l2-cache-size", &l2_cache_size) < 0)
 		return error_set(err, EINVAL, "arguments of an image");
 	if (image_parse_cache(cache, &a->options.cache) < 0 ||
 	    aio_parse_kind(aio, &a->options.aio) < 0)
 		return error_set(err, EINVAL, "cache=%s or aio=%s is unknown",
 				 cache, aio);
 	a->options.flags = (readonly ? 0 : IMAGE_RDWR) |
-			   (unmap ? IMAGE_UNMAP : 0);
+			   (unmap ? IMAGE_UNMAP : 0) |
+			   (legacy_aes ? 0 : IMAGE_NO_LEGACY_AES);
 	a->options.l2_cache_size = (uint64_t)l2_cache_size;
 	return 0;
 }
@@ -88,22 +94,66 @@ static json_t *limits_of(const struct image *img)
 			 img ? image_cache_name(image_cache(img)) : "none");
 }
 
+static int judge_encryption(struct image *img, const struct image_arguments *a,
+			    struct error *err)
+{
+	struct image_info info;
+	int ret = image_get_info(img, &info, err);
+
+	if (ret == 0 && info.encrypted && !a->secret_file)
+		ret = error_set(err, EACCES, "%s is encrypted, and xdisk.conf "
+				"has no secret-file for it", a->path);
+	image_info_free(&info);
+	return ret;
+}
+
+/* co. A look at the header, without locks or writes. *reply may be NULL. */
+static int look(struct worker *w, const struct image_arguments *a,
+		json_t **reply, struct error *err)
+{
+	struct image_options opts = a->options;
+	struct image *img = NULL;
+	int ret = 0;
+
+	opts.flags &= ~(unsigned int)IMAGE_RDWR;
+	opts.flags |= IMAGE_NO_IO | IMAGE_SHARE;
+	if (*a->path)
+		ret = image_open(w->loop, a->path, a->format, &opts, &img, err);
+	if (ret < 0)
+		return ret;
+	if (img)
+		ret = judge_encryption(img, a, err);
+	if (ret == 0 && reply)
+		*reply = limits_of(img);
+	return image_close(img, ret ? NULL : err) ?: ret;
+}
+
 static int do_probe(struct worker *w, json_t *args, json_t **reply,
 		    struct error *err)
 {
 	struct image_arguments a;
-	struct image *img = NULL;
 	int ret = read_image_arguments(args, &a, err);
 
-	a.options.flags &= ~(unsigned int)IMAGE_RDWR;
-	a.options.flags |= IMAGE_NO_IO | IMAGE_SHARE;
-	if (ret == 0 && *a.path)
-		ret = image_open(w->loop, a.path, a.format, &a.options, &img,
-				 err);
-	if (ret < 0)
-		return ret;
-	*reply = limits_of(img);
-	return image_close(img, err);
+	return ret ? ret : look(w, &a, reply, err);
+}
+
+/* One passphrase for the image and all below it. */
+static const struct image_node every_node = {
+	.key_secret = SECRET_ID, .backing = &every_node,
+};
+
+static int take_secret(struct image_arguments *a, struct error *err)
+{
+	cleanup_secret uint8_t *bytes = NULL;
+	size_t len;
+
+	if (!a->secret_file)
+		return 0;
+	bytes = secret_read(a->secret_file, &len, err);
+	if (!bytes)
+		return -EACCES;
+	a->options.node = &every_node;
+	return secret_add(SECRET_ID, bytes, len, err);
 }
 
 static void log_opened(const struct worker *w, const struct image_arguments *a)
@@ -131,10 +181,16 @@ static int do_open(struct worker *w, json_t *args, json_t **reply,
 	if (w->opened)
 		return error_set(err, EBUSY, "an image is open already");
 	ret = read_image_arguments(args, &a, err);
+	if (ret == 0)
+		ret = take_secret(&a, err);
 	if (ret == 0 && *a.path)
 		ret = image_open(w->loop, a.path, a.format, &a.options,
 				 &w->image, err);
+	secret_forget_all();
 	if (ret < 0) {
+		/* It may be known by a better name. */
+		if (!a.secret_file && *a.path)
+			look(w, &a, NULL, err);
 		w->image = NULL;
 		return ret;
 	}

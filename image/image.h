@@ -57,6 +57,8 @@ enum image_open_flags {
 	/* The format is a guess. Who can write an image's first bytes could name
 	 * any file for its data there: it is refused (-EACCES). */
 	IMAGE_GUESSED = 1 << 7,
+	/* Refuse the old AES of qcow2: a guest can tell its sectors apart. */
+	IMAGE_NO_LEGACY_AES = 1 << 8,
 };
 
 /* What is said of a node besides its path and format (--image-opts). It and its

@@ -70,6 +70,10 @@ static int open_aes(struct qcow2 *q, const char *id, struct error *err)
 	cleanup_secret uint8_t *key = secret_alloc(AES_KEY);
 	const struct secret *s;
 
+	if (q->img->flags & IMAGE_NO_LEGACY_AES)
+		return error_set(err, ENOTSUP, "the image has the old AES "
+				 "encryption of qcow2, which is too weak to be "
+				 "used unless it is allowed (legacy-aes = yes)");
 	if (!id)
 		return error_set(err, EINVAL, "Parameter 'encrypt.key-secret' "
 				 "is required for cipher");
