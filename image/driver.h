@@ -67,6 +67,9 @@ struct image_driver {
 		      const struct image_create_option *options,
 		      unsigned int nr_options, struct error *err);
 	const struct image_create_help *create_help;
+	int (*measure)(uint64_t size, const struct image_create_option *options,
+		       unsigned int nr_options, struct image *from,
+		       struct image_measure *out, struct error *err);
 	int (*amend)(struct image *img,
 		     const struct image_create_option *options,
 		     unsigned int nr_options, unsigned int flags,

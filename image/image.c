@@ -1091,6 +1091,24 @@ int image_create(struct loop *loop, const char *path, const char *format,
 	return driver->create(loop, path, size, options, nr_options, err);
 }
 
+int image_measure(const char *format, uint64_t size,
+		  const struct image_create_option *options,
+		  unsigned int nr_options, struct image *from,
+		  struct image_measure *out, struct error *err)
+{
+	const struct image_driver *driver = find_format(format);
+
+	if (!driver)
+		return error_set(err, ENOTSUP, "Unknown file format '%s'",
+				 format);
+	if (!driver->measure)
+		return error_set(err, ENOTSUP, "Block driver '%s' does not "
+				 "support size measurement", format);
+	memset(out, 0, sizeof(*out));
+	return driver->measure(from ? from->size : size, options, nr_options,
+			       from, out, err);
+}
+
 const struct image_create_help *image_create_options(const char *format)
 {
 	const struct image_driver *driver = find_format(format);

@@ -440,6 +440,13 @@ uint64_t image_bitmaps_space(const struct image_info *info, uint64_t size,
 
 /* ---- create ---- */
 
+struct image_measure {
+	uint64_t required;		/* bytes in the file, to begin with */
+	uint64_t fully_allocated;	/* bytes, when all has been written */
+	bool has_bitmaps;
+	uint64_t bitmaps;		/* bytes that bitmaps take besides */
+};
+
 struct image_create_option {
 	const char *name, *value;
 };
@@ -450,6 +457,15 @@ struct image_create_option {
 int image_create(struct loop *loop, const char *path, const char *format,
 		 uint64_t size, const struct image_create_option *options,
 		 unsigned int nr_options, struct error *err);
+
+/* co. What a new image would take with the contents of `from`, or with none
+ * (NULL) and a disk of `size` bytes. Options as for image_create(); of the
+ * preallocation's modes off and metadata are the same. -ENOTSUP: the format
+ * cannot tell. */
+int image_measure(const char *format, uint64_t size,
+		  const struct image_create_option *options,
+		  unsigned int nr_options, struct image *from,
+		  struct image_measure *out, struct error *err);
 
 struct image_create_help {
 	const char *name, *help;

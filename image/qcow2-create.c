@@ -367,6 +367,26 @@ static int parse_settings(struct settings *s, uint64_t size,
 	return ret ? ret : judge_settings(s, err);
 }
 
+int qcow2_create_facts(uint64_t size, const struct image_create_option *options,
+		       unsigned int nr, struct qcow2_create_facts *facts,
+		       struct error *err)
+{
+	struct settings s;
+	int ret = parse_settings(&s, size, options, nr, err);
+
+	if (ret)
+		return ret;
+	*facts = (struct qcow2_create_facts){
+		.cluster_size = UINT64_C(1) << s.cluster_bits,
+		.refcount_order = s.refcount_order,
+		.extended_l2 = s.extended_l2,
+		.has_backing = s.backing_file,
+		.filled = s.preallocation >= PREALLOC_FALLOC,
+		.encrypt_len = qcow2_encrypt_len(&s.encrypt),
+	};
+	return 0;
+}
+
 /* co */
 static int size_of_backing(struct loop *loop, const char *path,
 			   struct settings *s, struct error *err)

@@ -53,4 +53,22 @@ int qcow2_make_data_file(struct loop *loop, const char *data, const char *path,
 			 const char *preallocation, struct error *err);
 extern const struct image_create_help qcow2_create_help[];
 
+/* What the options say about the size of the new file. */
+struct qcow2_create_facts {
+	uint64_t cluster_size;		/* bytes */
+	uint32_t refcount_order;
+	bool extended_l2;
+	bool has_backing;
+	bool filled;			/* the host's space is taken at once */
+	uint64_t encrypt_len;		/* bytes of what encryption adds */
+};
+int qcow2_create_facts(uint64_t size, const struct image_create_option *options,
+		       unsigned int nr, struct qcow2_create_facts *facts,
+		       struct error *err);
+
+/* co. image_measure() for this format (qcow2-measure.c). */
+int qcow2_measure(uint64_t size, const struct image_create_option *options,
+		  unsigned int nr, struct image *from,
+		  struct image_measure *out, struct error *err);
+
 #endif

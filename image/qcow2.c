@@ -642,6 +642,7 @@ const struct image_driver image_qcow2_driver = {
 	.check = qcow2_check_verb,
 	.create = qcow2_create,
 	.create_help = qcow2_create_help,
+	.measure = qcow2_measure,
 	.amend = qcow2_amend,
 	.amend_help = qcow2_amend_help,
 	.bitmap = qcow2_bitmap_op,

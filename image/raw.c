@@ -8,6 +8,9 @@
 #include "config.h"
 
 #include <errno.h>
+#include <string.h>
+
+#include <errno.h>
 
 #include "common/bits.h"
 #include "image/driver.h"
@@ -86,6 +89,19 @@ static int raw_create(struct loop *loop, const char *path, uint64_t size,
 					err);
 }
 
+static int raw_measure(uint64_t size, const struct image_create_option *options,
+		       unsigned int nr_options, struct image *from,
+		       struct image_measure *out, struct error *err)
+{
+	for (unsigned int i = 0; i < nr_options; i++)
+		if (strcmp(options[i].name, "preallocation"))
+			return error_set(err, EINVAL, "raw images have no "
+					 "option '%s' (known: preallocation)",
+					 options[i].name);
+	out->required = out->fully_allocated = align_up(size, SECTOR_SIZE);
+	return 0;
+}
+
 static const struct image_create_help raw_create_help[] = {
 	{ "preallocation", "off (default), falloc (space is reserved) or full "
 			   "(zeroes are written)" },
@@ -104,4 +120,5 @@ const struct image_driver image_raw_driver = {
 	.block_status = raw_block_status,
 	.create = raw_create,
 	.create_help = raw_create_help,
+	.measure = raw_measure,
 };

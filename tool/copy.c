@@ -73,7 +73,12 @@ static const struct copy_source *source_at(const struct copy *c, uint64_t off)
 
 static uint64_t source_end(const struct copy_source *s)
 {
-	return s->start + image_size(s->img);
+	return s->start + image_size(s->img) - s->skip;
+}
+
+static uint64_t in_source(const struct copy_source *s, uint64_t off)
+{
+	return off - s->start + s->skip;
 }
 
 /* co. Sector by sector, zeroes for those that cannot be read. */
@@ -84,7 +89,7 @@ static void salvage(struct copy *c, const struct copy_source *s, uint64_t off,
 		int ret;
 
 		n = min(len, (uint64_t)SECTOR_SIZE);
-		ret = image_pread(s->img, off - s->start, n, buf);
+		ret = image_pread(s->img, in_source(s, off), n, buf);
 		if (!ret)
 			continue;
 		if (!c->quiet)
@@ -104,7 +109,7 @@ static int read_sources(struct copy *c, uint64_t off, uint64_t len, char *buf)
 		int ret;
 
 		n = min(len, source_end(s) - off);
-		ret = image_pread(s->img, off - s->start, n, buf);
+		ret = image_pread(s->img, in_source(s, off), n, buf);
 		if (ret && !c->salvage)
 			return failed(c, "reading", off, ret);
 		if (ret)
@@ -322,16 +327,16 @@ static int look_once(struct copy *c, uint64_t off, enum kind *kind,
 	struct image_extent e;
 	int ret;
 
-	*len = source_end(s) - off;
+	*len = min(source_end(s), c->total) - off;
 	*kind = KIND_DATA;
 	if (!c->min_sparse)
 		return 0;
 	if (shows_through(c, off, len)) {
-		ret = image_block_status(s->img, off - s->start, *len, &e);
+		ret = image_block_status(s->img, in_source(s, off), *len, &e);
 		if (!ret && !(e.flags & IMAGE_EXTENT_ALLOCATED))
 			*kind = KIND_BACKING;
 	} else {
-		ret = image_block_status_chain(s->img, off - s->start, *len,
+		ret = image_block_status_chain(s->img, in_source(s, off), *len,
 					       &e);
 	}
 	if (ret && c->salvage) {

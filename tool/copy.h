@@ -23,6 +23,7 @@
 struct copy_source {
 	struct image *img;
 	uint64_t start;			/* of it in the target, bytes */
+	uint64_t skip;			/* of it that is left out before */
 };
 
 struct copy {
@@ -32,7 +33,7 @@ struct copy {
 	unsigned int nr_sources;
 	struct image *target;		/* NULL: a stream */
 	int stream;			/* file descriptor, target NULL */
-	uint64_t total;			/* bytes of all sources */
+	uint64_t total;			/* bytes, at most of all sources */
 	unsigned int parts;		/* side by side, 1 to COPY_PARTS_MAX */
 	uint64_t min_sparse;		/* bytes; 0: all is data */
 	bool no_scan;			/* data is not looked at for zeroes */

@@ -47,6 +47,7 @@ enum long_option {
 	OPT_SHRINK, OPT_SNAPSHOT, OPT_TARGET_IMAGE_OPTS, OPT_TARGET_IS_ZERO,
 	OPT_ADD, OPT_REMOVE, OPT_CLEAR, OPT_ENABLE, OPT_DISABLE,
 	OPT_MERGE, OPT_BITMAPS, OPT_SKIP_BROKEN_BITMAPS,
+	OPT_SIZE,
 };
 
 /* Those of every verb, which tool_getopt() sees to itself. */
@@ -112,9 +113,11 @@ extern const struct verb verb_commit;
 extern const struct verb verb_compare;
 extern const struct verb verb_convert;
 extern const struct verb verb_create;
+extern const struct verb verb_dd;
 extern const struct verb verb_info;
 extern const struct verb verb_io;
 extern const struct verb verb_map;
+extern const struct verb verb_measure;
 extern const struct verb verb_rebase;
 extern const struct verb verb_resize;
 extern const struct verb verb_verify;
