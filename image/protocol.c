@@ -86,6 +86,9 @@ const struct image_driver *protocol_of(const char **path, struct error *err)
 const char *image_protocol_names(void)
 {
 	return "file null-co"
+#ifdef HAVE_LIBCURL
+	       " ftp ftps http https"
+#endif
 #ifdef HAVE_LIBNBD
 	       " nbd"
 #endif
