@@ -126,6 +126,8 @@ static int take_at_end(struct qcow2 *q, uint64_t first, uint64_t count,
 	uint64_t last = first + blocks + count - 1;
 	int ret = qcow2_judge_new(q, first, blocks + count);
 
+	/* What the cursor has passed may have been used and freed. */
+	q->fresh_from = max(q->fresh_from, q->data_end);
 	/* A device that is too small is found out before blocks are made. */
 	if (!ret)
 		ret = qcow2_reach(q, (last + 1) << q->cluster_bits);

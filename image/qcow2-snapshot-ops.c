@@ -14,8 +14,10 @@
  *		down | COPIED flags on where nothing is shared any more
  *
  * So a crash leaves the old state or the new one, and refcounts that are too
- * high. Where one is, the COPIED flag of an entry may be there still although
- * the refcount says 2; nobody shares the cluster then.
+ * high. COPIED flags are written after refcounts: a crash between the two leaves
+ * a flag where the refcount says 2 already, of a cluster that nobody shares yet,
+ * or no flag where it says 1, which costs a copy at the next write. Neither
+ * harms, though a check wants the flags to agree and -r all makes them.
  *
  * A VM state lies in the snapshot's L1 table behind the entries of the disk, and
  * counts as the rest does; it is not brought back with the disk.

@@ -17,6 +17,8 @@ void qcow2_restart_search(struct qcow2 *q)
 {
 	q->cursor = 0;
 	q->nr_free_runs = 0;
+	/* What was used and freed behind the cursor is before it now. */
+	q->fresh_from = max(q->fresh_from, q->data_end);
 }
 
 /* co. The last cluster of block `i`'s range in use, `but` left out; *found:

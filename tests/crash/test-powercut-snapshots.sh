@@ -1,0 +1,59 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Power cuts at every write while snapshots are made, gone back to and deleted,
+# and while an image gets another size; and single failures of the file.
+# SEEDS=N makes it longer.
+set -u
+powercut=$builddir/tests/crash/powercut
+seeds=${SEEDS:-1}
+dir=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)/powercut.XXXXXX") || exit 1
+trap 'rm -rf "$dir"' EXIT
+command -v qemu-img >/dev/null || { echo "1..0 # SKIP qemu-img is missing"; exit 0; }
+
+tests=0
+result() {	# STATUS NAME
+	tests=$((tests + 1))
+	[ "$1" = 0 ] && echo "ok $tests - $2" || echo "not ok $tests - $2"
+}
+
+# run OPTIONS SEED OPS CRASHES FAIL CHANGE...
+run() {
+	local image=$dir/i.qcow2
+
+	rm -f "$dir"/crash-* "$dir"/sectors-* "$dir"/snapshots-* "$image"
+	qemu-img create -q -f qcow2 -o "$1" "$image" 2M || return 1
+	timeout 120 "$powercut" "$image" "$dir" "${@:2}" 2>&1 | sed 's/^/# /'
+	[ "${PIPESTATUS[0]}" = 0 ] || return 1
+	for image in "$dir/i.qcow2" "$dir"/crash-*5; do
+		[ -e "$image" ] || continue
+		# flags that a power cut left behind, see qcow2-snapshot-ops.c
+		timeout 20 qemu-img check -f qcow2 "$image" 2>&1 |
+			grep '^ERROR' | grep -v OFLAG_COPIED | sed 's/^/# /' |
+			grep . && return 1
+	done
+	return 0
+}
+
+for seed in $(seq "$seeds"); do
+	for options in cluster_size=512,refcount_bits=8 cluster_size=4096 \
+		cluster_size=64k cluster_size=16k,extended_l2=on; do
+		run "$options" "$seed" 12 250 0 snapshot work snapshot work \
+			drop 0 work back 1 work snapshot drop 1 drop 2
+		result $? "power cuts: snapshots, $options, seed $seed"
+		run "$options" "$seed" 12 250 0 resize 900 work resize 30000 \
+			work resize 1200 resize 2048
+		result $? "power cuts: sizes, $options, seed $seed"
+		run "$options" "$seed" 12 250 0 snapshot resize 900 work \
+			snapshot resize 3000 back 0 work back 1 drop 1 drop 0
+		result $? "power cuts: sizes and snapshots, $options, seed $seed"
+	done
+	run cluster_size=4096,compat=0.10 "$seed" 20 200 0 snapshot work back 0 \
+		work drop 0 resize 3000 resize 1000
+	result $? "power cuts: version 2, seed $seed"
+	for fail in 1 2 3 4 6 8 10 12 14 17 20 23 26 30; do
+		run cluster_size=4096 $((fail + seed)) 1 5 $fail snapshot \
+			resize 900 snapshot back 0 drop 0 drop 1
+		result $? "operation $fail of the file fails, seed $seed"
+	done
+done
+echo "1..$tests"
