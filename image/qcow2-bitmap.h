@@ -4,7 +4,8 @@
  * written to since somebody last asked.
  *
  *	qcow2-bitmap-dir.c	the directory: names, flags, places
- *	qcow2-bitmap.c		the bits: kept up to date, loaded and stored
+ *	qcow2-bitmap.c		the bits in memory, kept up to date
+ *	qcow2-bitmap-store.c	to the file, and of another size
  *	qcow2-bitmap-ops.c	add, remove, clear, enable, disable, merge
  *
  * Specification, sections "Bitmaps extension" and "Bitmaps"; limits are those
@@ -90,6 +91,19 @@ static inline bool qcow2_bitmap_usable(const struct qcow2_bitmap *b)
 	return !b->inconsistent && !b->foreign && !b->broken;
 }
 
+/* Its flags when nobody uses it. */
+static inline uint32_t qcow2_bitmap_final_flags(const struct qcow2_bitmap *b)
+{
+	return b->flags | (b->inconsistent ? QCOW2_BITMAP_IN_USE : 0);
+}
+
+/* Clusters of its table. */
+static inline uint64_t qcow2_bitmap_table_clusters(const struct qcow2 *q,
+						   const struct qcow2_bitmap *b)
+{
+	return div_round_up((uint64_t)b->table_entries * 8, q->cluster_size);
+}
+
 /* Clusters full of bits that a disk of `size` bytes needs. A bitmap has exactly
  * so many, and none may have 0: an empty disk has no bitmaps. */
 static inline uint64_t qcow2_bitmap_chunks(const struct qcow2_header *h,
@@ -125,8 +139,6 @@ void qcow2_bitmaps_free(struct qcow2 *q);
 int qcow2_bitmaps_begin(struct qcow2 *q);
 /* Never waits. [off, off + len) is about to change. -ENOMEM: it must not. */
 int qcow2_bitmaps_mark(struct qcow2 *q, uint64_t off, uint64_t len);
-/* co. Makes changes durable and gives up what is in use. Nothing in flight. */
-int qcow2_bitmaps_store(struct qcow2 *q, struct error *err);
 /* co. The bits into memory. */
 int qcow2_bitmap_load(struct qcow2 *q, struct qcow2_bitmap *b);
 /* Marks, unmarks all, in memory. */
@@ -139,6 +151,21 @@ bool qcow2_bitmap_next(const struct qcow2 *q, const struct qcow2_bitmap *b,
 /* Arrays for `entries` chunks of zeroes. */
 int qcow2_bitmap_init_bits(struct qcow2 *q, struct qcow2_bitmap *b,
 			   uint64_t size);
+/* What lies behind the end of the disk is zero. */
+void qcow2_bitmap_trim(const struct qcow2 *q, struct qcow2_bitmap *b);
+/* Notes `count` clusters as a bitmap's; none of them if one is another's:
+ * -EEXIST. */
+int qcow2_bitmap_note(struct qcow2 *q, uint64_t offset, uint64_t count);
+/* co. Flags into the directory as it is; not yet durable. In use: the bits on
+ * disk count for nothing. */
+int qcow2_bitmap_write_flags(struct qcow2 *q, struct qcow2_bitmap *b,
+			     uint32_t flags);
+int qcow2_bitmap_set_in_use(struct qcow2 *q, struct qcow2_bitmap *b);
+
+/* ---- qcow2-bitmap-store.c ---- */
+
+/* co. Makes changes durable and gives up what is in use. Nothing in flight. */
+int qcow2_bitmaps_store(struct qcow2 *q, struct error *err);
 /* Its clusters are free once the change is stored. */
 int qcow2_bitmap_give_up_space(struct qcow2 *q, struct qcow2_bitmap *b);
 
