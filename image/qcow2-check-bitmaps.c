@@ -137,10 +137,8 @@ int ck_load_bitmaps(struct check *ck)
 	if (!h->has_bitmaps || !(h->autoclear & QCOW2_AUTOCLEAR_BITMAPS))
 		return 0;
 	ret = load_all(ck);
-	if (!ret && ck->bad_bitmaps && ck->repair == IMAGE_REPAIR_ALL) {
-		ck_note(ck, "Giving up the bitmaps");
+	if (!ret && ck->bad_bitmaps && ck->repair == IMAGE_REPAIR_ALL)
 		give_up(ck);
-	}
 	refmap_free(&ck->bitmaps);
 	return ret ? ret : ck->ret;
 }

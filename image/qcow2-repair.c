@@ -216,6 +216,22 @@ static int rewrite_snapshots(struct check *ck, struct error *err)
 	return ck_rewrite_snapshots(ck);
 }
 
+static bool has_bad_bitmaps(const struct check *ck)
+{
+	return ck->bad_bitmaps;
+}
+
+/* Before anything that was theirs is free. */
+static int give_up_bitmaps(struct check *ck, struct error *err)
+{
+	uint8_t field[8];
+	int ret;
+
+	store_be64(field, ck->h->autoclear & ~QCOW2_AUTOCLEAR_BITMAPS);
+	ret = image_pwrite(ck->file, QCOW2_OFF_AUTOCLEAR, sizeof(field), field);
+	return ret ? ret : image_flush(ck->file);
+}
+
 static bool has_double_tables(const struct check *ck)
 {
 	return ck->nr_copies;
@@ -288,6 +304,7 @@ static int lower(struct check *ck, struct error *err)
 
 static const struct step all_steps[] = {
 	{ is_cut, complete_file, "complete the last cluster of the file" },
+	{ has_bad_bitmaps, give_up_bitmaps, "give up the bitmaps" },
 	{ has_bad_snapshots, rewrite_snapshots, "write a new snapshot table" },
 	{ has_double_tables, copy_l2_tables,
 	  "copy L2 tables that are used more than once" },
