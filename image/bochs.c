@@ -60,11 +60,13 @@ static int bochs_lookup(struct mapped *m, uint64_t sector,
 	int ret;
 
 	b->flags = IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_ZERO;
+	b->rest = s->extent_sectors - in;
 	ret = pages_read(&m->pages, s->header_bytes + extent * 4, 4, entry);
 	if (ret || load_le32(entry) == NOT_THERE)
 		return ret;
 	at = s->header_bytes + s->catalog * UINT64_C(4) + load_le32(entry) *
 	     (s->bitmap_bytes + (uint64_t)s->extent_sectors * SECTOR_SIZE);
+	b->table = at;
 	ret = pages_read(&m->pages, at + in / 8, 1, &bits);
 	if (ret || !(bits >> in % 8 & 1))
 		return ret;

@@ -56,6 +56,12 @@ static bool follows(const struct mapped *m, const struct mapped_block *first,
 	       b->host_offset == first->host_offset + n * m->block_size;
 }
 
+/* How many blocks, from this one on, one answer holds for. */
+static uint64_t alike(const struct mapped_block *b)
+{
+	return b->table || !b->rest ? 1 : b->rest;
+}
+
 /* Data that is a hole of the file is known to be zero. */
 static void look_below(struct mapped *m, struct image_extent *e)
 {
@@ -77,14 +83,17 @@ int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 	struct mapped_block first = { 0 }, b = { 0 };
 	int ret = m->ops->lookup(m, block, &first);
 
-	last = min(last, block + MAX_RUN);
-	for (n = 1; !ret && block + n <= last; n++) {
+	n = alike(&first);
+	for (unsigned int i = 0; !ret && i < MAX_RUN && n <= last - block;
+	     i++, n += alike(&b)) {
 		b = (struct mapped_block){ 0 };
 		/* A corrupt entry is told to the one who comes to it. */
-		if (m->ops->lookup(m, block + n, &b) || !follows(m, &first, &b,
-								 n))
+		if (m->ops->lookup(m, block + n, &b) ||
+		    !follows(m, &first, &b, n))
 			break;
 	}
+	if (n > last - block)		/* nor can the product overflow */
+		n = last - block + 1;
 	*out = (struct image_extent){
 		.length = min(len, n * m->block_size - in),
 		.flags = first.flags,
@@ -299,6 +308,14 @@ int mapped_flush(struct mapped *m)
 
 #define MAX_REPORTS 100
 
+struct walk {
+	struct image_check *result;
+	struct refmap places, tables;	/* that are taken, by sectors */
+	uint64_t table;			/* the last one */
+	uint64_t next;			/* where the next block would follow */
+	uint64_t skip;			/* blocks to go on by */
+};
+
 void mapped_corrupt(struct image_check *r, const char *fmt, ...)
 {
 	char text[256];
@@ -339,28 +356,53 @@ static int check_place(struct mapped *m, uint64_t block,
 	return refmap_add(seen, unit, 1, 0);
 }
 
-static int check_block(struct mapped *m, uint64_t block, uint64_t *next,
-		       struct refmap *seen, struct image_check *r)
+/* A table that was seen before is not walked again. */
+static int check_table(struct mapped *m, uint64_t block,
+		       const struct mapped_block *b, struct walk *w)
 {
+	uint64_t unit = b->table / SECTOR_SIZE;
+
+	w->skip = 0;
+	if (!b->table || b->table == w->table)
+		return 0;
+	w->table = b->table;
+	if (!refmap_get(&w->tables, unit).count)
+		return refmap_add(&w->tables, unit, 1, 0);
+	mapped_corrupt(w->result, "ERROR: the table of block %" PRIu64 " at %#"
+		       PRIx64 " is used twice", block, b->table);
+	w->skip = b->rest;
+	return 0;
+}
+
+static int check_block(struct mapped *m, uint64_t block, struct walk *w)
+{
+	struct image_check *r = w->result;
 	struct mapped_block b = { 0 };
 	int ret = m->ops->lookup(m, block, &b);
 
+	w->skip = 0;
 	if (ret == -EIO) {
-		mapped_corrupt(r, "ERROR: the entry of block %" PRIu64 " cannot be "
-			"used", block);
+		mapped_corrupt(r, "ERROR: the entry of block %" PRIu64 " cannot "
+			       "be used", block);
+		w->skip = alike(&b);
 		return 0;
 	}
-	if (ret || !(b.flags & IMAGE_EXTENT_ALLOCATED))
+	if (!ret)
+		ret = check_table(m, block, &b, w);
+	if (ret || w->skip)
 		return ret;
+	w->skip = alike(&b);
+	if (!(b.flags & IMAGE_EXTENT_ALLOCATED))
+		return 0;
 	r->allocated_clusters++;
 	if (b.flags & IMAGE_EXTENT_COMPRESSED)
 		r->compressed_clusters++;
 	if (!(b.flags & (IMAGE_EXTENT_OFFSET | IMAGE_EXTENT_COMPRESSED)))
 		return 0;
-	if (*next && b.host_offset != *next)
+	if (w->next && b.host_offset != w->next)
 		r->fragmented_clusters++;
-	*next = b.host_offset + m->block_size;
-	return check_place(m, block, &b, seen, r);
+	w->next = b.host_offset + m->block_size;
+	return check_place(m, block, &b, &w->places, r);
 }
 
 int mapped_judge_repair(struct image *img, enum image_repair repair,
@@ -374,14 +416,19 @@ int mapped_judge_repair(struct image *img, enum image_repair repair,
 
 int mapped_check(struct mapped *m, struct image_check *result)
 {
-	uint64_t blocks = div_round_up(m->size, m->block_size), next = 0;
-	struct refmap seen = REFMAP_INIT;
+	uint64_t blocks = div_round_up(m->size, m->block_size);
+	struct walk w = {
+		.result = result,
+		.places = REFMAP_INIT,
+		.tables = REFMAP_INIT,
+	};
 	int ret = 0;
 
 	result->total_clusters += blocks;
-	for (uint64_t i = 0; i < blocks && !ret; i++)
-		ret = check_block(m, i, &next, &seen, result);
-	refmap_free(&seen);
+	for (uint64_t i = 0; i < blocks && !ret; i += w.skip)
+		ret = check_block(m, i, &w);
+	refmap_free(&w.places);
+	refmap_free(&w.tables);
 	return ret;
 }
 

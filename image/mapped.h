@@ -16,11 +16,14 @@
 
 struct mapped;
 
-/* Where a block is: flags and host_offset, as in struct image_extent, of its
- * first byte; packed: how many bytes it takes there, if compressed. */
+/* Where a block is. */
 struct mapped_block {
-	unsigned int flags;
-	uint64_t host_offset, packed;
+	unsigned int flags;		/* as in struct image_extent... */
+	uint64_t host_offset;		/* ...of its first byte */
+	uint64_t packed;		/* bytes there, if compressed */
+	/* Formats with tables of tables: where the block's own one is (0: there
+	 * is none) and how many blocks, from this one on, belong to it. */
+	uint64_t table, rest;
 };
 
 struct mapped_ops {

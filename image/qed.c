@@ -78,8 +78,10 @@ static int qed_lookup(struct mapped *m, uint64_t block, struct mapped_block *b)
 	uint8_t entry[8];
 	int ret = l2_offset(q, block / per_table, &off);
 
+	b->rest = per_table - block % per_table;
 	if (ret || !off)
 		return ret;
+	b->table = off;
 	ret = pages_read(&m->pages, off + block % per_table * 8, 8, entry);
 	off = load_le64(entry);
 	if (ret || !off)

@@ -97,7 +97,11 @@ static int sparse_lookup(struct mapped *m, uint64_t grain,
 	uint8_t raw[4];
 	int ret = find_gte(e, e->gd, grain, &at);
 
-	if (!ret && at)
+	b->rest = e->gtes - grain % e->gtes;
+	if (ret)
+		return ret;
+	b->table = at ? at - grain % e->gtes * 4 : 0;
+	if (at)
 		ret = pages_read(&m->pages, at, 4, raw);
 	if (ret || !at || !load_le32(raw))
 		return ret;
