@@ -26,13 +26,8 @@
 #include "common/cleanup.h"
 #include "image/driver.h"
 #include "image/mapped.h"
+#include "image/vhdx.h"
 
-#define HEADER_1 (64 * KiB)
-#define HEADER_2 (128 * KiB)
-#define HEADER_BYTES (4 * KiB)
-#define REGIONS_1 (192 * KiB)
-#define REGIONS_2 (256 * KiB)
-#define TABLE_BYTES (64 * KiB)		/* of regions, of metadata */
 #define MAX_REGIONS 2047u
 #define MAX_ITEMS 2047u
 #define REGION_ENTRY 32u
@@ -108,22 +103,25 @@ static const struct mapped_ops vhdx_ops = {
 
 /* ---- header ---- */
 
-/* With the checksum's own four bytes (at 4) as zeroes. */
-static uint32_t checksum(const uint8_t *p, size_t len)
+uint32_t vhdx_checksum(const uint8_t *p, size_t len)
 {
-	uint32_t crc = 0xffffffff;
+	uint32_t table[256], crc = 0xffffffff;
 
-	for (size_t i = 0; i < len; i++) {
-		crc ^= i < 4 || i >= 8 ? p[i] : 0;
+	for (uint32_t i = 0; i < ARRAY_SIZE(table); i++) {
+		table[i] = i;
 		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? CRC32C_POLYNOMIAL : 0);
+			table[i] = table[i] >> 1 ^ (table[i] & 1 ?
+						    CRC32C_POLYNOMIAL : 0);
 	}
+	for (size_t i = 0; i < len; i++)
+		crc = crc >> 8 ^ table[(crc ^ (i < 4 || i >= 8 ? p[i] : 0)) &
+				       0xff];
 	return ~crc;
 }
 
 static bool valid(const uint8_t *p, size_t len, const char signature[4])
 {
-	return !memcmp(p, signature, 4) && load_le32(p + 4) == checksum(p, len);
+	return !memcmp(p, signature, 4) && load_le32(p + 4) == vhdx_checksum(p, len);
 }
 
 enum { AT_SEQUENCE = 8, AT_LOG_GUID = 48, AT_VERSION = 66 };
@@ -144,12 +142,12 @@ static int judge_header(const uint8_t *h, struct error *err)
 
 static int read_header(struct image *file, struct error *err)
 {
-	uint8_t one[HEADER_BYTES], two[HEADER_BYTES];
+	uint8_t one[VHDX_HEADER_BYTES], two[VHDX_HEADER_BYTES];
 	const uint8_t *h = NULL;
-	int ret = image_pread(file, HEADER_1, sizeof(one), one);
+	int ret = image_pread(file, VHDX_HEADER_1, sizeof(one), one);
 
 	if (!ret)
-		ret = image_pread(file, HEADER_2, sizeof(two), two);
+		ret = image_pread(file, VHDX_HEADER_2, sizeof(two), two);
 	if (ret)
 		return error_set_errno(err, -ret, "reading the headers");
 	if (valid(one, sizeof(one), "head"))
@@ -191,18 +189,18 @@ static int note_region(struct vhdx *v, const uint8_t *e, struct error *err)
 
 static int read_regions(struct vhdx *v, struct error *err)
 {
-	cleanup_free uint8_t *t = malloc(TABLE_BYTES);
+	cleanup_free uint8_t *t = malloc(VHDX_TABLE_BYTES);
 	uint32_t n;
 	int ret;
 
 	if (!t)
 		return -ENOMEM;
-	ret = image_pread(v->m.file, REGIONS_1, TABLE_BYTES, t);
-	if (!ret && !valid(t, TABLE_BYTES, "regi"))
-		ret = image_pread(v->m.file, REGIONS_2, TABLE_BYTES, t);
+	ret = image_pread(v->m.file, VHDX_REGIONS_1, VHDX_TABLE_BYTES, t);
+	if (!ret && !valid(t, VHDX_TABLE_BYTES, "regi"))
+		ret = image_pread(v->m.file, VHDX_REGIONS_2, VHDX_TABLE_BYTES, t);
 	if (ret)
 		return error_set_errno(err, -ret, "reading the region table");
-	if (!valid(t, TABLE_BYTES, "regi"))
+	if (!valid(t, VHDX_TABLE_BYTES, "regi"))
 		return error_set(err, EINVAL, "neither VHDX region table has a "
 				 "right checksum");
 	n = load_le32(t + 8);
@@ -211,7 +209,7 @@ static int read_regions(struct vhdx *v, struct error *err)
 				 "entries, at most %u", n, MAX_REGIONS);
 	for (uint32_t i = 0; i < n && !ret; i++)
 		ret = note_region(v, t + 16 + i * REGION_ENTRY, err);
-	if (!ret && (!v->bat.length || v->metadata.length < TABLE_BYTES))
+	if (!ret && (!v->bat.length || v->metadata.length < VHDX_TABLE_BYTES))
 		ret = error_set(err, EINVAL, "the VHDX region table lacks the "
 				"BAT or the metadata");
 	return ret;
@@ -260,7 +258,7 @@ static int read_item(struct vhdx *v, const uint8_t *e, struct error *err)
 				  "metadata item that is not known");
 	if (!it->at)
 		return 0;
-	if (len < it->bytes || off < TABLE_BYTES ||
+	if (len < it->bytes || off < VHDX_TABLE_BYTES ||
 	    !range_within(off, len, v->metadata.length))
 		return error_set(err, EINVAL, "the VHDX %s of %u bytes at %#x "
 				 "is not within the metadata", it->name, len,
@@ -274,13 +272,13 @@ static int read_item(struct vhdx *v, const uint8_t *e, struct error *err)
 
 static int read_metadata(struct vhdx *v, struct error *err)
 {
-	cleanup_free uint8_t *t = malloc(TABLE_BYTES);
+	cleanup_free uint8_t *t = malloc(VHDX_TABLE_BYTES);
 	uint16_t n;
 	int ret;
 
 	if (!t)
 		return -ENOMEM;
-	ret = image_pread(v->m.file, v->metadata.offset, TABLE_BYTES, t);
+	ret = image_pread(v->m.file, v->metadata.offset, VHDX_TABLE_BYTES, t);
 	if (ret)
 		return error_set_errno(err, -ret, "reading the metadata");
 	n = load_le16(t + 10);

@@ -39,7 +39,7 @@ def bochs(data, version):
             if any(sector):
                 bits[n // 8] |= 1 << n % 8
             else:           # must not be looked at
-                out[n * SECTOR:(n + 1) * SECTOR] = b'junk' * (SECTOR // 4)
+                out[n * SECTOR:n * SECTOR + 4] = b'junk'
         body += bytes(bits) + bytes(out)
     head = b'Bochs Virtual HD Image'.ljust(32, b'\0')
     head += b'Redolog'.ljust(16, b'\0') + b'Growing'.ljust(16, b'\0')
