@@ -182,6 +182,34 @@ static int make_file(struct loop *loop, const char *path, uint64_t len,
 	return create_done(file, image_pwrite(file, 0, m->len, m->bytes), err);
 }
 
+/* The file for a disk of `size` bytes. */
+static int file_len(const struct luks_options *o, uint64_t size, uint64_t *len,
+		    struct error *err)
+{
+	if (!add_overflow(align_up(min(size, (uint64_t)INT64_MAX), SECTOR_SIZE),
+			  luks_area_len(o), len) && *len <= INT64_MAX)
+		return 0;
+	return error_set(err, EFBIG, "a disk of %" PRIu64 " bytes is too large",
+			 size);
+}
+
+/* What reads as zeroes is encrypted like all the rest. */
+static int luks_measure(uint64_t size,
+			const struct image_create_option *options,
+			unsigned int nr, struct image *from,
+			struct image_measure *out, struct error *err)
+{
+	struct create_args args = { luks_create_help, options, nr };
+	struct luks_options o;
+	int ret = parse_create(&args, &o, err);
+
+	(void)from;
+	if (!ret)
+		ret = file_len(&o, size, &out->required, err);
+	out->fully_allocated = out->required;
+	return ret;
+}
+
 static int luks_create(struct loop *loop, const char *path, uint64_t size,
 		       const struct image_create_option *options,
 		       unsigned int nr, struct error *err)
@@ -194,12 +222,10 @@ static int luks_create(struct loop *loop, const char *path, uint64_t size,
 	int ret;
 
 	ret = parse_create(&args, &o, err);
+	if (!ret)
+		ret = file_len(&o, size, &len, err);
 	if (ret)
 		return ret;
-	if (add_overflow(align_up(min(size, (uint64_t)INT64_MAX), SECTOR_SIZE),
-			 luks_area_len(&o), &len) || len > INT64_MAX)
-		return error_set(err, EFBIG, "a disk of %" PRIu64 " bytes is too "
-				 "large", size);
 	ret = (int)loop_offload(loop, run_make, &m);
 	bytes = m.bytes;
 	return ret ? ret : make_file(loop, path, len, &args, &m, err);
@@ -247,6 +273,7 @@ const struct image_driver image_luks_driver = {
 	.get_info = luks_get_info,
 	.create = luks_create,
 	.create_help = luks_create_help,
+	.measure = luks_measure,
 	.amend = luks_image_amend,
 	.amend_help = luks_amend_help,
 };
