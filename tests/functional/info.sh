@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # info says what qemu-img info says.
 . "${srcdir:=.}/tests/functional/tap.sh"
-requires qemu-img qemu-io jq
+requires qemu-img qemu-io jq python3
 
 json()
 {
@@ -33,8 +33,32 @@ qemu-img create -q -f qcow2 -o data_file=data.raw,data_file_raw=on data.qcow2 1M
 qemu-img create -q -f qcow2 snap.qcow2 64M
 qemu-img snapshot -c one snap.qcow2
 qemu-img snapshot -c 'another one with a long name' snap.qcow2
+qemu-img bitmap -f qcow2 --add data.qcow2 b
+qemu-img create -q -f qcow2 -o data_file=data2.raw data2.qcow2 1M
+# Of everything something, and then broken in several ways
+qemu-img create -q -f qcow2 -b base.raw -F raw all.qcow2
+qemu-img snapshot -c one all.qcow2
+qemu-img snapshot -c 'two "quoted"' all.qcow2
+qemu-img bitmap -f qcow2 --add all.qcow2 b
+qemu-img bitmap -f qcow2 --add --disable -g 1M all.qcow2 'a name'
+cp all.qcow2 in-use.qcow2
+python3 "$srcdir/tests/functional/bitmaps.py" flags in-use.qcow2 b 3
+cp all.qcow2 corrupt.qcow2
+printf '\2' | dd of=corrupt.qcow2 bs=1 seek=79 conv=notrunc status=none
+cp all.qcow2 stale.qcow2
+printf '\0' | dd of=stale.qcow2 bs=1 seek=95 conv=notrunc status=none
+encrypted=
+secret='--object secret,id=s,data=x'
+if xdisk create -q -f qcow2 $secret -o encrypt.format=luks \
+	-o encrypt.key-secret=s,encrypt.iter-time=1 luks.qcow2 1M 2> /dev/null
+then
+	xdisk bitmap $secret --add --image-opts \
+		driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s b
+	encrypted=luks
+fi
 ok 'raw' both -f raw base.raw
-for i in one two d/three v2 zstd lazy ext snap; do
+for i in one two d/three v2 zstd lazy ext snap data data2 all in-use corrupt \
+	stale $encrypted; do
 	ok "$i" both -f qcow2 $i.qcow2
 done
 ok 'the data file is not opened' rm data.raw
