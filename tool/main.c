@@ -23,6 +23,7 @@
 
 const struct verb *const tool_verbs[] = {
 	&verb_amend,
+	&verb_bench,
 	&verb_bitmap,
 	&verb_check,
 	&verb_commit,

@@ -47,7 +47,7 @@ enum long_option {
 	OPT_SHRINK, OPT_SNAPSHOT, OPT_TARGET_IMAGE_OPTS, OPT_TARGET_IS_ZERO,
 	OPT_ADD, OPT_REMOVE, OPT_CLEAR, OPT_ENABLE, OPT_DISABLE,
 	OPT_MERGE, OPT_BITMAPS, OPT_SKIP_BROKEN_BITMAPS,
-	OPT_SIZE,
+	OPT_SIZE, OPT_RANDOM, OPT_PATTERN, OPT_FLUSH_INTERVAL, OPT_NO_DRAIN,
 };
 
 /* Those of every verb, which tool_getopt() sees to itself. */
@@ -107,6 +107,7 @@ struct verb {
 
 /* One a line, as in main.c. */
 extern const struct verb verb_amend;
+extern const struct verb verb_bench;
 extern const struct verb verb_bitmap;
 extern const struct verb verb_check;
 extern const struct verb verb_commit;

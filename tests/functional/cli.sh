@@ -3,7 +3,7 @@
 # Help, wrong usage, and completion, which is made from the same table.
 . "${srcdir:=.}/tests/functional/tap.sh"
 
-verbs='amend bitmap check commit compare convert create dd info io map measure rebase resize snapshot verify'
+verbs='amend bench bitmap check commit compare convert create dd info io map measure rebase resize snapshot verify'
 ok 'help' xdisk help
 for verb in $verbs; do
 	said "lists $verb" "^  $verb "
