@@ -91,6 +91,7 @@ struct image {
 	struct image *backing;		/* NULL: none */
 	struct image *data;		/* external data file, NULL: none */
 	struct image *overlay;		/* whose backing we are, NULL: none */
+	struct chain_map *chain;	/* chain.c's; NULL: not made yet */
 
 	/* properties, from the driver's open */
 	uint64_t size;			/* bytes */

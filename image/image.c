@@ -26,6 +26,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/chain.h"
 #include "image/coroutine.h"
 #include "image/driver.h"
 #include "image/path.h"
@@ -374,6 +375,7 @@ int image_close(struct image *img, struct error *err)
 		return 0;
 	if (img->driver->close)
 		ret = img->driver->close(img, err);
+	chain_free(img);
 	if (img->file) {
 		r = image_close(img->file, ret ? NULL : err);
 		ret = ret ? ret : r;
@@ -852,6 +854,7 @@ int image_truncate(struct image *img, uint64_t size, struct error *err)
 	if (!img->driver->truncate)
 		return error_set(err, ENOTSUP, "images of format '%s' cannot be "
 				 "resized", img->driver->name);
+	chain_forget(img);
 	return img->driver->truncate(img, size, err);
 }
 

@@ -20,6 +20,7 @@
 #include <zlib.h>
 
 #include "common/cleanup.h"
+#include "image/chain.h"
 #include "image/loop.h"
 #include "image/path.h"
 #include "image/refmap.h"
@@ -111,23 +112,6 @@ int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 
 /* ---- reading ---- */
 
-/* Zeroes beyond the end of the backing image. */
-static int read_backing(struct mapped *m, uint64_t off, uint64_t len,
-			struct iow w)
-{
-	struct image *backing = m->img->backing;
-	uint64_t there = 0;
-	int ret = 0;
-
-	if (backing && off < backing->size)
-		there = min(len, backing->size - off);
-	if (there)
-		ret = image_preadv(backing, off, there, w);
-	if (there < len)
-		iow_zero(iow_advance(w, there), len - there);
-	return ret;
-}
-
 /* co. The block comes out of the last one that was unpacked, or into it. */
 static int unpack_some(struct mapped *m, const struct mapped_block *b,
 		       uint64_t in, uint64_t len, struct iow w)
@@ -190,7 +174,7 @@ int mapped_read(struct mapped *m, uint64_t off, uint64_t len, struct iow w)
 		else if (e.flags & IMAGE_EXTENT_ALLOCATED)
 			iow_zero(w, e.length);
 		else
-			ret = read_backing(m, off, e.length, w);
+			ret = chain_preadv(m->img, off, e.length, w);
 		off += e.length;
 		len -= e.length;
 		w = iow_advance(w, e.length);

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "image/chain.h"
 #include "image/co-group.h"
 #include "image/qcow2-bitmap.h"
 #include "image/qcow2-io.h"
@@ -66,23 +67,6 @@ void qcow2_alloc_end(struct qcow2_alloc *a)
 
 /* ---- reads ---- */
 
-/* co. Zeroes beyond the end of the backing image. */
-static int read_backing(struct qcow2 *q, uint64_t off, uint64_t len,
-			struct iow w)
-{
-	struct image *backing = q->img->backing;
-	uint64_t there = 0;
-	int ret = 0;
-
-	if (backing && off < backing->size)
-		there = min(len, backing->size - off);
-	if (there)
-		ret = image_preadv(backing, off, there, w);
-	if (!ret && there < len)
-		iow_zero(iow_advance(w, there), len - there);
-	return ret;
-}
-
 static int read_compressed(struct qcow2 *q, uint64_t entry, uint64_t in,
 			   uint64_t len, struct iow w)
 {
@@ -108,7 +92,7 @@ static int read_mapping(struct qcow2 *q, const struct qcow2_mapping *m,
 		return qcow2_read_data(q, off, m->host, len, w);
 	case QCOW2_UNALLOCATED:
 	case QCOW2_UNALLOCATED_ALLOC:
-		return read_backing(q, off, len, w);
+		return chain_preadv(q->img, off, len, w);
 	case QCOW2_COMPRESSED_CLUSTER:
 		return read_compressed(q, m->entry.word,
 				       off & (q->cluster_size - 1), len, w);
