@@ -135,7 +135,8 @@ int image_preallocate(struct image *img, uint64_t off, uint64_t len,
 /* image.c, for drivers: opens `path` as a backing image of `parent`. */
 int image_open_backing(struct image *parent, const char *path,
 		       const char *format, struct error *err);
-/* image.c, for drivers: opens `path` as parent->data, as `parent` is open. */
+/* image.c, for drivers: opens `path` (NULL: none is recorded), or what the
+ * user named instead, as parent->data, in the way that `parent` is open. */
 int image_open_data_file(struct image *parent, const char *path,
 			 struct error *err);
 

@@ -326,19 +326,35 @@ static int judge_data_file(const struct image *img, const char *path,
 	return 0;
 }
 
-int image_open_data_file(struct image *parent, const char *path,
-			 struct error *err)
+/* What the user says is the user's path, what the image says the image's. */
+static int data_path(const struct image *parent, const char *path, char **full,
+		     struct error *err)
 {
-	struct image_options opts = parent->options;
-	cleanup_free char *full = NULL;
-	int ret;
+	const struct image_node *node = parent->options.node;
 
+	if (node && node->data_file) {
+		*full = strdup(node->data_file);
+		return *full ? 0 : -ENOMEM;
+	}
+	if (!path)
+		return error_set(err, EINVAL, "'data-file' is required for this "
+				 "image: its data lies in another file, whose "
+				 "name is not recorded");
 	if (parent->flags & IMAGE_GUESSED)
 		return error_set(err, EACCES, "the image's data is said to be "
 				 "in '%.200s', which is not opened for an image "
 				 "whose format is a guess (-f qcow2 says so)",
 				 path);
-	ret = image_backing_path(parent->path, path, &full, err);
+	return image_backing_path(parent->path, path, full, err);
+}
+
+int image_open_data_file(struct image *parent, const char *path,
+			 struct error *err)
+{
+	struct image_options opts = parent->options;
+	cleanup_free char *full = NULL;
+	int ret = data_path(parent, path, &full, err);
+
 	if (!ret)
 		ret = judge_data_file(parent, full, err);
 	if (!ret)

@@ -66,6 +66,7 @@ enum image_open_flags {
 struct image_node {
 	/* of a backing image, instead of what the overlay records */
 	const char *format, *path;	/* NULL: as recorded */
+	const char *data_file;		/* NULL: as recorded */
 	/* of an encrypted one */
 	const char *key_secret;		/* an id of image/secret.h, NULL: none */
 	const char *encrypt_format;	/* "aes", "luks"; NULL: whichever */

@@ -29,10 +29,6 @@ int qcow2_open_data_file(struct qcow2 *q, struct error *err)
 
 	if (!qcow2_external(h))
 		return 0;
-	if (!h->data_file)
-		return error_set(err, EINVAL, "'data-file' is required for this "
-				 "image: its data lies in another file, whose "
-				 "name is not recorded");
 	if (h->backing_file && qcow2_raw_data(h))
 		return error_set(err, EINVAL, "the image has a backing file and "
 				 "a raw external data file, which cannot be");

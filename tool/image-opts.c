@@ -24,6 +24,7 @@ struct described {
 	struct keyvals kv;
 	struct image_node nodes[MAX_DEPTH];	/* 0: the topmost image */
 	const char *protocols[MAX_DEPTH];	/* file.driver */
+	const char *data_protocols[MAX_DEPTH];	/* data-file.driver */
 	bool direct, no_flush;
 };
 
@@ -128,6 +129,8 @@ static int set_node(struct described *d, unsigned int depth, const char *key,
 		{ "driver", &n->format },
 		{ "file.driver", &d->protocols[depth] },
 		{ "file.filename", &n->path },
+		{ "data-file.driver", &d->data_protocols[depth] },
+		{ "data-file.filename", &n->data_file },
 		{ "key-secret", &n->key_secret },
 		{ "encrypt.key-secret", &n->key_secret },
 		{ "encrypt.format", &n->encrypt_format },
@@ -161,7 +164,8 @@ static int set_option(struct described *d, const struct keyval *kv,
 	if (ret <= 0)
 		return ret;
 	return error_set(err, EINVAL, "Unknown image option '%s' (known: "
-			 "driver, file.driver, file.filename, key-secret, "
+			 "driver, file.driver, file.filename, "
+			 "data-file.driver, data-file.filename, key-secret, "
 			 "encrypt.format, encrypt.key-secret, the same behind "
 			 "'backing.'; and read-only, force-share, discard, "
 			 "cache.direct, cache.no-flush, l2-cache-size, "
@@ -183,6 +187,13 @@ static int judge_node(const struct described *d, unsigned int depth,
 	if (!one_of(d->protocols[depth], "file", "host_device"))
 		return error_set(err, ENOTSUP, "Unknown protocol '%s' (known: "
 				 "file, host_device)", d->protocols[depth]);
+	if (!one_of(d->data_protocols[depth], "file", "host_device"))
+		return error_set(err, ENOTSUP, "Unknown protocol '%s' of a data "
+				 "file (known: file, host_device)",
+				 d->data_protocols[depth]);
+	if (n->data_file && n->format && strcmp(n->format, "qcow2"))
+		return error_set(err, EINVAL, "Block format '%s' does not "
+				 "support the option 'data-file'", n->format);
 	if (!one_of(n->encrypt_format, "aes", "luks"))
 		return error_set(err, EINVAL, "Parameter 'encrypt.format' does "
 				 "not accept value '%s' (known: aes, luks)",

@@ -157,6 +157,13 @@ ok 'and by them, there' bash -c 'cd d; qemu-img check -f qcow2 x'
 mv d/x.raw d/y.raw
 rc 1 'a missing one' xdisk io -f qcow2 -c 'read 0 64k' d/x
 said 'is named' "data file 'd/x.raw'"
+named=driver=qcow2,file.filename=d/x,data-file.filename=d/y.raw
+ok 'the user names another' xdisk io --image-opts -c 'write -P 7 0 64k' $named
+ok 'as for them' qemu-io --image-opts -c 'read -P 7 0 64k' $named
+rc 1 'which is no protocol' xdisk io --image-opts -c 'read 0 64k' \
+	driver=qcow2,file.filename=d/x,data-file.driver=nbd
+rc 1 'and a raw image has none' xdisk io --image-opts -c 'read 0 64k' \
+	driver=raw,file.filename=d/x,data-file.filename=d/y.raw
 ok 'info does not need it' xdisk info -f qcow2 d/x
 said 'and tells its name' 'data file: x.raw'
 ok 'nor check' xdisk check -f qcow2 d/x
