@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <errno.h>
-
 #include "common/bits.h"
 #include "image/driver.h"
 
@@ -30,16 +28,26 @@ static int raw_preadv(struct image *img, uint64_t off, uint64_t len,
 	return image_preadv(img->file, off, len, w);
 }
 
+/* O_DIRECT writes whole blocks: what the last one has too much goes again, or
+ * the disk would be larger the next time it is opened. */
+static int cut_padding(struct image *img, int ret)
+{
+	if (likely(ret || img->file->size <= img->size))
+		return ret;
+	return image_truncate(img->file, img->size, NULL);
+}
+
 static int raw_pwritev(struct image *img, uint64_t off, uint64_t len,
 		       struct iow w)
 {
-	return image_pwritev(img->file, off, len, w);
+	return cut_padding(img, image_pwritev(img->file, off, len, w));
 }
 
 static int raw_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 			     unsigned int flags)
 {
-	return image_pwrite_zeroes(img->file, off, len, flags);
+	return cut_padding(img, image_pwrite_zeroes(img->file, off, len,
+						    flags));
 }
 
 static int raw_pdiscard(struct image *img, uint64_t off, uint64_t len)
