@@ -27,6 +27,7 @@ int qcow2_cache_init(struct qcow2_cache *c, struct image *file,
 	list_init(&c->lru);
 	list_init(&c->dirty);
 	list_init(&c->spare);
+	list_init(&c->orphans);
 	return c->hash ? 0 : -ENOMEM;
 }
 
@@ -45,6 +46,7 @@ void qcow2_cache_deinit(struct qcow2_cache *c)
 		return;
 	free_slices(&c->lru);
 	free_slices(&c->spare);
+	free_slices(&c->orphans);
 	for (unsigned int i = 0; i < c->nr_chunks; i++)
 		free(c->chunks[i]);
 	free(c->chunks);
@@ -180,10 +182,26 @@ static struct qcow2_slice *evict(struct qcow2_cache *c)
 	return NULL;
 }
 
+/* Those that nobody holds any more can be used again. */
+static void adopt_orphans(struct qcow2_cache *c)
+{
+	struct qcow2_slice *s, *tmp;
+
+	list_for_each_safe(s, tmp, &c->orphans, lru) {
+		if (!evictable(s))
+			continue;
+		list_del(&s->lru);
+		s->dropped = false;
+		list_add_tail(&c->spare, &s->lru);
+	}
+}
+
 static struct qcow2_slice *take(struct qcow2_cache *c)
 {
 	struct qcow2_slice *s = NULL;
 
+	if (unlikely(!list_empty(&c->orphans)))
+		adopt_orphans(c);
 	if (c->nr >= c->max)
 		s = evict(c);
 	if (s)
@@ -207,6 +225,8 @@ struct qcow2_slice *qcow2_cache_peek(struct qcow2_cache *c, uint64_t offset)
 
 static void unload(struct qcow2_cache *c, struct qcow2_slice *s)
 {
+	if (s->dropped)
+		return;
 	detach(c, s);
 	list_add_tail(&c->spare, &s->lru);
 }
@@ -278,7 +298,7 @@ int qcow2_cache_new(struct qcow2_cache *c, uint64_t offset,
 
 void qcow2_cache_dirty(struct qcow2_cache *c, struct qcow2_slice *s)
 {
-	if (s->dirty)
+	if (s->dirty || s->dropped)
 		return;
 	s->dirty = true;
 	list_add_tail(&c->dirty, &s->dirty_link);
@@ -292,14 +312,12 @@ void qcow2_cache_drop(struct qcow2_cache *c, uint64_t offset, uint64_t len)
 
 		if (!s)
 			continue;
-		if (s->dirty) {
-			list_del(&s->dirty_link);
-			s->dirty = false;
-			c->nr_dirty--;
+		detach(c, s);
+		if (evictable(s)) {
+			list_add_tail(&c->spare, &s->lru);
+		} else {
+			s->dropped = true;
+			list_add_tail(&c->orphans, &s->lru);
 		}
-		if (evictable(s))
-			unload(c, s);
-		else	/* a commit writes its copy: nobody wants this one */
-			memset(s->data, 0, c->slice_size);
 	}
 }

@@ -32,6 +32,7 @@
 #include "image/qcow2.h"
 
 #define WRITES_AT_ONCE 32
+#define FREED_MAX 4096		/* runs that wait for a commit */
 #define SECTOR_ENTRIES 64	/* table entries in 512 bytes */
 #define WRITE_MAX (1 * MiB)
 
@@ -335,6 +336,7 @@ static int commit_locked(struct qcow2 *q)
 	q->stopped = 0;
 	ret = qcow2_release_freed(q, &cp.freed);
 	settle(q, &cp, false);
+	q->freed_held = q->freed.nr;
 	return ret ? qcow2_stop(q, ret, "reading refcounts") : 0;
 }
 
@@ -382,9 +384,11 @@ int qcow2_relieve(struct qcow2 *q)
 {
 	int ret;
 
+	/* What a commit had to hold back for a request that goes on and on, the
+	 * next one cannot let go either. */
 	if (likely(q->l2_cache.nr_dirty * 2 < q->l2_cache.max &&
 		   q->ref_cache.nr_dirty * 2 < q->ref_cache.max &&
-		   q->freed.nr < 4096))
+		   q->freed.nr < q->freed_held + FREED_MAX))
 		return 0;
 	co_mutex_lock(&q->commit_lock);
 	ret = commit_locked(q);

@@ -239,9 +239,11 @@ static int grow_reftable(struct qcow2 *q, uint64_t cluster)
 		return ret;
 	clusters = larger_reftable(q, s.end, cluster);
 	if (!clusters) {
-		log_error("%s: the image file cannot grow: its refcount table "
-			  "has reached %u bytes", q->img->path,
-			  QCOW2_MAX_REFTABLE_BYTES);
+		if (!q->reftable_full)
+			log_error("%s: the image file cannot grow: its "
+				  "refcount table has reached %u bytes",
+				  q->img->path, QCOW2_MAX_REFTABLE_BYTES);
+		q->reftable_full = true;
 		return -EFBIG;
 	}
 	ret = resize_reftable_memory(q, (clusters << q->cluster_bits) / 8);

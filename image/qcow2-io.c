@@ -550,9 +550,13 @@ int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
 					     IMAGE_EXTENT_COMPRESSED,
 	};
 	struct qcow2 *q = qcow2_of(img);
+	struct qcow2_request r;
 	struct qcow2_mapping m;
-	int ret = qcow2_lookup(q, off, len, &m);
+	int ret;
 
+	qcow2_request_begin(q, &r);
+	ret = qcow2_lookup(q, off, len, &m);
+	qcow2_request_end(&r);
 	if (ret)
 		return ret;
 	out->length = m.len;

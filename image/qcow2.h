@@ -71,6 +71,7 @@ struct qcow2_slice {
 	unsigned int pins;		/* not evicted while > 0 */
 	bool dirty;			/* differs from the file */
 	bool writing;			/* a commit's copy is on its way */
+	bool dropped;			/* in cache.orphans, found no more */
 	bool loading;
 	int error;			/* of the load, for those who wait */
 	struct co_queue waiters;	/* for the load */
@@ -84,6 +85,7 @@ struct qcow2_cache {
 	unsigned int hash_bits;
 	struct qcow2_slice **hash;
 	struct list lru, dirty, spare;
+	struct list orphans;		/* dropped while somebody had them */
 	void **chunks;			/* memory of the slices */
 	unsigned int nr_chunks;
 };
@@ -101,7 +103,8 @@ int qcow2_cache_new(struct qcow2_cache *c, uint64_t offset,
 		    struct qcow2_slice **out);
 void qcow2_cache_put(struct qcow2_slice *s);
 void qcow2_cache_dirty(struct qcow2_cache *c, struct qcow2_slice *s);
-/* Forgets [offset, offset + len) and its changes: the table is gone. */
+/* Forgets [offset, offset + len) and its changes: the table is gone. Who still
+ * holds a slice of it, or writes a copy, may let go of it as of any other. */
 void qcow2_cache_drop(struct qcow2_cache *c, uint64_t offset, uint64_t len);
 
 /* ---- qcow2-meta.c ---- */
@@ -180,6 +183,7 @@ struct qcow2 {
 	uint32_t reftable_entries;
 	uint8_t *l1_dirty, *reftable_dirty;	/* a byte per 64 entries */
 	bool any_l1_dirty, any_reftable_dirty;
+	bool reftable_full;		/* it has been said */
 	struct qcow2_cache l2_cache, ref_cache;
 	struct crypto *crypto;		/* of the guest's data, NULL: as is */
 	struct qcow2_meta_map meta;
@@ -207,6 +211,7 @@ struct qcow2 {
 	struct co_mutex commit_lock;
 	uint64_t modified;		/* counts finished changes and writes */
 	uint64_t committed;		/* `modified` of the last good commit */
+	size_t freed_held;		/* of `freed`, what that had to leave */
 
 	/* trouble */
 	int stopped;			/* -errno: no more writes */

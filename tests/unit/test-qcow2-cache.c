@@ -166,18 +166,28 @@ static void test_new_and_drop(void **state)
 	assert_int_equal(nr_reads, 0);
 }
 
-/* What a commit has a copy of stays, but not with what was in it. */
+/* A commit that fails must not bring back what was dropped meanwhile. */
 static void test_drop_while_writing(void **state)
 {
-	struct qcow2_slice *s;
+	struct qcow2_slice *s, *again;
 
 	get_now(SLICE, false);
 	s = qcow2_cache_peek(&cache, SLICE);
 	s->writing = true;
 	qcow2_cache_drop(&cache, SLICE, SLICE);
+	assert_null(qcow2_cache_peek(&cache, SLICE));
+	/* the place may be another table's already */
+	assert_int_equal(qcow2_cache_new(&cache, SLICE, &again), 0);
+	assert_ptr_not_equal(s, again);
+	assert_int_equal(*(uint64_t *)again->data, 0);
 	s->writing = false;
-	s = qcow2_cache_peek(&cache, SLICE);
-	assert_true(!s || !*(uint64_t *)s->data);
+	qcow2_cache_dirty(&cache, s);
+	assert_int_equal(cache.nr_dirty, 0);
+	qcow2_cache_put(again);
+	/* its memory comes back */
+	assert_false(list_empty(&cache.orphans));
+	get_now(7 * SLICE, false);
+	assert_true(list_empty(&cache.orphans));
 }
 
 int main(void)
