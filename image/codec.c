@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * codec.c: see codec.h.
+ * codec.c: see codec.h. At the default level deflate is deflate.c's, at others
+ * zlib's.
  *
  * deflate takes longest over what it cannot pack: encrypted or compressed data
  * is half of many disks. So it is not tried on bytes that are evenly distributed
@@ -22,16 +23,17 @@
 #endif
 
 #include "common/bits.h"
+#include "image/deflate.h"
 
 #define UNPACK_WINDOW_BITS (-15)	/* raw; larger than needed does no harm */
 #define PACK_WINDOW_BITS (-12)		/* what QEMU unpacks with */
-#define PACK_WINDOW 4096u
 #define PACK_MEM_LEVEL 9
 
 struct workspace {
 	z_stream deflate, inflate;
 	bool has_deflate, has_inflate;
 	int level;			/* of `deflate` */
+	struct deflate *fast;
 #ifdef HAVE_LIBZSTD
 	ZSTD_CCtx *pack;
 	ZSTD_DCtx *unpack;
@@ -52,6 +54,7 @@ static void workspace_free(void *arg)
 		deflateEnd(&w->deflate);
 	if (w->has_inflate)
 		inflateEnd(&w->inflate);
+	deflate_free(w->fast);
 #ifdef HAVE_LIBZSTD
 	ZSTD_freeCCtx(w->pack);
 	ZSTD_freeDCtx(w->unpack);
@@ -86,8 +89,7 @@ static int prepare_deflate(struct workspace *w, int level)
 	w->deflate = (z_stream){ 0 };
 	w->level = level;
 	w->has_deflate = deflateInit2(&w->deflate,
-				      level ? level : Z_DEFAULT_COMPRESSION,
-				      Z_DEFLATED, PACK_WINDOW_BITS,
+				      level, Z_DEFLATED, PACK_WINDOW_BITS,
 				      PACK_MEM_LEVEL,
 				      Z_DEFAULT_STRATEGY) == Z_OK;
 	return w->has_deflate ? Z_OK : Z_MEM_ERROR;
@@ -137,10 +139,19 @@ static bool repeats(const uint8_t *in, size_t len)
 		memcpy(&word, in + i, 4);
 		slot = &last[word * 2654435761u >> 20];
 		memcpy(&before, in + *slot, 4);
-		n += *slot && before == word && i - *slot <= PACK_WINDOW;
+		n += *slot && before == word && i - *slot <= DEFLATE_WINDOW;
 		*slot = i;
 	}
 	return n == enough;
+}
+
+static int64_t pack_fast(struct workspace *w, const struct codec_job *j)
+{
+	if (!w->fast)
+		w->fast = deflate_new();
+	if (!w->fast)
+		return -ENOMEM;
+	return deflate_block(w->fast, j->in, j->in_len, j->out, j->out_len);
 }
 
 static int64_t pack_deflate(struct workspace *w, const struct codec_job *j)
@@ -148,6 +159,8 @@ static int64_t pack_deflate(struct workspace *w, const struct codec_job *j)
 	if (j->out_len < j->in_len && evenly_distributed(j->in, j->in_len) &&
 	    !repeats(j->in, j->in_len))
 		return -E2BIG;
+	if (!j->level)
+		return pack_fast(w, j);
 	if (prepare_deflate(w, j->level) != Z_OK)
 		return -ENOMEM;
 	point(&w->deflate, j);

@@ -5,9 +5,9 @@ IN_MEMORY=yes
 . "${srcdir:=.}/tests/functional/tap.sh"
 requires qemu-img
 
-{ seq 1 300000; head -c 900000 /dev/urandom; seq 5 2 99999; } > raw
-truncate -s 9M raw
-{ seq 7 7 500000; cat /bin/sh /usr/bin/env; } >> raw
+{ seq 1 100000; head -c 700000 /dev/urandom; seq 5 2 99999; } > raw
+truncate -s 5M raw
+{ seq 7 7 200000; cat /bin/sh /usr/bin/env; } >> raw
 truncate -s $(($(stat -c %s raw) / 512 * 512)) raw
 
 bytes() { du -B 1 "$1" | cut -f 1; }
