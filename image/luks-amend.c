@@ -130,8 +130,8 @@ static int add_key(const struct luks_area *area, const struct luks_amend *a,
 	if (!old || !new)
 		return -ENOENT;
 	ret = luks_unlock(area, l, old, &key, NULL, err);
-	if (!ret && a->force && w->slot >= 0)
-		l->slots[w->slot].active = false;
+	if (!ret && a->force && w->slot >= 0 && l->slots[w->slot].active)
+		ret = luks_erase_slot(area, l, (unsigned int)w->slot, err);
 	return ret ? ret : luks_add_key(area, l, key, new, w->slot, w->iter_ms,
 					err);
 }

@@ -4,9 +4,10 @@
  *
  *	header | slot 0 | ... | slot 7 | payload
  *
- * each at a multiple of 4096 bytes. A slot is filled material first, and emptied
- * header first: whatever is cut short, the header never calls a slot active
- * that holds something else.
+ * each at a multiple of 4096 bytes. A slot is filled material first, then what
+ * the header says of it, then its state alone; it is emptied the other way
+ * round. Whatever is cut short, the header never calls a slot active that
+ * holds something else: a state lies within one sector.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -299,6 +300,8 @@ int luks_add_key(const struct luks_area *a, struct luks *l, const uint8_t *key,
 				   material);
 	if (!ret)
 		ret = image_flush(a->file);
+	if (!ret)
+		ret = write_header(a, &changed);
 	f.slot->active = true;
 	if (!ret)
 		ret = write_header(a, &changed);
@@ -331,10 +334,12 @@ int luks_erase_slot(const struct luks_area *a, struct luks *l,
 	int ret;
 
 	s->active = false;
-	s->iterations = 0;
-	memset(s->salt, 0, sizeof(s->salt));
 	ret = write_header(a, l);
 	if (!ret)
 		ret = overwrite(a, s->offset, luks_material_len(l->key_len));
+	s->iterations = 0;
+	memset(s->salt, 0, sizeof(s->salt));
+	if (!ret)
+		ret = write_header(a, l);
 	return ret ? error_set_errno(err, -ret, "erasing keyslot %u", slot) : 0;
 }

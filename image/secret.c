@@ -33,11 +33,12 @@ void *secret_alloc(size_t len)
 
 void secret_free(void *p)
 {
-	uint8_t *start = (uint8_t *)p - HEAD;
+	uint8_t *start;
 	size_t all;
 
 	if (!p)
 		return;
+	start = (uint8_t *)p - HEAD;
 	all = *(size_t *)start;
 	explicit_bzero(start, all);
 	munmap(start, all);

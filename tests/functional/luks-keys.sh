@@ -27,6 +27,9 @@ check_keys()
 	rc 1 'not into one in use' amend "$($named x)" \
 		-o ${p}state=active,${p}new-secret=t,${p}keyslot=5
 	said 'says which' 'active keyslot 5'
+	ok 'but with --force' amend "$($named x)" --force \
+		-o ${p}state=active,${p}new-secret=wrong,${p}keyslot=5,${p}iter-time=20
+	ok 'it opens the image' opens "$($named x wrong)"
 	ok 'erase by slot' amend "$($named x)" \
 		-o ${p}state=inactive,${p}keyslot=5
 	rc 1 'it is gone' ours "$($named x wrong)" -c 'read 0 1'
