@@ -17,9 +17,11 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/luks-amend.h"
+#include "image/qcow2-snapshot.h"
 #include "image/qcow2-tools.h"
 
 #define V2_REFCOUNT_ORDER 4
+#define V3_SNAPSHOT_EXTRA 16u
 
 /* What is asked for. Strings are the caller's, NULL: not mentioned. */
 struct amend {
@@ -30,6 +32,7 @@ struct amend {
 
 	uint32_t version, refcount_order;
 	bool lazy_refcounts, data_file_raw, encrypt, has_size;
+	bool short_records;		/* in the snapshot table */
 	uint64_t size;
 	const char *backing_file, *backing_fmt, *data_file;
 	struct luks_amend keys;
@@ -243,16 +246,15 @@ static int judge_downgrade(struct amend *a, struct error *err)
 				       NULL, err);
 }
 
-/* QEMU has written records with extra data for long; older ones had none. */
-static int judge_snapshot_for_v3(void *arg, const struct qcow2_snapshot *sn,
-				 struct error *err)
+/* Version 3 wants records that say their disk size: older ones may not. */
+static int look_at_record(void *arg, const struct qcow2_snapshot *sn,
+			  struct error *err)
 {
-	(void)arg;
-	if (sn->extra_size >= 16)
-		return 0;
-	return error_set(err, ENOTSUP, "Cannot upgrade an image whose snapshot "
-			 "'%.100s' does not say its disk size: delete it first",
-			 sn->info.name);
+	struct amend *a = arg;
+
+	(void)err;
+	a->short_records |= sn->extra_size < V3_SNAPSHOT_EXTRA;
+	return 0;
 }
 
 static int judge_versions(struct amend *a, struct error *err)
@@ -272,9 +274,8 @@ static int judge_versions(struct amend *a, struct error *err)
 	if (a->version < h->version)
 		return judge_downgrade(a, err);
 	if (a->version > h->version)
-		return qcow2_for_each_snapshot(a->q->file, h,
-					       judge_snapshot_for_v3, a, NULL,
-					       err);
+		return qcow2_for_each_snapshot(a->q->file, h, look_at_record, a,
+					       NULL, err);
 	return 0;
 }
 
@@ -331,6 +332,30 @@ static int set_names(struct amend *a)
 	return ret;
 }
 
+/* co. A snapshot table with longer records beside the old one, which goes when
+ * the header has changed. */
+static int renew_snapshot_table(struct amend *a, uint64_t *old,
+				uint64_t *old_bytes, struct error *err)
+{
+	struct qcow2 *q = a->q;
+	struct qcow2_snapshot_table t;
+	uint64_t offset, bytes;
+	int ret = qcow2_snapshot_table_load(q, &t, err);
+
+	*old = q->h.snapshots_offset;
+	*old_bytes = t.bytes;
+	if (!ret)
+		ret = qcow2_snapshot_table_write(q, &t, &offset, &bytes, err);
+	qcow2_snapshot_table_free(&t);
+	if (!ret)
+		ret = qcow2_commit_all(q);
+	if (!ret)
+		ret = image_flush(q->file);
+	if (!ret)
+		q->h.snapshots_offset = offset;
+	return ret;
+}
+
 /* co. All that is only a field or a name. */
 static int amend_header(struct amend *a, struct error *err)
 {
@@ -341,11 +366,14 @@ static int amend_header(struct amend *a, struct error *err)
 		    a->data_file_raw ==
 			    !!(h->autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW) &&
 		    !a->backing_file && !a->backing_fmt && !a->data_file;
+	uint64_t old = 0, old_bytes = 0;	/* snapshot table */
 	int ret;
 
 	if (same)
 		return 0;
 	ret = set_names(a);
+	if (!ret && a->short_records)
+		ret = renew_snapshot_table(a, &old, &old_bytes, err);
 	if (ret)
 		return ret;
 	if (a->version > h->version) {
@@ -358,7 +386,10 @@ static int amend_header(struct amend *a, struct error *err)
 	h->autoclear &= ~QCOW2_AUTOCLEAR_DATA_FILE_RAW;
 	if (a->data_file_raw)
 		h->autoclear |= QCOW2_AUTOCLEAR_DATA_FILE_RAW;
-	return qcow2_rewrite_header(a->q, err);
+	ret = qcow2_rewrite_header(a->q, err);
+	if (!ret)
+		qcow2_forget_clusters(a->q, old, old_bytes);
+	return ret;
 }
 
 static void drop_feature_names(struct qcow2_header *h)

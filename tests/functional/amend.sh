@@ -109,6 +109,33 @@ ok 'both need version 3' \
 ok 'clean' clean x
 ok 'holds nothing' says 'refcount bits' 1
 
+# Records as they were before version 3: they do not say their disk size.
+rm -f x && qemu-img create -q -f qcow2 -o compat=v2 x 4M
+qemu-img snapshot -c one x
+qemu-img snapshot -c two x
+python3 - x << 'P'
+import struct, sys
+with open(sys.argv[1], "r+b") as f:
+    d = f.read()
+    nr, at = struct.unpack_from(">IQ", d, 60)
+    out, pos = b"", at
+    for _ in range(nr):
+        head = bytearray(d[pos:pos + 40])
+        names = sum(struct.unpack_from(">HH", head, 12))
+        extra, = struct.unpack_from(">I", head, 36)
+        struct.pack_into(">I", head, 36, 0)
+        out += head + d[pos + 40 + extra:pos + 40 + extra + names]
+        out += bytes(-len(out) % 8)
+        pos += (40 + extra + names + 7) // 8 * 8
+    f.seek(at)
+    f.write(out + bytes(pos - at - len(out)))
+P
+ok 'old snapshot records' clean x
+ok 'up to version 3' xdisk amend -f qcow2 -o compat=v3 x
+ok 'clean' clean x
+is 'both are there' "$(qemu-img snapshot -l x | grep -c -e one -e two)" 2
+ok 'one is gone back to' qemu-img snapshot -a one x
+
 # ---- the backing file, rewritten only ----
 
 rm -f x && qemu-img create -q -f qcow2 -b base -F raw x 4M
