@@ -8,8 +8,6 @@
  * few divisions say, so the tables are written front to back as sequences and
  * never read. The header comes last: a file whose making was cut short is no
  * image. All of it is plain system calls in a pool thread.
- *
- * Options have qemu-img's names and limits.
  */
 #include "image/qcow2-tools.h"
 
@@ -30,366 +28,14 @@
 #include "image/lock.h"
 #include "image/loop.h"
 #include "image/path.h"
-#include "image/qcow2-encrypt.h"
 #include "image/qcow2-entry.h"
+#include "image/qcow2-options.h"
 
-#define DEFAULT_CLUSTER_SIZE (64 * KiB)
-#define DEFAULT_REFCOUNT_ORDER 4
 #define WRITE_BYTES MiB
-
-enum preallocation {
-	PREALLOC_OFF, PREALLOC_METADATA, PREALLOC_FALLOC, PREALLOC_FULL,
-};
-
-struct settings {
-	uint64_t size;			/* bytes, UINT64_MAX: not given */
-	uint32_t cluster_bits, refcount_order;
-	unsigned int version;
-	bool lazy_refcounts, extended_l2;
-	uint8_t compression_type;
-	enum preallocation preallocation;
-	const char *backing_file, *backing_fmt, *data_file;
-	bool data_file_raw;
-	struct qcow2_encrypt encrypt;
-};
-
-/* ---- options ---- */
-
-const struct image_create_help qcow2_create_help[] = {
-	{ "backing_file", "<str>     - File name of the backing image" },
-	{ "backing_fmt", "<str>      - Format of the backing image" },
-	{ "cluster_size", "<size>    - Cluster size, 512 to 2M, a power of two "
-	  "[64K]" },
-	{ "compat", "<str>           - Version: v2 (0.10) or v3 (1.1) [v3]" },
-	{ "compression_type", "<str> - Method for compressed clusters: zlib, "
-	  "zstd [zlib]" },
-	{ "extended_l2", "<bool>     - Cut clusters into 32 subclusters: on, "
-	  "off [off]" },
-	{ "data_file", "<str>        - File name of an external data file, which "
-	  "is made, too" },
-	{ "data_file_raw", "<bool>   - The data file must be a raw image at any "
-	  "time: on, off [off]" },
-	{ "encrypt.cipher-alg", "<str> - LUKS: aes-128, aes-256 "
-	  "[aes-256]" },
-	{ "encrypt.cipher-mode", "<str> - LUKS: ecb, cbc, xts [xts]" },
-	{ "encrypt.format", "<str>   - Encrypt the data: luks, aes (legacy, "
-	  "weak)" },
-	{ "encrypt.hash-alg", "<str> - LUKS: hash of PBKDF2: sha1, sha256, "
-	  "sha512, ... [sha256]" },
-	{ "encrypt.iter-time", "<num> - LUKS: milliseconds a passphrase takes "
-	  "[2000]" },
-	{ "encrypt.ivgen-alg", "<str> - LUKS: plain, plain64, essiv [plain64]" },
-	{ "encrypt.ivgen-hash-alg", "<str> - LUKS: hash of essiv [sha256]" },
-	{ "encrypt.key-secret", "<str> - ID of the --object secret with the "
-	  "passphrase" },
-	{ "encryption", "<bool>      - The same as encrypt.format=aes [off]" },
-	{ "lazy_refcounts", "<bool>  - Put refcount updates off: on, off "
-	  "[off]" },
-	{ "preallocation", "<str>    - What to allocate: off, metadata, "
-	  "falloc, full [off]" },
-	{ "refcount_bits", "<num>    - Width of a refcount: 1, 2, 4, 8, 16, "
-	  "32, 64 [16]" },
-	{ "size", "<size>            - Virtual disk size" },
-	{ NULL, NULL },
-};
-
-static int set_cluster_size(struct settings *s, const char *value,
-			    struct error *err)
-{
-	uint64_t bytes;
-
-	if (size_parse(value, &bytes) || !is_pow2(bytes) ||
-	    bytes < UINT64_C(1) << QCOW2_MIN_CLUSTER_BITS ||
-	    bytes > UINT64_C(1) << QCOW2_MAX_CLUSTER_BITS)
-		return error_set(err, EINVAL, "Cluster size must be a power of "
-				 "two between 512 and 2048k, not '%s'", value);
-	s->cluster_bits = log2_floor(bytes);
-	return 0;
-}
-
-static int set_refcount_bits(struct settings *s, const char *value,
-			     struct error *err)
-{
-	uint64_t bits;
-
-	if (number_parse(value, 64, &bits) || !is_pow2(bits))
-		return error_set(err, EINVAL, "Refcount width must be a power "
-				 "of two and may not exceed 64 bits, not '%s'",
-				 value);
-	s->refcount_order = log2_floor(bits);
-	return 0;
-}
-
-static int set_compat(struct settings *s, const char *value,
-		      struct error *err)
-{
-	if (!strcmp(value, "0.10") || !strcmp(value, "v2"))
-		s->version = 2;
-	else if (!strcmp(value, "1.1") || !strcmp(value, "v3"))
-		s->version = 3;
-	else
-		return error_set(err, EINVAL, "Parameter 'compat' does not "
-				 "accept value '%s' (known: 0.10 or v2, 1.1 or "
-				 "v3)", value);
-	return 0;
-}
-
-static int set_bool(const char *name, const char *value, bool *out,
-		    struct error *err)
-{
-	*out = !strcmp(value, "on");
-	if (!*out && strcmp(value, "off"))
-		return error_set(err, EINVAL, "Parameter '%s' expects 'on' or "
-				 "'off', not '%s'", name, value);
-	return 0;
-}
-
-static int set_lazy_refcounts(struct settings *s, const char *value,
-			      struct error *err)
-{
-	return set_bool("lazy_refcounts", value, &s->lazy_refcounts, err);
-}
-
-static int set_extended_l2(struct settings *s, const char *value,
-			   struct error *err)
-{
-	return set_bool("extended_l2", value, &s->extended_l2, err);
-}
-
-static int set_compression_type(struct settings *s, const char *value,
-				struct error *err)
-{
-	if (!strcmp(value, "zlib"))
-		s->compression_type = QCOW2_COMPRESSION_ZLIB;
-	else if (!strcmp(value, "zstd"))
-		s->compression_type = QCOW2_COMPRESSION_ZSTD;
-	else
-		return error_set(err, EINVAL, "Parameter 'compression_type' "
-				 "does not accept value '%s' (known: zlib, "
-				 "zstd)", value);
-	return 0;
-}
-
-static int set_preallocation(struct settings *s, const char *value,
-			     struct error *err)
-{
-	static const char *const names[] = {
-		[PREALLOC_OFF] = "off",
-		[PREALLOC_METADATA] = "metadata",
-		[PREALLOC_FALLOC] = "falloc",
-		[PREALLOC_FULL] = "full",
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!strcmp(value, names[i])) {
-			s->preallocation = (enum preallocation)i;
-			return 0;
-		}
-	return error_set(err, EINVAL, "Parameter 'preallocation' does not "
-			 "accept value '%s' (known: off, metadata, falloc, "
-			 "full)", value);
-}
-
-static int set_size(struct settings *s, const char *value, struct error *err)
-{
-	if (s->size != UINT64_MAX)
-		return error_set(err, EINVAL, "The image size must be "
-				 "specified only once");
-	if (size_parse(value, &s->size))
-		return error_set(err, EINVAL, "Invalid image size '%s'", value);
-	return 0;
-}
-
-static int set_backing_file(struct settings *s, const char *value,
-			    struct error *err)
-{
-	size_t len = strlen(value);
-
-	if (len > QCOW2_MAX_BACKING_NAME)
-		return error_set(err, EINVAL, "Backing file name too long: %zu "
-				 "bytes, at most %u", len,
-				 QCOW2_MAX_BACKING_NAME);
-	s->backing_file = len ? value : NULL;
-	return 0;
-}
-
-static int set_backing_fmt(struct settings *s, const char *value,
-			   struct error *err)
-{
-	if (!image_format_known(value))
-		return error_set(err, EINVAL, "Unknown backing format '%s' "
-				 "(known: %s)", value, image_format_names());
-	s->backing_fmt = value;
-	return 0;
-}
-
-static int set_data_file(struct settings *s, const char *value,
-			 struct error *err)
-{
-	s->data_file = *value ? value : NULL;
-	return 0;
-}
-
-static int set_data_file_raw(struct settings *s, const char *value,
-			     struct error *err)
-{
-	return set_bool("data_file_raw", value, &s->data_file_raw, err);
-}
-
-static const struct {
-	const char *name;
-	int (*set)(struct settings *s, const char *value, struct error *err);
-} setters[] = {
-	{ "backing_file", set_backing_file },
-	{ "backing_fmt", set_backing_fmt },
-	{ "cluster_size", set_cluster_size },
-	{ "compat", set_compat },
-	{ "compression_type", set_compression_type },
-	{ "data_file", set_data_file },
-	{ "data_file_raw", set_data_file_raw },
-	{ "extended_l2", set_extended_l2 },
-	{ "lazy_refcounts", set_lazy_refcounts },
-	{ "preallocation", set_preallocation },
-	{ "refcount_bits", set_refcount_bits },
-	{ "size", set_size },
-};
-
-/* Options of qemu-img that ask for what we do not create; "off" is fine. */
-static const char *const unsupported[] = {
-	"nocow", "extent_size_hint",
-};
-
-static int set_unknown(const struct image_create_option *o, struct error *err)
-{
-	bool known = false;
-
-	for (size_t i = 0; i < ARRAY_SIZE(unsupported); i++)
-		known |= !strcmp(o->name, unsupported[i]);
-	if (known && !strcmp(o->value, "off"))
-		return 0;
-	if (known)
-		return error_set(err, ENOTSUP, "Creating qcow2 images with "
-				 "'%s' is not supported yet", o->name);
-	return error_set(err, EINVAL, "Invalid parameter '%s' (known: "
-			 "backing_file, backing_fmt, cluster_size, compat, "
-			 "compression_type, data_file, data_file_raw, "
-			 "encrypt.*, encryption, extended_l2, lazy_refcounts, "
-			 "preallocation, refcount_bits, size)", o->name);
-}
-
-static int set_option(struct settings *s, const struct image_create_option *o,
-		      struct error *err)
-{
-	int ret;
-
-	for (size_t i = 0; i < ARRAY_SIZE(setters); i++)
-		if (!strcmp(o->name, setters[i].name))
-			return setters[i].set(s, o->value, err);
-	ret = qcow2_encrypt_set(&s->encrypt, o, err);
-	if (ret <= 0)
-		return ret;
-	return set_unknown(o, err);
-}
-
-static int judge_data_file(const struct settings *s, struct error *err)
-{
-	if (s->data_file_raw && !s->data_file)
-		return error_set(err, EINVAL, "data-file-raw requires "
-				 "data-file");
-	if (s->data_file_raw && s->backing_file)
-		return error_set(err, EINVAL, "Backing file and data-file-raw "
-				 "cannot be used at the same time");
-	if (s->data_file_raw && s->encrypt.method)
-		return error_set(err, EINVAL, "Encryption and data-file-raw "
-				 "cannot be used at the same time");
-	return 0;
-}
-
-static int judge_settings(const struct settings *s, struct error *err)
-{
-	const char *needs_v3 = NULL;
-
-	if (s->refcount_order != DEFAULT_REFCOUNT_ORDER)
-		needs_v3 = "Different refcount widths than 16 bits require";
-	if (s->lazy_refcounts)
-		needs_v3 = "Lazy refcounts require";
-	if (s->compression_type)
-		needs_v3 = "Compression types other than zlib require";
-	if (s->extended_l2)
-		needs_v3 = "Extended L2 entries require";
-	if (s->data_file)
-		needs_v3 = "External data files require";
-	if (s->encrypt.method && s->preallocation)
-		needs_v3 = "Preallocated encrypted images require";
-	if (needs_v3 && s->version < 3)
-		return error_set(err, EINVAL, "%s compatibility level 1.1 or "
-				 "above (use compat=v3)", needs_v3);
-	if (s->extended_l2 && s->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
-		return error_set(err, EINVAL, "Extended L2 entries are only "
-				 "supported with cluster sizes of at least %u "
-				 "bytes", 1u << QCOW2_MIN_EXTENDED_BITS);
-	if (s->backing_file && s->preallocation && !s->extended_l2)
-		return error_set(err, EINVAL, "Backing file and preallocation "
-				 "can only be used at the same time if "
-				 "extended_l2 is enabled");
-	if (s->backing_fmt && !s->backing_file)
-		return error_set(err, EINVAL, "Backing format cannot be used "
-				 "without backing file");
-	if (s->backing_file && !s->backing_fmt)
-		return error_set(err, EINVAL, "Backing file specified without "
-				 "backing format");
-	if (s->size == UINT64_MAX && !s->backing_file)
-		return error_set(err, EINVAL, "Image creation needs a size "
-				 "parameter");
-	return judge_data_file(s, err);
-}
-
-static int parse_settings(struct settings *s, uint64_t size,
-			  const struct image_create_option *options,
-			  unsigned int nr, struct error *err)
-{
-	int ret = 0;
-
-	*s = (struct settings){
-		.size = size,
-		.cluster_bits = log2_floor(DEFAULT_CLUSTER_SIZE),
-		.refcount_order = DEFAULT_REFCOUNT_ORDER,
-		.version = 3,
-	};
-	qcow2_encrypt_init(&s->encrypt);
-	for (unsigned int i = 0; i < nr && !ret; i++)
-		ret = set_option(s, &options[i], err);
-	/* What is in the data file is allocated, as in QEMU. */
-	if (s->data_file_raw && s->preallocation == PREALLOC_OFF)
-		s->preallocation = PREALLOC_METADATA;
-	if (!ret)
-		ret = qcow2_encrypt_judge(&s->encrypt, err);
-	return ret ? ret : judge_settings(s, err);
-}
-
-int qcow2_create_facts(uint64_t size, const struct image_create_option *options,
-		       unsigned int nr, struct qcow2_create_facts *facts,
-		       struct error *err)
-{
-	struct settings s;
-	int ret = parse_settings(&s, size, options, nr, err);
-
-	if (ret)
-		return ret;
-	*facts = (struct qcow2_create_facts){
-		.cluster_size = UINT64_C(1) << s.cluster_bits,
-		.refcount_order = s.refcount_order,
-		.extended_l2 = s.extended_l2,
-		.has_backing = s.backing_file,
-		.filled = s.preallocation >= PREALLOC_FALLOC,
-		.encrypt_len = qcow2_encrypt_len(&s.encrypt),
-	};
-	return 0;
-}
 
 /* co */
 static int size_of_backing(struct loop *loop, const char *path,
-			   struct settings *s, struct error *err)
+			   struct qcow2_settings *s, struct error *err)
 {
 	struct image_options opts = {
 		.flags = IMAGE_NO_IO | IMAGE_NO_BACKING | IMAGE_SHARE,
@@ -420,7 +66,7 @@ struct layout {
 	uint64_t nr_luks, nr_data;	/* clusters */
 };
 
-static int lay_out(const struct settings *s, struct qcow2_header *h,
+static int lay_out(const struct qcow2_settings *s, struct qcow2_header *h,
 		   struct layout *l, struct error *err)
 {
 	uint64_t cs = qcow2_cluster_size(h), total, blocks = 1, table = 1;
@@ -435,7 +81,7 @@ static int lay_out(const struct settings *s, struct qcow2_header *h,
 				 (uint64_t)(QCOW2_MAX_L1_BYTES / 8)
 					 << (h->cluster_bits +
 					     qcow2_l2_bits(h)));
-	if (s->preallocation != PREALLOC_OFF) {
+	if (s->preallocation != IMAGE_PREALLOC_OFF) {
 		l->nr_l2 = l->nr_l1;
 		l->nr_mapped = div_round_up(h->size, cs);
 		l->nr_data = s->data_file ? 0 : l->nr_mapped;
@@ -463,7 +109,7 @@ static int lay_out(const struct settings *s, struct qcow2_header *h,
 	return 0;
 }
 
-static int fill_header(const struct settings *s, struct qcow2_header *h,
+static int fill_header(const struct qcow2_settings *s, struct qcow2_header *h,
 		       struct layout *l, struct error *err)
 {
 	int ret;
@@ -506,7 +152,7 @@ struct job {
 	struct qcow2_header h;
 	struct layout l;
 	uint8_t *header;		/* the encoded first cluster */
-	enum preallocation preallocation;
+	enum image_preallocation preallocation;
 	const struct qcow2_encrypt *encrypt;
 	int fd;
 	uint8_t *buf;			/* WRITE_BYTES, or a cluster if larger */
@@ -629,9 +275,9 @@ static int write_data(struct job *j)
 	uint64_t len = j->l.nr_data << j->h.cluster_bits;
 	int ret = 0;
 
-	if (!len || j->preallocation < PREALLOC_FALLOC)
+	if (!len || j->preallocation < IMAGE_PREALLOC_FALLOC)
 		return 0;
-	if (j->preallocation == PREALLOC_FALLOC)
+	if (j->preallocation == IMAGE_PREALLOC_FALLOC)
 		return -posix_fallocate(j->fd, (off_t)off, (off_t)len);
 	memset(j->buf, 0, WRITE_BYTES);
 	for (uint64_t n; len && !ret; off += n, len -= n) {
@@ -681,7 +327,7 @@ static int64_t write_image(void *arg)
 }
 
 /* co */
-static int make_data_file(struct loop *loop, const struct settings *s,
+static int make_data_file(struct loop *loop, const struct qcow2_settings *s,
 			  const char *path, uint64_t size, struct error *err)
 {
 	static const char *const modes[] = { "off", "off", "falloc", "full" };
@@ -727,10 +373,10 @@ int qcow2_create(struct loop *loop, const char *path, uint64_t size,
 {
 	cleanup_free uint8_t *header = NULL, *buf = NULL;
 	struct job j = { .path = path };
-	struct settings s;
+	struct qcow2_settings s;
 	int ret;
 
-	ret = parse_settings(&s, size, options, nr, err);
+	ret = qcow2_parse_settings(&s, size, options, nr, err);
 	if (!ret && s.size == UINT64_MAX)
 		ret = size_of_backing(loop, path, &s, err);
 	if (!ret)
