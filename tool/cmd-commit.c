@@ -300,7 +300,7 @@ static int commit(struct commit *c)
 		return ret;
 	c->common.writable_backing = c->depth;
 	c->img = tool_open(c->loop, c->path, &c->common,
-			   IMAGE_RDWR | IMAGE_UNMAP);
+			   IMAGE_RDWR | IMAGE_UNMAP | IMAGE_READ_BESIDE);
 	if (!c->img)
 		return EXIT_FAILED;
 	ret = commit_image(c);
@@ -337,7 +337,10 @@ static int parse_option(struct commit *c, int id, const char *arg)
 
 static int run_commit(struct loop *loop, int argc, char **argv)
 {
-	struct commit c = { .loop = loop };
+	struct commit c = {
+		.loop = loop,
+		.common.cache = IMAGE_CACHE_WRITEBACK,
+	};
 	int id;
 
 	while ((id = tool_getopt(&verb_commit, argc, argv)) != -1)

@@ -289,7 +289,9 @@ static int open_sides(struct compare *c, struct loop *loop)
 
 		common.format = s->format;
 		common.format_option = i ? "-F" : NULL;
-		s->walk.img = tool_open(loop, s->path, &common, 0);
+		/* While one is copied out of the page cache the other is. */
+		s->walk.img = tool_open(loop, s->path, &common,
+					i ? IMAGE_READ_BESIDE : 0);
 		if (!s->walk.img)
 			return EXIT_NOT_OPENED;
 		s->size = image_size(s->walk.img);
@@ -341,7 +343,7 @@ static int parse_option(struct compare *c, int id, const char *arg)
 
 static int run_compare(struct loop *loop, int argc, char **argv)
 {
-	struct compare c = { 0 };
+	struct compare c = { .common.cache = IMAGE_CACHE_WRITEBACK };
 	int id, ret;
 
 	while ((id = tool_getopt(&verb_compare, argc, argv)) != -1) {

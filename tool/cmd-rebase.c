@@ -156,51 +156,76 @@ static int run_piece(void *arg)
 
 /* ---- the walk ---- */
 
-/* co. How far the two chains are known to be the same from `off` on; whole
- * clusters. */
-static int skip_same(struct rebase *r, uint64_t off, uint64_t end,
-		     uint64_t *skip)
+/* co. Are the two chains known to be the same at `off`, and for how long are
+ * they, or are they not? */
+static int look(struct rebase *r, uint64_t off, uint64_t end, bool *same,
+		uint64_t *len)
 {
-	uint64_t at = off;
-	int ret;
+	int ret = walk_to(&r->old, off, end);
 
-	while (at < end) {
-		ret = walk_to(&r->old, at, end);
-		if (!ret)
-			ret = walk_to(&r->new, at, end);
-		if (ret)
-			return ret;
-		if (!(walk_is_zero(&r->old) && walk_is_zero(&r->new)) &&
-		    !walk_same_place(&r->old, &r->new, at))
-			break;
-		at += min(walk_left(&r->old, at), walk_left(&r->new, at));
+	if (!ret)
+		ret = walk_to(&r->new, off, end);
+	if (ret) {
+		r->failed = "error while reading image metadata";
+		return ret;
 	}
-	*skip = at >= end ? end - off : align_down(at, r->grain) - off;
+	*same = (walk_is_zero(&r->old) && walk_is_zero(&r->new)) ||
+		walk_same_place(&r->old, &r->new, off);
+	*len = min(end - off, min(walk_left(&r->old, off),
+				  walk_left(&r->new, off)));
 	return 0;
 }
 
-/* co. [off, end) is not in the overlay. */
-static int rebase_range(struct rebase *r, uint64_t off, uint64_t end)
+/* co. The end of what is all the same, or all perhaps not, from `off` on; whole
+ * clusters of which any part may differ count as different. */
+static int find_run(struct rebase *r, uint64_t off, uint64_t end, bool *same,
+		    uint64_t *run)
 {
-	uint64_t size = max(PIECE_SIZE, r->cluster_size);
-	struct piece p = { .r = r };
+	uint64_t at = off, len;
+	bool first;
 	int ret;
 
-	for (; off < end; off += p.len) {
-		ret = skip_same(r, off, end, &p.len);
-		if (ret) {
-			r->failed = "error while reading image metadata";
+	ret = look(r, off, end, &first, &len);
+	for (*same = first; !ret && *same == first && at < end;) {
+		at += len;
+		if (at < end)
+			ret = look(r, at, end, same, &len);
+	}
+	*same = first;
+	if (first && at < end && align_down(at, r->grain) <= off) {
+		*same = false;
+		at = align_down(off, r->grain) + r->grain;
+	} else if (at < end) {
+		at = first ? align_down(at, r->grain) : align_up(at, r->grain);
+	}
+	*run = min(at, end);
+	return ret;
+}
+
+/* co. [off, end) of what is not in the overlay. */
+static int rebase_range(struct rebase *r, uint64_t off, uint64_t end)
+{
+	uint64_t size = max(PIECE_SIZE, r->cluster_size), run;
+	struct piece p = { .r = r };
+	bool same;
+	int ret;
+
+	while (off < end) {
+		ret = find_run(r, off, end, &same, &run);
+		if (ret)
 			return ret;
-		}
-		if (p.len) {
-			r->done += p.len;
+		if (same) {
+			r->done += run - off;
 			progress_set(r->done, image_size(r->img));
+			off = run;
 			continue;
 		}
-		p.off = off;
-		p.len = min(end - off, size - (off & (size - 1)));
-		if (!co_group_start(&r->pieces.group, run_piece, &p))
-			return 0;	/* waiting tells why */
+		for (; off < run; off += p.len) {
+			p.off = off;
+			p.len = min(run - off, size - (off & (size - 1)));
+			if (!co_group_start(&r->pieces.group, run_piece, &p))
+				return 0;	/* waiting tells why */
+		}
 	}
 	return 0;
 }
@@ -343,7 +368,8 @@ static int rebase(struct rebase *r, struct loop *loop)
 	int ret;
 
 	r->img = tool_open(loop, r->path, &r->common,
-			   IMAGE_RDWR | (r->unsafe ? IMAGE_NO_BACKING : 0));
+			   IMAGE_RDWR | IMAGE_READ_BESIDE |
+			   (r->unsafe ? IMAGE_NO_BACKING : 0));
 	if (!r->img)
 		return EXIT_FAILED;
 	ret = rebase_image(r);
@@ -377,7 +403,10 @@ static int parse_option(struct rebase *r, int id, const char *arg)
 
 static int run_rebase(struct loop *loop, int argc, char **argv)
 {
-	struct rebase r = { 0 };
+	struct rebase r = {
+		.common.cache = IMAGE_CACHE_WRITEBACK,
+		.source_cache = IMAGE_CACHE_WRITEBACK,
+	};
 	int id;
 
 	while ((id = tool_getopt(&verb_rebase, argc, argv)) != -1)

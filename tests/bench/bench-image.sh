@@ -10,8 +10,9 @@
 # regular expression; only the cases whose name matches are run.
 #
 # A case is a name, the ratio it is to stay below, and the arguments of both
-# tools; OUT stands for a file that is not there before. Beside the time a case
-# compares what OUT takes on disk.
+# tools; OUT stands for a file that is not there before, OVER for a fresh copy of
+# the overlay on a fresh copy of the image below it, NEW for a new qcow2 image.
+# Beside the time a case compares what OUT takes on disk.
 set -u
 export LC_ALL=C
 dir=/tmp mib=1024 rounds=3 json=tests/bench/bench-image.json
@@ -41,6 +42,19 @@ cases=(
 "compress with zstd | 0.5 | convert -c -f raw -O qcow2 -o compression_type=zstd raw OUT"
 "zlib to raw | 0.6 | convert -f qcow2 -O raw zlib OUT"
 "zstd to raw | 0.6 | convert -f qcow2 -O raw zstd OUT"
+"compare | 0.9 | compare -f raw -F qcow2 raw qcow2"
+"compare with zlib | 0.9 | compare -f raw -F qcow2 raw zlib"
+"commit | 0.9 | commit -q -f qcow2 OVER"
+"rebase | 0.9 | rebase -q -f qcow2 -b qcow2 -F qcow2 OVER"
+"map | 0.9 | map -f qcow2 --output=json top"
+"check | 0.9 | check -q -f qcow2 top"
+"read 4k | 0.9 | bench -q -f qcow2 -c 200000 qcow2"
+"read 4k direct | 0.9 | bench -q -f qcow2 -t none -c 100000 qcow2"
+"read 64k of a chain | 0.9 | bench -q -f qcow2 -s 64k -c 50000 top"
+"write 4k, new | 0.9 | bench -q -w -f qcow2 -c 50000 NEW"
+"write 64k, new, direct | 0.9 | bench -q -w -f qcow2 -t none -s 64k -c 8000 NEW"
+"write 4k, overlay | 0.9 | bench -q -w -f qcow2 -S 64k -c 8000 OVER"
+"write 4k, flushes | 0.9 | bench -q -w -f qcow2 -c 20000 --flush-interval 64 NEW"
 )
 
 # ---- images: a quarter holes, a quarter noise, half words ----
@@ -79,18 +93,31 @@ make_images() {
 	make_raw &&
 	qemu-img convert -f raw -O qcow2 raw qcow2 &&
 	overlay middle qcow2 1 && overlay top middle 2 || return
-	[[ "zlib to raw" =~ $pattern || "zstd to raw" =~ $pattern ]] || return 0
+	[[ "zlib to raw compare with zlib zstd to raw" =~ $pattern ]] ||
+		return 0
 	"$xdisk" convert -c -f raw -O qcow2 raw zlib &&
 	"$xdisk" convert -c -f raw -O qcow2 -o compression_type=zstd raw zstd
 }
 
 # ---- measuring ----
 
+# prepare WORD...: the files that the words stand for
+prepare() {
+	rm -f OUT OVER BELOW NEW
+	case " $* " in
+	*' OVER '*)
+		cp middle BELOW && cp top OVER &&
+			qemu-img rebase -u -f qcow2 -b BELOW -F qcow2 OVER ;;
+	*' NEW '*)
+		qemu-img create -q -f qcow2 NEW "${mib}M" ;;
+	esac
+}
+
 # milliseconds that a command takes; 0: it failed
 once() {
 	local start end
 
-	rm -f OUT
+	prepare "$@" || { echo 0; return; }
 	start=$(date +%s%N)
 	"$@" > log 2>&1 || { cat log >&2; echo 0; return; }
 	end=$(date +%s%N)
