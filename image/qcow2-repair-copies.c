@@ -183,10 +183,12 @@ int ck_copy_aliases(struct check *ck)
 uint64_t ck_alias_copy(struct check *ck, const struct l2_table *t,
 		       uint32_t index)
 {
-	const struct alias *a = &ck->copied[ck->copied_next];
+	const struct alias *a;
 
-	if (ck->copied_next == ck->nr_copied || a->table != t->offset ||
-	    a->index != index)
+	if (ck->copied_next == ck->nr_copied)
+		return 0;
+	a = &ck->copied[ck->copied_next];
+	if (a->table != t->offset || a->index != index)
 		return 0;
 	ck->copied_next++;
 	return a->to;

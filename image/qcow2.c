@@ -541,13 +541,15 @@ static int add_snapshot(void *arg, const struct qcow2_snapshot *sn,
 			struct error *err)
 {
 	struct image_info *info = arg;
-	struct image_info_snapshot *s;
+	struct image_info_snapshot *s = info->snapshots;
+	unsigned int n = info->nr_snapshots;
 
-	s = realloc(info->snapshots, (info->nr_snapshots + 1) * sizeof(*s));
+	if (!(n & (n - 1)))	/* room for 1, 2, 4... of them */
+		s = reallocarray(s, n ? 2 * (size_t)n : 1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	info->snapshots = s;
-	s += info->nr_snapshots;
+	s += n;
 	*s = sn->info;
 	s->id = strdup(sn->info.id);
 	s->name = strdup(sn->info.name);
