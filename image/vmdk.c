@@ -21,6 +21,7 @@
 #define MARKER_BYTES 12u		/* sector of the disk, bytes */
 #define MAX_GRAIN (UINT64_C(1) << 17)	/* sectors: 64 MiB */
 #define MAX_GTES 4096u
+#define CID_DIGITS 8
 
 static bool vmdk_probe(const char *path, const uint8_t *head, size_t len)
 {
@@ -358,6 +359,16 @@ static int read_descriptor(struct image *file, uint64_t off, uint64_t len,
 	return ret ? error_set_errno(err, -ret, "reading the descriptor") : 0;
 }
 
+/* Where the digits of the line "CID=..." are in the text; 0: nowhere. */
+static uint64_t find_cid(const char *text)
+{
+	const char *at = strstr(text, "\nCID=");
+
+	at = at ? at + strlen("\nCID=") : NULL;
+	return at && strspn(at, "0123456789abcdefABCDEF") == CID_DIGITS ?
+		       (uint64_t)(at - text) : 0;
+}
+
 /* Header, descriptor and the only extent are in one file. */
 static int open_monolithic(struct image *img, const uint8_t *h,
 			   struct error *err)
@@ -375,6 +386,8 @@ static int open_monolithic(struct image *img, const uint8_t *h,
 		off = len = INT64_MAX / SECTOR_SIZE;
 	ret = read_descriptor(img->file, off * SECTOR_SIZE, len * SECTOR_SIZE,
 			      &text, err);
+	if (!ret && find_cid(text))
+		v->cid_at = off * SECTOR_SIZE + find_cid(text);
 	if (!ret)
 		ret = vmdk_parse(v, text, NULL, NULL, err);
 	e->kind = VMDK_SPARSE;
@@ -534,16 +547,34 @@ static struct mapped *only(struct image *img)
 	return &v->extents[0]->m;
 }
 
+/* So that images which have this one as their parent notice. */
+static int change_cid(struct image *img)
+{
+	struct vmdk *v = img->state;
+	char digits[CID_DIGITS + 1];
+
+	if (v->cid_changed || !v->cid_at)
+		return 0;
+	v->cid_changed = true;
+	v->cid = v->cid == VMDK_NO_PARENT - 1 ? 1 : v->cid + 1;
+	snprintf(digits, sizeof(digits), "%08x", v->cid);
+	return image_pwrite(img->file, v->cid_at, CID_DIGITS, digits);
+}
+
 static int vmdk_pwritev(struct image *img, uint64_t off, uint64_t len,
 			struct iow w)
 {
-	return mapped_write(only(img), off, len, w);
+	int ret = change_cid(img);
+
+	return ret ? ret : mapped_write(only(img), off, len, w);
 }
 
 static int vmdk_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 			      unsigned int flags)
 {
-	return mapped_zero(only(img), off, len);
+	int ret = change_cid(img);
+
+	return ret ? ret : mapped_zero(only(img), off, len);
 }
 
 static int vmdk_flush(struct image *img)
@@ -634,4 +665,6 @@ const struct image_driver image_vmdk_driver = {
 	.allocated_size = vmdk_allocated_size,
 	.get_info = vmdk_get_info,
 	.check = vmdk_check,
+	.create = vmdk_create,
+	.create_help = vmdk_create_help,
 };

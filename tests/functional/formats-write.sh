@@ -56,6 +56,8 @@ while read -r format options; do
 done << 'END'
 vdi
 vdi static=on
+vmdk
+vmdk adapter_type=lsilogic,hwversion=6
 vpc
 vpc force_size=on
 vpc subformat=fixed
@@ -65,6 +67,10 @@ rc 1 'vdi has no such option' xdisk create -f vdi -o cluster_size=1M x 1M
 said 'the known ones are told' 'known: size, static'
 rc 1 'nor such a value' xdisk create -f vdi -o static=maybe x 1M
 said 'the known ones are told' 'known: off, on'
+rc 1 'too large a vmdk' xdisk create -f vmdk x 3T
+said 'is told' 'at most'
+rc 1 'too large a vpc' xdisk create -f vpc x 3T
+said 'is told' 'at most'
 rc 1 'too large a vdi' xdisk create -f vdi x 2P
 said 'is told' 'at most'
 finish
