@@ -277,9 +277,10 @@ static bool has_bad_entries(const struct check *ck)
 	return ck->bad_entries;
 }
 
-static bool has_corruptions(const struct check *ck)
+/* Refcounts that were too high had flags that went with them. */
+static bool has_findings(const struct check *ck)
 {
-	return ck->res->corruptions;
+	return ck->res->corruptions || ck->res->leaks;
 }
 
 static bool has_only_leaks(const struct check *ck)
@@ -313,7 +314,7 @@ static const struct step all_steps[] = {
 	{ must_rebuild, rebuild, "write a new refcount structure" },
 	{ must_raise, raise, "raise refcounts that are too low" },
 	{ has_bad_entries, NULL, "drop or mend entries that are wrong" },
-	{ has_corruptions, mend_flags, "set COPIED flags right" },
+	{ has_findings, mend_flags, "set COPIED flags right" },
 	{ has_leaks, lower, "free leaked clusters" },
 	{ NULL, NULL, NULL },
 };

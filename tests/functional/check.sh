@@ -65,6 +65,15 @@ leak
 ok '-r all, too' same -f qcow2 -r all x
 
 # ---- refcounts
+for r in leaks all; do
+	cp good x
+	qemu-img snapshot -c s x
+	poke x 60 00000000	# the snapshot is gone, and no flag is right
+	poke x 64 0000000000000000
+	rc 3 'only leaks' xdisk check -f qcow2 x
+	ok "-r $r sets flags with them" xdisk check -f qcow2 -r $r x
+	ok 'clean' clean x
+done
 cp good x
 poke x $((REFS + 10)) 0000
 rc 2 'a refcount too low' xdisk check -f qcow2 x

@@ -445,6 +445,102 @@ def _(i):
     i.u64(ext + 8, 64)
 
 
+# ---- snapshots, aliases and refcounts, in combination
+
+def snapshot(name, offset, put, value):
+    simple('snapshot-' + name, lambda i: put(i, i.snapshots() + offset, value),
+           'snap')
+
+
+snapshot('l1-on-active-l1', 0, Image.u64, L1)
+snapshot('l1-on-header', 0, Image.u64, 0)
+snapshot('l1-on-data', 0, Image.u64, DATA)
+snapshot('l1-on-reftable', 0, Image.u64, RT)
+snapshot('l1-far', 0, Image.u64, FAR)
+snapshot('l1-empty', 8, Image.u32, 0)
+snapshot('id-65535', 12, Image.u16, 65535)
+snapshot('extra-1024', 36, Image.u32, 1024)
+snapshot('count-2', -1, lambda i, off, v: i.u32(60, v), 2)
+snapshot('count-65536', -1, lambda i, off, v: i.u32(60, v), 65536)
+
+
+@defect('snapshot-table-on-data', 'snap')
+def _(i):
+    i.u64(64, DATA)
+
+
+@defect('snapshot-l1-entry-far', 'snap')
+def _(i):
+    i.u64(i.get64(i.snapshots()), FAR)
+
+
+@defect('snapshot-shared-refcount-1', 'snap')
+def _(i):
+    i.u16(RB + 10, 1)
+
+
+@defect('compressed-same-twice', 'compressed')
+def _(i):
+    i.u64(L2 + 8, i.get64(L2))
+
+
+@defect('compressed-and-normal', 'compressed')
+def _(i):
+    i.u64(L2 + 8, COPIED | (i.get64(L2) & (1 << 54) - 1) & ~(CS - 1))
+
+
+@defect('reftable-two-same-block')
+def _(i):
+    i.u64(RT + 8, i.get64(RT))
+
+
+@defect('reftable-points-at-itself')
+def _(i):
+    i.u64(RT, RT)
+
+
+@defect('dirty-and-no-refcounts')
+def _(i):
+    i.u64(72, 1)
+    i.put(RB, bytes(CS))
+
+
+@defect('dirty-and-entry-far')
+def _(i):
+    i.u64(72, 1)
+    i.u64(L2, COPIED | FAR)
+
+
+@defect('corrupt-and-entry-far')
+def _(i):
+    i.u64(72, 2)
+    i.u64(L2, COPIED | FAR)
+
+
+@defect('l2-all-one-cluster')
+def _(i):
+    for n in range(15):
+        i.u64(L2 + 8 * n, COPIED | DATA)
+
+
+@defect('l1-of-small-in-reverse', 'small')
+def _(i):
+    at = i.get64(40)
+    entries = [i.get64(at + 8 * n) for n in range(30)]
+    for n, e in enumerate(reversed(entries)):
+        i.u64(at + 8 * n, e)
+
+
+@defect('cut-in-refcounts')
+def _(i):
+    i.cut(RB + 100)
+
+
+@defect('cut-in-l2')
+def _(i):
+    i.cut(L2 + 100)
+
+
 def run(*args):
     subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
 
