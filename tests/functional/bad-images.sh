@@ -64,9 +64,19 @@ usable()
 	limited io -f qcow2 -c 'write -P 7 0 64k' -c 'read -P 7 0 64k' w.qcow2
 }
 
+# Are these the statuses of check and check -r all that are on record?
+verdicts()
+{
+	local want
+
+	want=$(sed -n "s/^$1 //p" "$srcdir/tests/functional/bad-verdicts")
+	[ -z "$want" ] || [ "$want" = "$2 $3" ] ||
+		bad="$bad; check and check -r all say $2 $3, wanted $want"
+}
+
 try()
 {
-	local name=$1 info check theirs_before theirs after
+	local name=$1 info check theirs_before theirs after repaired
 
 	bad=
 	cp "$name" w.qcow2
@@ -97,12 +107,15 @@ try()
 	cp "$name" w.qcow2
 	limited check -r all -f qcow2 w.qcow2
 	after=$?
+	repaired=$after
+	[ $after -ne 3 ] || bad="$bad; repaired, but leaks are left"
 	their_check "$name"
 	theirs=$?
 	[ $after -ne 0 ] || [ $theirs -eq 0 ] || elsewhere "$name" ||
 		bad="$bad; repaired, but qemu-img says $theirs"
 	[ $after -ne 0 ] || elsewhere "$name" || usable ||
 		bad="$bad; repaired, but cannot be used"
+	verdicts "${name%.qcow2}" "$check" "$repaired"
 	[ -z "$bad" ] || { echo "${bad#; }"; return 1; }
 }
 
