@@ -57,6 +57,9 @@
 #define QCOW2_EXT_CRYPTO 0x0537be77u
 #define QCOW2_EXT_DATA_FILE 0x44415441u
 
+#define QCOW2_FEATURE_ROW 48u		/* bytes, of the feature name table */
+#define QCOW2_FEATURE_NAME 46u
+
 /* Byte offsets of the fields that are updated in place. */
 #define QCOW2_OFF_SIZE 24
 #define QCOW2_OFF_L1 36			/* u32 l1_size, u64 l1_table_offset */

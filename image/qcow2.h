@@ -3,7 +3,7 @@
  * qcow2.h: an open qcow2 image, shared by the qcow2-*.c files.
  *
  *	qcow2.c		open, close, properties
- *	qcow2-header.c	the first cluster
+ *	qcow2-header*.c	the first cluster
  *	qcow2-rewrite.c	gets a changed one to the file in a safe order
  *	qcow2-amend*.c	other properties for an existing image
  *	qcow2-io.c	reads, writes

@@ -109,6 +109,40 @@ static void test_does_not_fit(void **state)
 	assert_int_equal(qcow2_header_encode(&h, cluster, &err), -ENOSPC);
 }
 
+/* Beside the old tail and back: nothing is lost, nothing piles up. */
+static void test_tail(void **state)
+{
+	struct qcow2_header h = good(), back;
+	char name[700];
+	uint32_t end;
+
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	h.backing_file = name;
+	h.backing_format = (char *)"qcow2";
+	assert_int_equal(qcow2_header_encode(&h, cluster, &err), 0);
+	assert_int_equal(parse(&back), 0);
+	assert_in_range(back.tail_start, 0, 520);
+	assert_in_range(back.used_end, 112 + 400 + 699, 1300);
+	for (uint32_t tail = 4096; tail >= 512; tail -= 512) {
+		assert_int_equal(qcow2_header_encode_tail(&back, tail, cluster,
+							  &end), 0);
+		qcow2_header_free(&back);
+		assert_int_equal(parse(&back), 0);
+		assert_int_equal(back.tail_start, tail == 512 ? 0 : tail);
+		assert_int_equal(back.used_end, end);
+		assert_int_equal(back.nr_extensions, 1);
+		assert_int_equal(back.extensions[0].len, 8 * 48);
+		assert_string_equal(back.backing_file, name);
+		assert_string_equal(back.backing_format, "qcow2");
+	}
+	assert_int_equal(qcow2_header_encode_tail(&back, 504, cluster, &end),
+			 -ENOSPC);
+	assert_int_equal(qcow2_header_encode_tail(&back, CLUSTER - 64, cluster,
+						  &end), -ENOSPC);
+	qcow2_header_free(&back);
+}
+
 /* ---- what is refused ---- */
 
 static void test_bad_fields(void **state)
@@ -271,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_version_2),
 		cmocka_unit_test(test_does_not_fit),
+		cmocka_unit_test(test_tail),
 		cmocka_unit_test(test_bad_fields),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_extensions),
