@@ -192,7 +192,10 @@ static struct match find(struct deflate *d, const uint8_t *in, int32_t i,
 	}
 	for (; c >= limit && c >= 0 && chain-- && best < max;
 	     c = d->prev[(uint32_t)c % DEFLATE_WINDOW]) {
-		if (load32(in + c + best - 3) != load32(p + best - 3) ||
+		/* One that is longer goes on where the best one ends. */
+		uint32_t last = max(best, 3u) - 3;
+
+		if (load32(in + c + last) != load32(p + last) ||
 		    load32(in + c) != load32(p))
 			continue;
 		len = same(in + c, p, max);
