@@ -52,6 +52,8 @@ struct image_driver {
 			      struct error *err);
 	int (*snapshot_delete)(struct image *img, const char *name_or_id,
 			       struct error *err);
+	int (*compact)(struct image *img, struct image_compact *result,
+		       struct error *err);
 	int (*block_status)(struct image *img, uint64_t off, uint64_t len,
 			    struct image_extent *out);
 	/* Protocols: bytes taken on the host. */

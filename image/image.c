@@ -995,6 +995,17 @@ int image_snapshot_delete(struct image *img, const char *name_or_id,
 	return ret ? ret : img->driver->snapshot_delete(img, name_or_id, err);
 }
 
+int image_compact(struct image *img, struct image_compact *result,
+		  struct error *err)
+{
+	if (!img->driver->compact)
+		return error_set(err, ENOTSUP, "images of format '%s' cannot be "
+				 "compacted", img->driver->name);
+	if (!result->dry_run && !(img->flags & IMAGE_RDWR))
+		return error_set(err, EROFS, "%s is opened read-only", img->path);
+	return img->driver->compact(img, result, err);
+}
+
 /* ---- where the bytes are ---- */
 
 int image_block_status(struct image *img, uint64_t off, uint64_t len,

@@ -298,6 +298,24 @@ int image_snapshot_apply(struct image *img, const char *id_or_name,
 int image_snapshot_delete(struct image *img, const char *name_or_id,
 			  struct error *err);
 
+/* ---- giving back what the file does not need ---- */
+
+struct image_compact {
+	bool dry_run;			/* only look; works read-only */
+	const struct image_progress *progress;	/* NULL: nobody asks */
+	/* filled in; bytes */
+	uint64_t before, after;		/* of the file; after: as expected */
+	uint64_t moved;
+	uint64_t staying;		/* where it could be shorter still, but
+					 * what lies there cannot be moved */
+};
+
+/* co. Moves what lies at the end of the file into gaps, and gives the end and
+ * the gaps that are left back to the host. Nothing else may be in flight. A power
+ * cut leaves lost clusters at worst. -ENOTSUP, -EINVAL (corrupt) */
+int image_compact(struct image *img, struct image_compact *result,
+		  struct error *err);
+
 /* ---- info and check: what the tool prints ---- */
 
 struct image_info_snapshot {

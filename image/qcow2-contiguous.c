@@ -269,6 +269,29 @@ static int grow_reftable(struct qcow2 *q, uint64_t cluster)
 	return 0;
 }
 
+int qcow2_move_reftable(struct qcow2 *q, uint64_t offset)
+{
+	uint64_t old = q->h.refcount_table_offset;
+	uint32_t clusters = q->h.refcount_table_clusters;
+	int ret;
+
+	rename_reftable(q, offset, clusters, QCOW2_META_REFTABLE);
+	ret = write_new_reftable(q, offset);
+	if (!ret) {
+		q->h.refcount_table_offset = offset;
+		ret = qcow2_write_header(q);
+	}
+	if (ret) {
+		/* Which one the header leads to is unknown. */
+		q->stopped = ret;
+		q->sync_failed = true;
+		return ret;
+	}
+	rename_reftable(q, old, clusters, QCOW2_META_NONE);
+	qcow2_free_clusters(q, old, clusters, false);
+	return 0;
+}
+
 int qcow2_make_room(struct qcow2 *q, uint64_t cluster)
 {
 	int ret = 0;

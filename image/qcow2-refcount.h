@@ -62,5 +62,7 @@ void qcow2_carve_free_runs(struct qcow2 *q, uint64_t cluster, uint64_t count);
 /* co. Takes both locks in their order and makes the refcount table reach
  * `cluster`. */
 int qcow2_make_room(struct qcow2 *q, uint64_t cluster);
+/* co, alone, all committed but that clusters for it at `offset` were taken. */
+int qcow2_move_reftable(struct qcow2 *q, uint64_t offset);
 
 #endif

@@ -23,6 +23,7 @@
 #include "image/qcow2-amend.h"
 #include "image/qcow2-bitmap.h"
 #include "image/qcow2-io.h"
+#include "image/qcow2-compact.h"
 #include "image/qcow2-resize.h"
 #include "image/qcow2-snapshot.h"
 #include "image/qcow2-tools.h"
@@ -637,6 +638,7 @@ const struct image_driver image_qcow2_driver = {
 	.snapshot_create = qcow2_snapshot_create,
 	.snapshot_apply = qcow2_snapshot_apply,
 	.snapshot_delete = qcow2_snapshot_delete,
+	.compact = qcow2_compact,
 	.block_status = qcow2_block_status,
 	.get_info = qcow2_get_info,
 	.change_backing = qcow2_change_backing,

@@ -25,6 +25,7 @@
  *	qcow2-references.c  all clusters that an L1 table leads to
  *	qcow2-resize.c	another virtual size
  *	qcow2-trim.c	gives the end of the file back
+ *	qcow2-compact.c	the same, having moved what lies there
  *
  * How changes reach the file. Everything happens in memory first: refcounts of
  * new clusters go up at once, data is written to the new cluster, then the L2

@@ -27,6 +27,7 @@ const struct verb *const tool_verbs[] = {
 	&verb_bitmap,
 	&verb_check,
 	&verb_commit,
+	&verb_compact,
 	&verb_compare,
 	&verb_convert,
 	&verb_create,

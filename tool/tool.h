@@ -44,7 +44,7 @@ enum long_option {
 	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT, OPT_STRICT_FORMAT,
 	OPT_COMPRESSION_LEVEL, OPT_DATA, OPT_DRY_RUN, OPT_FORCE, OPT_ONCE,
 	OPT_PREALLOCATION, OPT_SALVAGE,
-	OPT_SHRINK, OPT_SNAPSHOT, OPT_TARGET_IMAGE_OPTS, OPT_TARGET_IS_ZERO,
+	OPT_SHRINK, OPT_SNAPSHOT, OPT_ZEROES, OPT_TARGET_IMAGE_OPTS, OPT_TARGET_IS_ZERO,
 	OPT_ADD, OPT_REMOVE, OPT_CLEAR, OPT_ENABLE, OPT_DISABLE,
 	OPT_MERGE, OPT_BITMAPS, OPT_SKIP_BROKEN_BITMAPS,
 	OPT_SIZE, OPT_RANDOM, OPT_PATTERN, OPT_FLUSH_INTERVAL, OPT_NO_DRAIN,
@@ -111,6 +111,7 @@ extern const struct verb verb_bench;
 extern const struct verb verb_bitmap;
 extern const struct verb verb_check;
 extern const struct verb verb_commit;
+extern const struct verb verb_compact;
 extern const struct verb verb_compare;
 extern const struct verb verb_convert;
 extern const struct verb verb_create;

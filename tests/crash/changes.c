@@ -154,6 +154,14 @@ void verify_snapshots(const char *path, int n)
 
 /* ---- others ---- */
 
+static int compact(struct error *err)
+{
+	struct image_compact c = { 0 };
+	int ret = do_flush();
+
+	return ret ? ret : image_compact(t.img, &c, err);
+}
+
 static int amend(char *option, struct error *err)
 {
 	char *value = strchr(option, '=');
@@ -194,6 +202,8 @@ static int one_change(const char *what, char ***next, struct error *err)
 		return back((unsigned int)atoi(*(*next)++), err);
 	if (!strcmp(what, "drop"))
 		return drop((unsigned int)atoi(*(*next)++), err);
+	if (!strcmp(what, "compact"))
+		return compact(err);
 	if (!strcmp(what, "work"))
 		return work();
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++)

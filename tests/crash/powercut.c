@@ -17,6 +17,9 @@
  * An external data file, named by an absolute path, is treated alike: a flush of
  * the one promises nothing of the other.
  *
+ * POWERCUT_EVERY in the environment has the power cut at each that-many-th
+ * operation of the file, up to CRASHES.
+ *
  * CHANGEs (changes.c) are made to the image as a whole after all that, in
  * crashes' reach and with nothing else under way.
  *
@@ -686,7 +689,9 @@ int main(int argc, char **argv)
 	t.crashes = atoi(argv[5]);
 	t.fail_at = argc > 6 ? (uint64_t)atoi(argv[6]) : 0;
 	t.changes = argv + min(argc, 7);
-	t.crash_every = max(t.ops * WORKERS / max(t.crashes, 1), 1);
+	t.crash_every = getenv("POWERCUT_EVERY") ?
+				atoi(getenv("POWERCUT_EVERY")) :
+				max(t.ops * WORKERS / max(t.crashes, 1), 1);
 	t.loop = loop_new();
 	ret = co_run(t.loop, run, NULL);
 	loop_free(t.loop);

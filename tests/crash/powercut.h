@@ -93,6 +93,7 @@ int work(void);
  *	resize KIB
  *	snapshot		makes the next one, from 0 on
  *	back N, drop N		to that one; it is deleted
+ *	compact
  *	work			all that was done before once more
  */
 int make_changes(void);

@@ -6,6 +6,8 @@
 set -u
 powercut=$builddir/tests/crash/powercut
 seeds=${SEEDS:-1}
+# one power cut in so many writes of the file
+export POWERCUT_EVERY=3
 dir=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)/powercut.XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 command -v qemu-img >/dev/null || { echo "1..0 # SKIP qemu-img is missing"; exit 0; }
@@ -37,17 +39,31 @@ run() {
 for seed in $(seq "$seeds"); do
 	for options in cluster_size=512,refcount_bits=8 cluster_size=4096 \
 		cluster_size=64k cluster_size=16k,extended_l2=on; do
-		run "$options" "$seed" 12 250 0 snapshot work snapshot work \
+		run "$options" "$seed" 6 250 0 snapshot work snapshot work \
 			drop 0 work back 1 work snapshot drop 1 drop 2
 		result $? "power cuts: snapshots, $options, seed $seed"
-		run "$options" "$seed" 12 250 0 resize 900 work resize 30000 \
+		run "$options" "$seed" 6 250 0 resize 900 work resize 30000 \
 			work resize 1200 resize 2048
 		result $? "power cuts: sizes, $options, seed $seed"
-		run "$options" "$seed" 12 250 0 snapshot resize 900 work \
+		run "$options" "$seed" 6 250 0 snapshot resize 900 work \
 			snapshot resize 3000 back 0 work back 1 drop 1 drop 0
 		result $? "power cuts: sizes and snapshots, $options, seed $seed"
 	done
-	run cluster_size=4096,compat=0.10 "$seed" 20 200 0 snapshot work back 0 \
+	for options in cluster_size=512,refcount_bits=8 cluster_size=4096 \
+		cluster_size=16k,extended_l2=on; do
+		run "$options" "$seed" 6 250 0 resize 600 compact resize 2048 \
+			work compact snapshot work resize 1000 compact work
+		result $? "power cuts: compacting, $options, seed $seed"
+		run "$options" "$seed" 6 250 0 snapshot work snapshot work \
+			drop 0 compact back 1 work compact drop 1 compact work
+		result $? "power cuts: compacting snapshots, $options, seed $seed"
+	done
+	for fail in 60 65 70 75 80 85 90; do
+		run cluster_size=4096 $((fail + seed)) 2 5 $fail snapshot work \
+			resize 900 compact snapshot drop 0 compact
+		result $? "operation $fail of the file fails, compacting"
+	done
+	run cluster_size=4096,compat=0.10 "$seed" 6 200 0 snapshot work back 0 \
 		work drop 0 resize 3000 resize 1000
 	result $? "power cuts: version 2, seed $seed"
 	for fail in 1 2 3 4 6 8 10 12 14 17 20 23 26 30; do

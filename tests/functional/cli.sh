@@ -42,7 +42,7 @@ completes()
 		_xdisk 2> /dev/null
 		printf "%s\n" "${COMPREPLY[@]}"' - "$@" | sort | paste -sd ' '
 }
-is 'completes verbs' 'compare completion' "$(completes xdisk comp)"
+is 'completes verbs' 'compact compare completion' "$(completes xdisk comp)"
 is 'completes options' '--output' "$(completes xdisk info --ou)"
 is 'completes values' 'human json' "$(completes xdisk info --output '')"
 is 'completes formats' 'raw' "$(completes xdisk create -f r)"

@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Files get shorter, and nothing in them changes.
+IN_MEMORY=yes
+. "${srcdir:=.}/tests/functional/tap.sh"
+requires qemu-img qemu-io
+
+length() { stat -c %s "$1"; }
+shows() { rm -f got; qemu-img convert -f qcow2 -l "$2" -O raw "$1" got && cmp got "$3"; }
+
+for options in cluster_size=64k cluster_size=512 cluster_size=4k,compat=v2 \
+	cluster_size=4k,refcount_bits=64 extended_l2=on,cluster_size=16k; do
+	rm -f x want*
+	truncate -s 24M want
+	qemu-img create -q -f qcow2 -o $options x 24M
+	qemu-io -f qcow2 -c 'write -P 3 0 24M' x > /dev/null
+	qemu-io -f raw -c 'write -P 3 0 24M' want > /dev/null
+	ok "$options: all but some given up" xdisk io -f qcow2 \
+		-c 'discard 512k 7M' -c 'discard 8M 6M' -c 'discard 15M 8M' x
+	xdisk convert -f qcow2 -O raw x want
+	before=$(length x)
+	ok 'a look' xdisk compact -f qcow2 --dry-run --output=json x
+	expected=$(sed -n 's/.*"file-size": \([0-9]*\).*/\1/p' .log | head -n 1)
+	is 'changes nothing' "$before" "$(length x)"
+	ok 'compacted' xdisk compact -f qcow2 x
+	ok 'much shorter' test "$(length x)" -lt $((before / 3))
+	ok 'about as expected' test "$(length x)" -le $((expected + 262144))
+	ok 'clean' clean x
+	ok 'right' holds x qcow2 want
+	ok 'written to' model -s 1 -n 120 x qcow2 want
+	ok 'compacted again' xdisk compact -q -f qcow2 x
+	ok 'clean' clean x
+	ok 'right' holds x qcow2 want
+	for i in 1 2 3; do
+		cp want want$i
+		qemu-img snapshot -c s$i x
+		model -s 2$i -n 100 x qcow2 want
+	done
+	qemu-img snapshot -d s1 x
+	xdisk io -f qcow2 -c 'discard 0 20M' x > /dev/null
+	xdisk convert -f qcow2 -O raw x want
+	before=$(length x)
+	ok 'with snapshots' xdisk compact -f qcow2 x
+	ok 'not longer' test "$(length x)" -le "$before"
+	ok 'clean' clean x
+	ok 'the disk is right' holds x qcow2 want
+	ok 'the second snapshot, too' shows x s2 want2
+	ok 'and the third' shows x s3 want3
+	ok 'written to' model -s 9 -n 100 x qcow2 want
+	ok 'clean' clean x
+	ok 'the third is right still' shows x s3 want3
+	qemu-img snapshot -d s2 x
+	qemu-img snapshot -a s3 x
+	qemu-img snapshot -d s3 x
+	ok 'without them' xdisk compact -q -f qcow2 x
+	ok 'clean' clean x
+	ok 'right' holds x qcow2 want3
+done
+
+# Zeroes
+qemu-img create -q -f qcow2 x 16M
+qemu-io -f qcow2 -c 'write -P 0 0 8M' -c 'write -P 1 8M 4M' -c 'write -P 0 12M 4M' x > /dev/null
+ok 'zeroes go' xdisk compact -f qcow2 --zeroes x
+said 'so many' 'zeroes let go: 12 MiB'
+ok 'shorter' test "$(length x)" -lt 5242880
+ok 'clean' clean x
+ok 'content' qemu-io -c 'read -P 0 0 8M' -c 'read -P 1 8M 4M' -c 'read -P 0 12M 4M' x
+
+# What stays
+qemu-img convert -f qcow2 -O qcow2 -c x y
+ok 'compressed clusters stay' xdisk compact -f qcow2 y
+ok 'clean' clean y
+ok 'the same' qemu-img compare x y
+rc 1 'raw' xdisk compact -f raw want
+said 'says so' "images of format 'raw' cannot be compacted"
+rc 1 'no zeroes in a dry run' xdisk compact -f qcow2 --dry-run --zeroes x
+finish
