@@ -34,8 +34,11 @@ struct record {
 int ck_add_l1(struct check *ck, uint64_t offset, uint32_t nr,
 	      unsigned int snapshot)
 {
-	struct l1_table *l1 = realloc(ck->l1, (ck->nr_l1 + 1) * sizeof(*l1));
+	struct l1_table *l1 = ck->l1;
+	size_t n = ck->nr_l1;
 
+	if (!(n & (n - 1)))	/* room for 1, 2, 4... of them */
+		l1 = reallocarray(l1, n ? 2 * n : 1, sizeof(*l1));
 	if (!l1)
 		return -ENOMEM;
 	ck->l1 = l1;
