@@ -31,6 +31,25 @@ static int resize(uint64_t size, struct error *err)
 	return ret;
 }
 
+/* ---- backing file ---- */
+
+/* What is let go of shows the backing file, where that has something. */
+static int make_empty(struct error *err)
+{
+	const struct image *backing = image_backing(t.img);
+	uint64_t end = backing ? image_size(backing) / SECTOR_SIZE : 0;
+	int ret = do_flush();
+
+	for (uint64_t i = 0; i < t.nr_sectors; i++)
+		begin(i, i < end);
+	if (!ret)
+		ret = image_make_empty(t.img, err);
+	t.clock++;
+	for (uint64_t i = 0; !ret && i < t.nr_sectors; i++)
+		complete(i, i < end);
+	return ret;
+}
+
 /* ---- snapshots ---- */
 
 static char *name_of(unsigned int n)
@@ -194,6 +213,8 @@ static int one_change(const char *what, char ***next, struct error *err)
 
 	if (!strcmp(what, "amend"))
 		return amend(*(*next)++, err);
+	if (!strcmp(what, "empty"))
+		return make_empty(err);
 	if (!strcmp(what, "resize"))
 		return resize((uint64_t)atoi(*(*next)++) * KiB, err);
 	if (!strcmp(what, "snapshot"))

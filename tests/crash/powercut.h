@@ -90,6 +90,7 @@ int work(void);
 /* co. t.changes, one after the other:
  *	amend NAME=VALUE
  *	add, remove, clear, enable, disable NAME; merge NAME FROM: bitmaps
+ *	empty			the overlay
  *	resize KIB
  *	snapshot		makes the next one, from 0 on
  *	back N, drop N		to that one; it is deleted

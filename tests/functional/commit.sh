@@ -135,6 +135,19 @@ for o in compat=v2 cluster_size=512 cluster_size=2M extended_l2=on \
 	ok "$o" as_qemu over.qcow2
 	ok "$o, -d" as_qemu -d over.qcow2
 done
+rm set/over.qcow2
+cd set || exit 99
+image over.qcow2 qcow2 4M -o data_file=over.data -b base.qcow2 -F qcow2 -- \
+	'write -P 3 512k 1M' 'write -z 2M 32k'
+mv over.data ..
+cd ..
+ok 'an external data file' sh -c 'cp over.data set/ && cp -r set d && cd d &&
+	qemu-img convert -f qcow2 -O raw over.qcow2 shows.raw &&
+	"$0" commit -f qcow2 over.qcow2 &&
+	qemu-img compare -f raw -F qcow2 shows.raw base.qcow2 &&
+	qemu-img compare -f raw -F qcow2 shows.raw over.qcow2 &&
+	qemu-img check -f qcow2 over.qcow2' "$builddir/tool/xdisk"
+rm -f set/over.data
 cd set || exit 99
 image big.raw raw 8M 'write -P 6 1M 1M'
 qemu-img convert -c -O qcow2 -B base.qcow2 -F qcow2 -f raw big.raw over.qcow2

@@ -98,6 +98,16 @@ for mode in off metadata full; do
 	also "qemu-img create -f qcow2 -o preallocation=$mode p.qcow2 8M"
 	ok 'is clean' clean p.qcow2
 done
+qemu-io -f qcow2 -c 'write -P 1 0 64k' rhel6u3.qcow2 > /dev/null
+also 'qemu-img snapshot -c before rhel6u3.qcow2'
+qemu-io -f qcow2 -c 'write -P 2 0 64k' rhel6u3.qcow2 > /dev/null
+also 'qemu-img snapshot -c after rhel6u3.qcow2'
+also 'qemu-img snapshot -l rhel6u3.qcow2'
+said 'lists them' '^2 .*after'
+also 'qemu-img snapshot -a before rhel6u3.qcow2'
+ok 'is what it was' xdisk io -f qcow2 -c 'read -P 1 0 64k' rhel6u3.qcow2
+also 'qemu-img snapshot -d after rhel6u3.qcow2'
+also 'qemu-img check rhel6u3.qcow2'
 also 'qemu-img convert -c -O qcow2 img1.raw z.qcow2'
 ok 'compressed, holds the same' holds z.qcow2 qcow2 img1.raw
 also 'qemu-img convert -O qcow2 --object secret,id=s,data=geheim -o encryption=on,encrypt.key-secret=s img1.raw e.qcow2'

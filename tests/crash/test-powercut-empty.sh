@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Power cuts while overlays are emptied and written to again, and with single
+# failures of the file. SEEDS=N makes it longer.
+set -u
+powercut=$builddir/tests/crash/powercut
+seeds=${SEEDS:-1}
+dir=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)/powercut.XXXXXX") || exit 1
+trap 'rm -rf "$dir"' EXIT
+command -v qemu-img >/dev/null || { echo "1..0 # SKIP qemu-img is missing"; exit 0; }
+
+tests=0
+result() {	# STATUS NAME
+	tests=$((tests + 1))
+	[ "$1" = 0 ] && echo "ok $tests - $2" || echo "not ok $tests - $2"
+}
+
+# Sectors stamped as powercut stamps them; the first 3000 of a smaller disk.
+python3 - "$dir/base.raw" <<'P'
+import struct, sys
+with open(sys.argv[1], "wb") as f:
+    for s in range(3000):
+        f.write(b"".join(struct.pack("<Q", 1000003 + s * 64 + i)
+                         for i in range(64)))
+P
+
+# run OPTIONS BACKING SEED OPS CRASHES FAIL CHANGE...
+run() {
+	local image=$dir/i.qcow2 backing=() status
+
+	[ "$2" = backing ] && backing=(-b base.raw -F raw)
+	rm -f "$dir"/crash-* "$dir"/sectors-* "$dir"/snapshots-* "$image"
+	qemu-img create -q -f qcow2 -o "$1" "${backing[@]}" "$image" 4M ||
+		return 1
+	timeout 120 "$powercut" "$image" "$dir" "${@:3}" 2>&1 | sed 's/^/# /'
+	[ "${PIPESTATUS[0]}" = 0 ] || return 1
+	for image in "$dir/i.qcow2" "$dir"/crash-*7; do
+		[ -e "$image" ] || continue
+		timeout 20 qemu-img check -q -f qcow2 "$image" >/dev/null 2>&1
+		status=$?
+		[ $status = 0 ] || [ $status = 3 ] || {
+			echo "# qemu-img check of $image: $status"
+			return 1
+		}
+	done
+}
+
+for seed in $(seq "$seeds"); do
+	for options in cluster_size=512,refcount_bits=64 cluster_size=4096 \
+		cluster_size=64k cluster_size=4096,compat=0.10 \
+		cluster_size=16k,extended_l2=on; do
+		for backing in none backing; do
+			run "$options" $backing "$seed" 20 100 0 \
+				empty work empty empty work
+			result $? "power cuts: $options, backing file: $backing, seed $seed"
+		done
+	done
+	run cluster_size=4096 backing "$seed" 20 100 0 snapshot work empty \
+		work empty back 0 empty drop 0
+	result $? "power cuts: a snapshot stays, seed $seed"
+	for fail in 1 3 5 8 11 15 20 26; do
+		run cluster_size=4096 backing $((fail + seed)) 3 5 $fail \
+			empty work empty
+		result $? "operation $fail of the file fails, seed $seed"
+	done
+done
+echo "1..$tests"
