@@ -4,7 +4,7 @@
 # frontend can negotiate. What a run leaves is what the next one expects, and
 # what qemu-img finds in the image afterwards.
 . "${srcdir:-.}/tests/simxen/simxen.sh"
-simxen_require qemu-img "$xdiskd" "$worker"
+simxen_require qemu-img python3 "$xdiskd" "$worker"
 simxen_start
 daemon_start
 
@@ -18,7 +18,17 @@ make_images() {
 	qemu-img create -q -f qcow2 -o cluster_size=4096,refcount_bits=1 \
 		"$dir/base" $size &&
 	qemu-io -f qcow2 -c "write -P 0x5a 1M 20M" "$dir/base" >/dev/null &&
-	qemu-img create -q -f qcow2 -b base -F qcow2 "$dir/overlay"
+	qemu-img create -q -f qcow2 -b base -F qcow2 "$dir/overlay" &&
+	for image in qcow2 overlay; do
+		qemu-img bitmap -f qcow2 --add -g 4k "$dir/$image" b &&
+		qemu-img convert -O raw "$dir/$image" "$dir/$image.before"
+	done
+}
+
+# The dirty bitmap is closed, and knows of all that has changed.
+judge_bitmap() {
+	python3 "${srcdir:-.}/tests/functional/bitmaps.py" covers "$dir/$1" b \
+		"$dir/$1.before" "$dir/$1.model"
 }
 
 # run DISK VDEV OPTIONS...
@@ -92,5 +102,7 @@ wait_for 5 [ "$(held_by_backends)" -eq 0 ]
 check "raw holds what was written" judge raw raw
 check "qcow2 is consistent and holds what was written" judge qcow2 qcow2
 check "overlay is consistent and holds what was written" judge overlay qcow2
+check "qcow2's bitmap covers it" judge_bitmap qcow2
+check "overlay's bitmap covers it" judge_bitmap overlay
 check "nothing is mapped or bound any more" [ "$(held_by_backends)" -eq 0 ]
 tap_done
