@@ -2,13 +2,16 @@
 /* crypto-io.c: see crypto-io.h. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/crypto-io.h"
 #include "image/driver.h"
+#include "image/secret.h"
 
 #define BOUNCE_MAX MiB
+#define LEGACY_KEY 16u		/* bytes */
 
 static void *bounce(uint64_t len)
 {
@@ -58,4 +61,24 @@ int crypto_pwritev(struct crypto *c, struct image *file, uint64_t off,
 		len -= n;
 	}
 	return ret;
+}
+
+int crypto_open_legacy(const char *id, struct crypto **out, struct error *err)
+{
+	static const struct crypto_spec spec = {
+		CRYPTO_AES_128, CRYPTO_CBC, CRYPTO_PLAIN64, CRYPTO_SHA256,
+	};
+	cleanup_secret uint8_t *key = secret_alloc(LEGACY_KEY);
+	const struct secret *s;
+
+	if (!id)
+		return error_set(err, EINVAL, "Parameter 'encrypt.key-secret' "
+				 "is required for cipher");
+	s = secret_find(id, err);
+	if (!s)
+		return -ENOENT;
+	if (!key)
+		return -ENOMEM;
+	memcpy(key, s->data, min(s->len, (size_t)LEGACY_KEY));
+	return crypto_new(&spec, key, out, err);
 }

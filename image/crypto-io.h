@@ -14,4 +14,9 @@ int crypto_preadv(struct crypto *c, struct image *file, uint64_t off,
 int crypto_pwritev(struct crypto *c, struct image *file, uint64_t off,
 		   uint64_t sector, uint64_t len, struct iow w);
 
+/* The encryption of qcow and qcow2 before LUKS: AES-128-CBC under the first 16
+ * bytes of the secret `id`, plain64 of the disk's sectors. NULL is -EINVAL that
+ * names the option, -ENOENT: no such secret. */
+int crypto_open_legacy(const char *id, struct crypto **out, struct error *err);
+
 #endif

@@ -21,6 +21,7 @@
 
 #include "common/cleanup.h"
 #include "image/chain.h"
+#include "image/crypto-io.h"
 #include "image/loop.h"
 #include "image/path.h"
 #include "image/refmap.h"
@@ -44,6 +45,8 @@ void mapped_deinit(struct mapped *m)
 	pages_deinit(&m->pages);
 	free(m->unpacked);
 	m->unpacked = NULL;
+	crypto_free(m->crypto);
+	m->crypto = NULL;
 }
 
 /* ---- where blocks are ---- */
@@ -157,6 +160,15 @@ static int read_packed(struct mapped *m, uint64_t off, uint64_t len,
 	return ret;
 }
 
+static int read_data(struct mapped *m, uint64_t off,
+		     const struct image_extent *e, struct iow w)
+{
+	if (m->crypto)
+		return crypto_preadv(m->crypto, m->file, e->host_offset,
+				     off / CRYPTO_SECTOR, e->length, w);
+	return image_preadv(m->file, e->host_offset, e->length, w);
+}
+
 int mapped_read(struct mapped *m, uint64_t off, uint64_t len, struct iow w)
 {
 	struct image_extent e;
@@ -170,7 +182,7 @@ int mapped_read(struct mapped *m, uint64_t off, uint64_t len, struct iow w)
 			ret = read_packed(m, off, e.length, w);
 		else if ((e.flags & IMAGE_EXTENT_OFFSET) &&
 			 !(e.flags & IMAGE_EXTENT_ZERO))
-			ret = image_preadv(m->file, e.host_offset, e.length, w);
+			ret = read_data(m, off, &e, w);
 		else if (e.flags & IMAGE_EXTENT_ALLOCATED)
 			iow_zero(w, e.length);
 		else
@@ -437,7 +449,13 @@ int mapped_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 int mapped_block_status(struct image *img, uint64_t off, uint64_t len,
 			struct image_extent *out)
 {
-	return mapped_status(img->state, off, len, out);
+	struct mapped *m = img->state;
+	int ret = mapped_status(m, off, len, out);
+
+	/* What lies there is of no use to anybody else. */
+	if (m->crypto)
+		out->flags &= ~(unsigned int)IMAGE_EXTENT_OFFSET;
+	return ret;
 }
 
 void mapped_no_numbers(struct image_check *result)

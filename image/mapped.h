@@ -50,6 +50,8 @@ struct mapped {
 	uint64_t size;			/* bytes mapped, <= blocks' total */
 	uint64_t data_start;		/* no block begins before it */
 	bool holes;			/* tell those of the file, too */
+	struct crypto *crypto;		/* of blocks, by the disk's sectors;
+					 * NULL: none. mapped_deinit()ed */
 	struct pages pages;		/* of `file` */
 	struct co_mutex placing, unpacking;
 

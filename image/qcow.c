@@ -5,7 +5,8 @@
  *	48 bytes of header, big-endian
  *	L1 table -> L2 tables -> clusters, compressed ones at any byte
  *
- * The format of a backing image is never recorded. (Source: "The QCOW Image
+ * Encrypted ones are as in qcow2 before LUKS. The format of a backing image is
+ * never recorded. (Source: "The QCOW Image
  * Format", Mark McLoughlin.)
  */
 #include "config.h"
@@ -17,6 +18,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/crypto-io.h"
 #include "image/driver.h"
 #include "image/mapped.h"
 
@@ -171,6 +173,17 @@ static int qcow_close(struct image *img, struct error *err)
 	return mapped_close(img, err);
 }
 
+static int open_encrypted(struct qcow *q, const struct image_node *node,
+			  struct error *err)
+{
+	if (!is_aligned(q->m.size, CRYPTO_SECTOR))
+		return error_set(err, EINVAL, "an encrypted disk of %" PRIu64
+				 " bytes, must be whole sectors", q->m.size);
+	q->m.img->request_align = CRYPTO_SECTOR;
+	return crypto_open_legacy(node ? node->key_secret : NULL,
+				  &q->m.crypto, err);
+}
+
 static int qcow_open(struct image *img, const struct image_options *opts,
 		     struct error *err)
 {
@@ -189,10 +202,9 @@ static int qcow_open(struct image *img, const struct image_options *opts,
 	q->m.block_size = UINT64_C(1) << q->cluster_bits;
 	q->m.data_start = HEADER_BYTES;
 	q->encrypted = load_be32(h + AT_CRYPT);
-	if (q->encrypted && !(img->flags & IMAGE_NO_IO))
-		return error_set(err, ENOTSUP, "encrypted qcow images of "
-				 "version 1 are not supported");
 	ret = judge_l1(q, h, err);
+	if (!ret && q->encrypted && !(img->flags & IMAGE_NO_IO))
+		ret = open_encrypted(q, opts->node, err);
 	if (!ret)
 		ret = open_backing(q, h, err);
 	if (ret)

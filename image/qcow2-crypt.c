@@ -21,8 +21,6 @@
 #include "image/luks.h"
 #include "image/qcow2.h"
 
-#define AES_KEY 16u		/* bytes */
-
 static const char *const method_names[] = {
 	[QCOW2_CRYPT_AES] = "aes", [QCOW2_CRYPT_LUKS] = "luks",
 };
@@ -64,26 +62,11 @@ struct luks_area qcow2_luks_area(const struct qcow2 *q)
 
 static int open_aes(struct qcow2 *q, const char *id, struct error *err)
 {
-	static const struct crypto_spec spec = {
-		CRYPTO_AES_128, CRYPTO_CBC, CRYPTO_PLAIN64, CRYPTO_SHA256,
-	};
-	cleanup_secret uint8_t *key = secret_alloc(AES_KEY);
-	const struct secret *s;
-
 	if (q->img->flags & IMAGE_NO_LEGACY_AES)
 		return error_set(err, ENOTSUP, "the image has the old AES "
 				 "encryption of qcow2, which is too weak to be "
 				 "used unless it is allowed (legacy-aes = yes)");
-	if (!id)
-		return error_set(err, EINVAL, "Parameter 'encrypt.key-secret' "
-				 "is required for cipher");
-	s = secret_find(id, err);
-	if (!s)
-		return -ENOENT;
-	if (!key)
-		return -ENOMEM;
-	memcpy(key, s->data, min(s->len, (size_t)AES_KEY));
-	return crypto_new(&spec, key, &q->crypto, err);
+	return crypto_open_legacy(id, &q->crypto, err);
 }
 
 static int open_luks(struct qcow2 *q, const char *id, struct error *err)

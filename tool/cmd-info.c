@@ -206,7 +206,7 @@ static void print_human(const struct facts *f)
 	tool_print_snapshots(&f->i);
 	if (f->i.is_qcow2)
 		print_qcow2(&f->i);
-	else if (f->i.encrypt.format) {
+	else if (f->i.encrypt.cipher_alg) {
 		puts("Format specific information:");
 		print_luks(&f->i.encrypt, "    ");
 	} else if (f->i.create_type) {
@@ -354,7 +354,7 @@ static json_t *json_facts(const struct facts *f)
 		set_number(o, "actual-size", f->allocated);
 	if (f->i.is_qcow2)
 		json_object_set_new(o, "format-specific", json_qcow2(&f->i));
-	else if (f->i.encrypt.format)
+	else if (f->i.encrypt.cipher_alg)
 		json_object_set_new(o, "format-specific",
 				    json_pack("{s:s, s:o}", "type", "luks",
 					      "data", json_encrypt(

@@ -31,6 +31,17 @@ ok 'works' both_ways "$(qcow2 y)"
 is 'info as qemu-img has it' "$(xdisk info -f qcow2 y)" \
 	"$(qemu-img info -f qcow2 y)"
 
+# Version 1 has the same.
+qemu_create -f qcow -o encrypt.format=aes,encrypt.key-secret=s v1 3M
+v1=driver=qcow,file.filename=v1,encrypt.key-secret=s
+theirs $v1 -c 'write -P 1 1000 9000' -c 'write -P 2 2M 700k' > /dev/null
+ok 'qcow, version 1' ours $v1,read-only=on -c 'read -P 0 0 1000' \
+	-c 'read -P 1 1000 9000' -c 'read -P 0 10000 100000' \
+	-c 'read -P 2 2M 700k' -c 'read -P 0 2813952 100k'
+rc 1 'without a secret' xdisk io -r -f qcow -c 'read 0 1' v1
+said 'says which option' "Parameter 'encrypt.key-secret' is required"
+is 'info needs none' "$(xdisk info -f qcow v1)" "$(qemu-img info -f qcow v1)"
+
 # A passphrase of more than 16 bytes is cut, a shorter one filled with zeroes.
 long=(--object secret,id=l,data=0123456789abcdefXYZ)
 qemu-img create -q "${long[@]}" -f qcow2 \
