@@ -235,6 +235,25 @@ static int note_refblocks(struct qcow2 *q, struct error *err)
 	return ret;
 }
 
+/* Snapshots' L1 tables are read when an image is opened for writing, and their
+ * L2 tables remembered: there is an end to that, far beyond what is in use. */
+#define MAX_INACTIVE_L1_BYTES GiB
+#define MAX_META_CLUSTERS (UINT64_C(1) << 24)
+
+static int judge_inactive(struct qcow2 *q, uint64_t l1_bytes,
+			  struct error *err)
+{
+	q->inactive_l1_bytes += l1_bytes;
+	if (q->inactive_l1_bytes > MAX_INACTIVE_L1_BYTES)
+		return error_set(err, EFBIG, "the L1 tables of the snapshots "
+				 "take up more than 1 GiB: read-only at most");
+	if (q->meta.nr > MAX_META_CLUSTERS)
+		return error_set(err, EFBIG, "the snapshots have more than %"
+				 PRIu64 " L2 tables: read-only at most",
+				 MAX_META_CLUSTERS);
+	return 0;
+}
+
 /* A snapshot's L2 tables: shared ones are known already. */
 static int note_inactive_l2(struct qcow2 *q, const uint8_t *buf, uint64_t bytes)
 {
@@ -267,12 +286,17 @@ static int note_snapshot(void *arg, const struct qcow2_snapshot *sn,
 		return error_set(err, EINVAL, "corrupt image: snapshot '%.100s' "
 				 "has an L1 table of %" PRIu64 " bytes at %#"
 				 PRIx64, sn->info.name, bytes, sn->l1_offset);
-	ret = note(q, sn->l1_offset, bytes, QCOW2_META_INACTIVE_L1, err);
+	ret = judge_inactive(q, bytes, err);
+	if (!ret)
+		ret = note(q, sn->l1_offset, bytes, QCOW2_META_INACTIVE_L1,
+			   err);
 	for (uint64_t o = 0; !ret && o < bytes; o += n) {
 		n = min(bytes - o, 64 * KiB);
 		ret = image_pread(q->file, sn->l1_offset + o, n, buf);
 		if (!ret)
 			ret = note_inactive_l2(q, buf, n);
+		if (!ret)
+			ret = judge_inactive(q, 0, err);
 	}
 	return ret;
 }

@@ -188,6 +188,7 @@ struct qcow2 {
 	struct qcow2_cache l2_cache, ref_cache;
 	struct crypto *crypto;		/* of the guest's data, NULL: as is */
 	struct qcow2_meta_map meta;
+	uint64_t inactive_l1_bytes;	/* of all snapshots, as opened */
 
 	/* space */
 	uint64_t data_end;		/* bytes, cluster aligned: no valid
