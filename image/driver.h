@@ -38,6 +38,10 @@ struct image_driver {
 	/* Whole clusters, but for the end of the disk: -EINVAL if not. */
 	int (*pwritev_compressed)(struct image *img, uint64_t off, uint64_t len,
 				  struct iow w);
+	/* From another image of the same driver, by the host; -EOPNOTSUPP where
+	 * that is not possible. Writes part of it, if anything, when it fails. */
+	int (*copy_range)(struct image *img, uint64_t off, struct image *from,
+			  uint64_t from_off, uint64_t len);
 	int (*pwrite_zeroes)(struct image *img, uint64_t off, uint64_t len,
 			     unsigned int flags);
 	int (*pdiscard)(struct image *img, uint64_t off, uint64_t len);

@@ -343,6 +343,44 @@ static int file_pwritev(struct image *img, uint64_t off, uint64_t len,
 	return ret;
 }
 
+struct copy_call {
+	int from, to;
+	uint64_t from_off, off, len;
+};
+
+static int64_t copy_in_host(void *arg)
+{
+	struct copy_call *c = arg;
+	off_t from = (off_t)c->from_off, to = (off_t)c->off;
+
+	while (c->len) {
+		ssize_t n = copy_file_range(c->from, &from, c->to, &to, c->len,
+					    0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EOPNOTSUPP;
+		c->len -= (uint64_t)n;
+	}
+	return 0;
+}
+
+/* EXDEV, EINVAL and ENOSYS are ways of saying that it cannot be done here. */
+static int file_copy_range(struct image *img, uint64_t off, struct image *from,
+			   uint64_t from_off, uint64_t len)
+{
+	struct file_state *s = img->state, *o = from->state;
+	struct copy_call c = { o->fd, s->fd, from_off, off, len };
+	int ret = (int)loop_offload(img->loop, copy_in_host, &c);
+
+	s->data_end = 0;
+	if (!ret && off + len > img->size)
+		img->size = off + len;
+	return ret == -EXDEV || ret == -EINVAL || ret == -ENOSYS ?
+		       -EOPNOTSUPP : ret;
+}
+
 static int file_flush(struct image *img)
 {
 	struct file_state *s = img->state;
@@ -674,6 +712,7 @@ const struct image_driver image_file_driver = {
 	.close = file_close,
 	.preadv = file_preadv,
 	.pwritev = file_pwritev,
+	.copy_range = file_copy_range,
 	.pwrite_zeroes = file_pwrite_zeroes,
 	.pdiscard = file_pdiscard,
 	.flush = file_flush,

@@ -772,6 +772,22 @@ bool image_can_have_bitmaps(const char *format)
 	return driver && driver->bitmap;
 }
 
+int image_copy_range(struct image *img, uint64_t off, struct image *from,
+		     uint64_t from_off, uint64_t len)
+{
+	int ret = judge_write(img, off, len);
+
+	if (ret)
+		return ret;
+	if (!range_within(from_off, len, from->size))
+		return -EINVAL;
+	if (img->driver != from->driver || !img->driver->copy_range ||
+	    !is_aligned(off | len, img->request_align))
+		return -EOPNOTSUPP;
+	return write_done(img, img->driver->copy_range(img, off, from, from_off,
+						       len));
+}
+
 bool image_can_compress(const char *format)
 {
 	const struct image_driver *driver = find_format(format);

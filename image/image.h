@@ -187,6 +187,11 @@ static inline int image_pwrite(struct image *img, uint64_t off, uint64_t len,
 	return image_pwritev(img, off, len, iow_of(&iov, 1));
 }
 
+/* co. Copies within the host, which may share the bytes instead. -EOPNOTSUPP
+ * where that is not possible: not between raw images, not one file system... */
+int image_copy_range(struct image *img, uint64_t off, struct image *from,
+		     uint64_t from_off, uint64_t len);
+
 /* Do images of a format have compressed clusters? */
 bool image_can_compress(const char *format);
 

@@ -43,6 +43,15 @@ static int raw_pwritev(struct image *img, uint64_t off, uint64_t len,
 	return cut_padding(img, image_pwritev(img->file, off, len, w));
 }
 
+/* The sector that a file's end cuts is not all there to be copied. */
+static int raw_copy_range(struct image *img, uint64_t off, struct image *from,
+			  uint64_t from_off, uint64_t len)
+{
+	if (!range_within(from_off, len, from->file->size))
+		return -EOPNOTSUPP;
+	return image_copy_range(img->file, off, from->file, from_off, len);
+}
+
 static int raw_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 			     unsigned int flags)
 {
@@ -121,6 +130,7 @@ const struct image_driver image_raw_driver = {
 	.open = raw_open,
 	.preadv = raw_preadv,
 	.pwritev = raw_pwritev,
+	.copy_range = raw_copy_range,
 	.pwrite_zeroes = raw_pwrite_zeroes,
 	.pdiscard = raw_pdiscard,
 	.truncate = raw_truncate,

@@ -69,7 +69,7 @@ static const struct tool_option options[] = {
 	{ 'S', "sparse", "SIZE", "zeroes left out if that many [4k]; 0: none" },
 	{ 'm', "parallel", "N", "requests side by side, 1 to 16 [8]" },
 	{ 'W', "out-of-order", NULL, "write out of order (it does anyway)" },
-	{ 'C', "copy-range", NULL, "do not look for zeroes in the data" },
+	{ 'C', "copy-range", NULL, "let the host copy, not looking for zeroes" },
 	{ 'r', "rate", "RATE", "bytes to write a second at most" },
 	{ OPT_SALVAGE, "salvage", NULL, "zeroes for what cannot be read" },
 	{ 't', "cache", "MODE", "of the target: none, writeback, writethrough, "
@@ -488,6 +488,7 @@ static int copy_all(struct convert *c)
 	copy->parts = (unsigned int)c->parts;
 	copy->min_sparse = c->min_sparse;
 	copy->no_scan = c->copy_range;
+	copy->in_host = c->copy_range && copy->target;
 	copy->rate = c->rate;
 	copy->salvage = c->salvage;
 	copy->quiet = c->from.quiet;

@@ -285,18 +285,41 @@ static int copy_data(struct copy *c, const struct part *p)
 	return ret;
 }
 
+/* co. -EOPNOTSUPP: it has to be read and written. */
+static int copy_in_host(struct copy *c, const struct part *p)
+{
+	const struct copy_source *s = source_at(c, p->off);
+	int ret;
+
+	if (!c->in_host || p->kind != KIND_DATA || p->len > source_end(s) - p->off)
+		return -EOPNOTSUPP;
+	throttle(c, p->len);
+	ret = image_copy_range(c->target, p->off, s->img, p->off - s->start,
+			       p->len);
+	if (ret == -EOPNOTSUPP) {
+		c->in_host = false;
+		return ret;
+	}
+	c->read += p->len;
+	c->written += p->len;
+	return ret ? failed(c, "copying", p->off, ret) : 0;
+}
+
 static int run_part(void *arg)
 {
 	struct part p = *(struct part *)arg;
 	struct copy *c = p.c;
 	int ret;
 
-	if (p.buf)
+	if (p.buf) {
 		ret = write_buffer(c, p.off, p.len, p.buf);
-	else if (p.kind == KIND_ZERO && c->target)
+	} else if (p.kind == KIND_ZERO && c->target) {
 		ret = write_zeroes(c, p.off, p.len);
-	else
-		ret = copy_data(c, &p);
+	} else {
+		ret = copy_in_host(c, &p);
+		if (ret == -EOPNOTSUPP)
+			ret = copy_data(c, &p);
+	}
 	if (!ret)
 		add_done(c, p.len);
 	else if (!c->pieces.group.ret)

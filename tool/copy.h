@@ -36,7 +36,9 @@ struct copy {
 	uint64_t total;			/* bytes, at most of all sources */
 	unsigned int parts;		/* side by side, 1 to COPY_PARTS_MAX */
 	uint64_t min_sparse;		/* bytes; 0: all is data */
-	bool no_scan;			/* data is not looked at for zeroes */
+	/* Data is not looked at for zeroes, and copied by the host where it can;
+	 * cleared when it cannot. */
+	bool no_scan, in_host;
 	uint64_t rate;			/* bytes a second, 0: unlimited */
 	uint64_t cluster;		/* bytes, of compressed writes; 0: plain */
 	bool target_is_zero;
