@@ -519,7 +519,9 @@ bool image_same_file(const struct image *a, const struct image *b)
 		a = a->file;
 	while (b->file)
 		b = b->file;
-	return a == b || (a->device == b->device && a->inode == b->inode);
+	/* Protocols that have no files leave it at 0. */
+	return a == b || (a->inode && a->device == b->device &&
+			  a->inode == b->inode);
 }
 
 enum image_cache image_cache(const struct image *img)

@@ -54,6 +54,22 @@ ok 'the server has it all' qemu-io -f qcow2 -c 'read -P 5 1M 1M' \
 	-c 'read -P 0 2M 1M' -c 'read -P 6 5000 100' -c 'read -P 9 10M 3M' a.qcow2
 ok 'and is clean' qemu-img check a.qcow2
 
+# Two exports are two disks, though neither is a file.
+qemu-img create -q -f raw n1.raw 1M
+cp n1.raw n2.raw
+qemu-io -f raw -c 'write -P 1 0 64k' n1.raw > /dev/null
+qemu-io -f raw -c 'write -P 2 0 64k' n2.raw > /dev/null
+export_image raw n1.raw
+qemu-nbd -f raw -k "$T/s2" -t n2.raw &
+second=$!
+until [ -S s2 ]; do sleep 0.05; done
+rc 1 'two exports that differ' xdisk compare -f raw -F raw "$uri" "${uri}2"
+said 'are read' 'Content mismatch at offset 0!'
+ok 'an export and itself' xdisk compare -f raw -F raw "$uri" "$uri"
+ok 'an export and its file' xdisk compare -U -f raw -F raw "$uri" n1.raw
+kill "$second" && wait "$second" 2> /dev/null
+end_export
+
 # A format over the protocol
 qemu-img create -q -f qcow2 -o preallocation=metadata b.qcow2 8M
 export_image raw b.qcow2
