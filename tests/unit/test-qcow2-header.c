@@ -37,7 +37,7 @@ static int parse(struct qcow2_header *h)
 
 static void test_round_trip(void **state)
 {
-	uint8_t fields[] = "newer fields..", data[] = "who knows";
+	uint8_t fields[16] = "newer fields", data[] = "who knows";
 	struct qcow2_extension unknown = { 0x12345678, sizeof(data), data };
 	struct qcow2_header h = good(), back;
 
@@ -55,7 +55,7 @@ static void test_round_trip(void **state)
 	h.bitmap_dir_size = 100;
 	h.bitmap_dir_offset = 8 * CLUSTER;
 	h.unknown_fields = fields;
-	h.unknown_fields_len = 16;
+	h.unknown_fields_len = sizeof(fields);
 	h.extensions = &unknown;
 	h.nr_extensions = 1;
 	assert_int_equal(qcow2_header_encode(&h, cluster, &err), 0);
