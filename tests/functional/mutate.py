@@ -71,6 +71,13 @@ def make_seeds():
             quietly('qemu-io', '-f', 'qcow2', '-c', 'write -P 9 30k 30k', path)
     path = image('bitmap', 'cluster_size=4k', writes=some)
     quietly('qemu-img', 'bitmap', '--add', path, 'b')
+    for below in 'base.raw', 'data.raw', 'good/base.raw', 'good/data.raw':
+        with open(below, 'wb') as f:
+            f.truncate(1 << 20)
+    image('overlay', 'cluster_size=4k,backing_file=base.raw,backing_fmt=raw',
+          writes=some)
+    # one file for all of them: what is in it does not matter
+    image('data-file', 'cluster_size=4k,data_file=data.raw', writes=some)
     for kind in 'zlib', 'zstd':
         path = 'good/' + kind
         quietly('qemu-img', 'convert', '-c', '-O', 'qcow2', '-o',
@@ -239,6 +246,21 @@ def try_repair(path, ask_qemu, slack):
             qemu_is_happy('w')
 
 
+def try_changes(path, most):
+    """What works on a whole image must leave it as good as it was."""
+    for verb in (('resize', '-q', '-f', 'qcow2', 'w', '+3M'),
+                 ('resize', '-q', '--shrink', '-f', 'qcow2', 'w', '300k'),
+                 ('snapshot', '-q', '-f', 'qcow2', '-c', 'new', 'w'),
+                 ('snapshot', '-q', '-f', 'qcow2', '-d', 'one', 'w'),
+                 ('snapshot', '-q', '-f', 'qcow2', '-a', 'two', 'w'),
+                 ('compact', '-q', '-f', 'qcow2', 'w'),
+                 ('amend', '-q', '-f', 'qcow2', '-o', 'lazy_refcounts=on',
+                  'w')):
+        shutil.copy(path, 'w')
+        xdisk(*verb)
+        must(f'{verb[0]} has done harm', xdisk(*CHECK, 'w') <= most)
+
+
 def try_all(path, ask_qemu, slack):
     xdisk('info', '-f', 'qcow2', path)
     before = xdisk(*CHECK, path)
@@ -251,6 +273,9 @@ def try_all(path, ask_qemu, slack):
     if before in (0, 3):
         must('a write has done harm', xdisk(*CHECK, 'w') <=
              max(before, slack))
+    xdisk('verify', '-q', '-f', 'qcow2', path)
+    if before in (0, 3):
+        try_changes(path, max(before, slack))
     shutil.copy(path, 'w')
     after = xdisk(*CHECK, '-r', 'leaks', 'w')
     must('-r leaks has done harm', before != 0 or after == 0)

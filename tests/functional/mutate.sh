@@ -7,4 +7,4 @@ IN_MEMORY=yes
 requires qemu-img qemu-io python3
 sanitized && export UNLIMITED=yes
 timeout "${TIMEOUT:-300}" python3 "$srcdir/tests/functional/mutate.py" \
-	"$builddir/tool/xdisk" "${SEED:-1}" "${COUNT:-150}"
+	"$builddir/tool/xdisk" "${SEED:-1}" "${COUNT:-100}"
