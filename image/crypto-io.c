@@ -63,7 +63,8 @@ int crypto_pwritev(struct crypto *c, struct image *file, uint64_t off,
 	return ret;
 }
 
-int crypto_open_legacy(const char *id, struct crypto **out, struct error *err)
+int crypto_open_legacy(const struct image *img, const char *id,
+		       struct crypto **out, struct error *err)
 {
 	static const struct crypto_spec spec = {
 		CRYPTO_AES_128, CRYPTO_CBC, CRYPTO_PLAIN64, CRYPTO_SHA256,
@@ -71,6 +72,10 @@ int crypto_open_legacy(const char *id, struct crypto **out, struct error *err)
 	cleanup_secret uint8_t *key = secret_alloc(LEGACY_KEY);
 	const struct secret *s;
 
+	if (img->flags & IMAGE_NO_LEGACY_AES)
+		return error_set(err, ENOTSUP, "the image has the old AES "
+				 "encryption of qcow2, which is too weak to be "
+				 "used unless it is allowed (legacy-aes = yes)");
 	if (!id)
 		return error_set(err, EINVAL, "Parameter 'encrypt.key-secret' "
 				 "is required for cipher");

@@ -16,7 +16,9 @@ int crypto_pwritev(struct crypto *c, struct image *file, uint64_t off,
 
 /* The encryption of qcow and qcow2 before LUKS: AES-128-CBC under the first 16
  * bytes of the secret `id`, plain64 of the disk's sectors. NULL is -EINVAL that
- * names the option, -ENOENT: no such secret. */
-int crypto_open_legacy(const char *id, struct crypto **out, struct error *err);
+ * names the option; -ENOENT: no such secret; -ENOTSUP: `img` was opened with
+ * IMAGE_NO_LEGACY_AES. */
+int crypto_open_legacy(const struct image *img, const char *id,
+		       struct crypto **out, struct error *err);
 
 #endif

@@ -180,7 +180,7 @@ static int open_encrypted(struct qcow *q, const struct image_node *node,
 		return error_set(err, EINVAL, "an encrypted disk of %" PRIu64
 				 " bytes, must be whole sectors", q->m.size);
 	q->m.img->request_align = CRYPTO_SECTOR;
-	return crypto_open_legacy(node ? node->key_secret : NULL,
+	return crypto_open_legacy(q->m.img, node ? node->key_secret : NULL,
 				  &q->m.crypto, err);
 }
 

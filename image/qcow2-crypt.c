@@ -60,15 +60,6 @@ struct luks_area qcow2_luks_area(const struct qcow2 *q)
 	};
 }
 
-static int open_aes(struct qcow2 *q, const char *id, struct error *err)
-{
-	if (q->img->flags & IMAGE_NO_LEGACY_AES)
-		return error_set(err, ENOTSUP, "the image has the old AES "
-				 "encryption of qcow2, which is too weak to be "
-				 "used unless it is allowed (legacy-aes = yes)");
-	return crypto_open_legacy(id, &q->crypto, err);
-}
-
 static int open_luks(struct qcow2 *q, const char *id, struct error *err)
 {
 	struct luks_area area = qcow2_luks_area(q);
@@ -94,8 +85,10 @@ int qcow2_crypt_open(struct qcow2 *q, const struct image_node *node,
 		return error_set(err, EINVAL, "Header reported '%s' encryption "
 				 "format but options specify '%s'",
 				 method_names[q->h.crypt_method], wanted);
-	ret = q->h.crypt_method == QCOW2_CRYPT_AES ? open_aes(q, id, err) :
-						     open_luks(q, id, err);
+	if (q->h.crypt_method == QCOW2_CRYPT_AES)
+		ret = crypto_open_legacy(q->img, id, &q->crypto, err);
+	else
+		ret = open_luks(q, id, err);
 	q->img->request_align = CRYPTO_SECTOR;
 	return ret;
 }
