@@ -36,7 +36,7 @@ static const char *const formats[] = {
 	"bochs", "cloop", "dmg", "luks",
 };
 
-static char dir[64], path[80];
+static char dir[64], path[80], data_path[80];
 static uint8_t buffer[BUFFER];
 
 struct job {
@@ -48,6 +48,7 @@ struct job {
 static void clean_up(void)
 {
 	unlink(path);
+	unlink(data_path);
 	rmdir(dir);
 }
 
@@ -59,6 +60,7 @@ static void set_up(void)
 	snprintf(dir, sizeof(dir), "%s/fuzz-image.XXXXXX", where);
 	MUST(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/image", dir);
+	snprintf(data_path, sizeof(data_path), "%s/data", dir);
 	atexit(clean_up);
 }
 
@@ -171,9 +173,20 @@ static void write_all_over(struct image *img)
 	image_flush(img);
 }
 
+/* Where the data is that an image says is elsewhere: nowhere else. */
+static void empty_data_file(void)
+{
+	int fd = open(data_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	MUST(fd >= 0);
+	close(fd);
+}
+
 static struct image *open_image(struct job *j, unsigned int flags)
 {
+	static const struct image_node node = { .data_file = data_path };
 	struct image_options opts = {
+		.node = &node,
 		.flags = flags | IMAGE_SHARE | IMAGE_NO_BACKING,
 		.cache = IMAGE_CACHE_UNSAFE,
 		.aio = AIO_THREADS,
@@ -256,6 +269,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!image_format_known(j.format))
 		return 0;
 	write_file(&j, data + 1, size - 1);
+	empty_data_file();
 	co_run(loop, run, &j);
 	return 0;
 }
