@@ -283,10 +283,11 @@ int mapped_zero(struct mapped *m, uint64_t off, uint64_t len)
 		return -EOPNOTSUPP;
 	for (; len && !ret; off += e.length, len -= e.length) {
 		ret = mapped_status(m, off, len, &e);
+		if (!ret && (e.flags & IMAGE_EXTENT_COMPRESSED))
+			return -EOPNOTSUPP;
 		if (ret || !(e.flags & IMAGE_EXTENT_OFFSET))
 			continue;
-		if (e.host_offset < m->data_start ||
-		    (e.flags & IMAGE_EXTENT_COMPRESSED))
+		if (e.host_offset < m->data_start)
 			return -EIO;
 		ret = image_pwrite_zeroes(m->file, e.host_offset, e.length, 0);
 	}

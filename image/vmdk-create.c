@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vmdk-create.c: a new monolithicSparse image.
+ * vmdk-create.c: a new monolithicSparse or streamOptimized image.
  *
  *	header, descriptor, redundant directory and its tables, directory and
  *	its tables, grains
@@ -30,6 +30,7 @@
 #define MAX_CAPACITY (UINT64_C(1) << 32)
 
 #define FLAGS (VMDK_F_NEWLINES | VMDK_F_REDUNDANT)
+#define STREAM_FLAGS (VMDK_F_COMPRESSED | VMDK_F_MARKERS)
 
 const struct image_create_help vmdk_create_help[] = {
 	{ "adapter_type", "<str>     - Virtual adapter type, can be one of "
@@ -37,7 +38,8 @@ const struct image_create_help vmdk_create_help[] = {
 	{ "compat6", "<bool (on/off)> - VMDK version 6 image" },
 	{ "hwversion", "<str>        - VMDK hardware version" },
 	{ "size", "<size>            - Virtual disk size" },
-	{ "subformat", "<str>        - Only monolithicSparse (default)" },
+	{ "subformat", "<str>        - VMDK flat extent format, can be one of "
+		       "{monolithicSparse (default) | streamOptimized} " },
 	{ NULL, NULL },
 };
 
@@ -45,10 +47,17 @@ static const char *const adapters[] = {
 	"ide", "lsilogic", "buslogic", "legacyESX", NULL,
 };
 
+enum { SPARSE, STREAM };
+static const char *const subformats[] = {
+	[SPARSE] = "monolithicSparse",
+	[STREAM] = "streamOptimized",
+	NULL,
+};
+
 struct settings {
 	const char *name;		/* of the file, without folder */
 	const char *hwversion;
-	unsigned int adapter;
+	unsigned int adapter, subformat;
 	uint64_t capacity, tables;	/* sectors; grain tables */
 	uint64_t directory;		/* sectors of a directory */
 	uint64_t rgd, gd, overhead;	/* sectors */
@@ -57,14 +66,13 @@ struct settings {
 static int parse_settings(struct settings *s, const struct create_args *args,
 			  struct error *err)
 {
-	static const char *const subformats[] = { "monolithicSparse", NULL };
 	const char *hw = create_text(args, "hwversion");
-	unsigned int sub = 0;
 	bool compat6 = false;
 	int ret = create_judge(args, err);
 
 	if (!ret)
-		ret = create_choice(args, "subformat", subformats, &sub, err);
+		ret = create_choice(args, "subformat", subformats,
+				    &s->subformat, err);
 	if (!ret)
 		ret = create_choice(args, "adapter_type", adapters,
 				    &s->adapter, err);
@@ -91,7 +99,7 @@ static int lay_out(struct settings *s, const char *path, uint64_t size,
 	s->capacity = div_round_up(size, SECTOR_SIZE);
 	if (s->capacity > MAX_CAPACITY)
 		return error_set(err, EFBIG, "%" PRIu64 " bytes are too much "
-				 "for a monolithicSparse vmdk image, at most %"
+				 "for a sparse vmdk image, at most %"
 				 PRIu64, size, MAX_CAPACITY * SECTOR_SIZE);
 	if (strpbrk(s->name, "\"\r\n") || strlen(s->name) > 255)
 		return error_set(err, EINVAL, "the name '%s' cannot stand in a "
@@ -109,8 +117,10 @@ static int write_header(struct image *img, const struct settings *s)
 	uint8_t h[VMDK_HEADER_BYTES] = { 0 };
 
 	store_le32(h, VMDK_MAGIC);
-	store_le32(h + VMDK_VERSION, 1);
-	store_le32(h + VMDK_FLAGS, FLAGS);
+	store_le32(h + VMDK_VERSION, s->subformat == STREAM ? 3 : 1);
+	store_le32(h + VMDK_FLAGS,
+		   s->subformat == STREAM ? FLAGS | STREAM_FLAGS : FLAGS);
+	store_le16(h + VMDK_COMPRESSION, s->subformat == STREAM);
 	store_le64(h + VMDK_CAPACITY, s->capacity);
 	store_le64(h + VMDK_GRAIN, GRAIN);
 	store_le64(h + VMDK_DESC, DESCRIPTOR_AT);
@@ -135,15 +145,16 @@ static int write_descriptor(struct image *img, const struct settings *s)
 		cid = 1;
 	snprintf(text, sizeof(text),
 		 "# Disk DescriptorFile\nversion=1\nCID=%08x\n"
-		 "parentCID=ffffffff\ncreateType=\"monolithicSparse\"\n\n"
+		 "parentCID=ffffffff\ncreateType=\"%s\"\n\n"
 		 "# Extent description\nRW %" PRIu64 " SPARSE \"%s\"\n\n"
 		 "# The Disk Data Base\n#DDB\n\n"
 		 "ddb.virtualHWVersion = \"%s\"\n"
 		 "ddb.geometry.cylinders = \"%" PRIu64 "\"\n"
 		 "ddb.geometry.heads = \"%u\"\n"
 		 "ddb.geometry.sectors = \"63\"\n"
-		 "ddb.adapterType = \"%s\"\n", cid, s->capacity, s->name,
-		 s->hwversion, s->capacity / (63 * heads), heads,
+		 "ddb.adapterType = \"%s\"\n", cid,
+		 subformats[s->subformat], s->capacity, s->name, s->hwversion,
+		 s->capacity / (63 * heads), heads,
 		 adapters[s->adapter]);
 	return image_pwrite(img, DESCRIPTOR_AT * SECTOR_SIZE, sizeof(text),
 			    text);

@@ -4,7 +4,7 @@
  *
  * Extents lie in files beside the descriptor: what names another folder is
  * refused, since an image must not make us read any file it likes. Images of
- * one sparse, uncompressed extent can be written to.
+ * one sparse extent can be written to.
  */
 #include "image/vmdk.h"
 
@@ -18,7 +18,6 @@
 #include "common/cleanup.h"
 
 #define WINDOW_BITS 15
-#define MARKER_BYTES 12u		/* sector of the disk, bytes */
 #define MAX_GRAIN (UINT64_C(1) << 17)	/* sectors: 64 MiB */
 #define MAX_GTES 4096u
 #define CID_DIGITS 8
@@ -72,7 +71,7 @@ static int find_gte(struct vmdk_extent *e, uint64_t gd, uint64_t grain,
 
 static int find_packed(struct vmdk_extent *e, struct mapped_block *b)
 {
-	uint8_t marker[MARKER_BYTES];
+	uint8_t marker[VMDK_MARKER_BYTES];
 	int ret;
 
 	b->flags &= ~(unsigned int)IMAGE_EXTENT_OFFSET;
@@ -84,8 +83,9 @@ static int find_packed(struct vmdk_extent *e, struct mapped_block *b)
 				e->m.file->size - b->host_offset);
 		return 0;
 	}
-	ret = pages_read(&e->m.pages, b->host_offset, sizeof(marker), marker);
-	b->host_offset += MARKER_BYTES;
+	/* Not by a page, which would not notice what is written there. */
+	ret = image_pread(e->m.file, b->host_offset, sizeof(marker), marker);
+	b->host_offset += VMDK_MARKER_BYTES;
 	b->packed = load_le32(marker + 8);
 	return ret || b->packed <= 2 * e->m.block_size ? ret : -EIO;
 }
@@ -154,7 +154,7 @@ static int sparse_enter(struct mapped *m, uint64_t grain, uint64_t n,
 		if (!directories[d])
 			continue;
 		ret = find_gte(e, directories[d], grain, &at);
-		if (!ret && at >= m->data_start)	/* it may be a grain */
+		if (!ret && at >= e->overhead)	/* it may be a grain */
 			ret = -EIO;
 		for (uint64_t i = 0; !ret && at && i < n; i++) {
 			store_le32(raw, (uint32_t)((host + i * m->block_size) /
@@ -248,10 +248,9 @@ static int open_sparse(struct vmdk_extent *e, struct error *err)
 	e->compressed = load_le16(h + VMDK_COMPRESSION);
 	e->markers = flags & VMDK_F_MARKERS;
 	e->zero_grain = flags & VMDK_F_ZERO_GRAIN;
-	e->m.data_start = VMDK_HEADER_BYTES;
-	if (!e->compressed)
-		e->m.data_start = min(load_le64(h + VMDK_OVERHEAD),
-				      UINT64_C(1) << 40) * SECTOR_SIZE;
+	e->overhead = min(load_le64(h + VMDK_OVERHEAD), UINT64_C(1) << 40) *
+		      SECTOR_SIZE;
+	e->m.data_start = e->compressed ? VMDK_HEADER_BYTES : e->overhead;
 	ret = judge_directory(e, "vmdk grain directory",
 			      load_le64(h + VMDK_GD), &e->gd, err);
 	if (!ret && (flags & VMDK_F_REDUNDANT))
@@ -437,8 +436,8 @@ static int judge_writing(const struct image *img, struct error *err)
 	const struct vmdk_extent *e = v->nr_extents ? v->extents[0] : NULL;
 
 	if (!(img->flags & IMAGE_RDWR) ||
-	    (v->nr_extents == 1 && !e->part && !e->compressed &&
-	     e->kind == VMDK_SPARSE && e->m.data_start > e->gd))
+	    (v->nr_extents == 1 && !e->part && e->kind == VMDK_SPARSE &&
+	     e->compressed == e->markers && e->overhead > e->gd))
 		return 0;
 	return error_set(err, EROFS, "vmdk images of type %s can only be read",
 			 v->create_type);
@@ -564,9 +563,23 @@ static int change_cid(struct image *img)
 static int vmdk_pwritev(struct image *img, uint64_t off, uint64_t len,
 			struct iow w)
 {
+	struct vmdk *v = img->state;
 	int ret = change_cid(img);
 
-	return ret ? ret : mapped_write(only(img), off, len, w);
+	if (ret)
+		return ret;
+	if (v->extents[0]->compressed)
+		return vmdk_stream_write(v->extents[0], off, len, w);
+	return mapped_write(only(img), off, len, w);
+}
+
+static int vmdk_pwritev_compressed(struct image *img, uint64_t off,
+				   uint64_t len, struct iow w)
+{
+	struct vmdk *v = img->state;
+
+	return v->extents[0]->compressed ? vmdk_pwritev(img, off, len, w) :
+					   -ENOTSUP;
 }
 
 static int vmdk_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
@@ -659,6 +672,7 @@ const struct image_driver image_vmdk_driver = {
 	.close = vmdk_close,
 	.preadv = vmdk_preadv,
 	.pwritev = vmdk_pwritev,
+	.pwritev_compressed = vmdk_pwritev_compressed,
 	.pwrite_zeroes = vmdk_pwrite_zeroes,
 	.flush = vmdk_flush,
 	.block_status = vmdk_block_status,

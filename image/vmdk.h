@@ -22,6 +22,8 @@
 #define VMDK_MAX_DESCRIPTOR (1 * MiB)
 #define VMDK_MAX_EXTENTS 1024u
 
+#define VMDK_MARKER_BYTES 12u		/* sector of the disk, bytes */
+
 #define VMDK_F_NEWLINES (1u << 0)
 #define VMDK_F_REDUNDANT (1u << 1)	/* the redundant GD is there */
 #define VMDK_F_ZERO_GRAIN (1u << 2)	/* GT entry 1: zeroes */
@@ -47,6 +49,7 @@ struct vmdk_extent {
 	uint64_t file_offset;		/* flat: bytes */
 	/* sparse */
 	uint64_t gd, rgd;		/* bytes; rgd 0: none */
+	uint64_t overhead;		/* bytes before the first grain */
 	uint64_t nr_tables;
 	uint32_t gtes;			/* entries a table */
 	bool compressed, markers, zero_grain;
@@ -75,6 +78,10 @@ int vmdk_parse(struct vmdk *v, char *text,
 	       int (*add)(struct vmdk *v, void *arg,
 			  const struct vmdk_line *line, struct error *err),
 	       void *arg, struct error *err);
+
+/* co. Writes to an extent with compressed grains. */
+int vmdk_stream_write(struct vmdk_extent *e, uint64_t off, uint64_t len,
+		      struct iow w);
 
 /* co. image_create() for this format. */
 int vmdk_create(struct loop *loop, const char *path, uint64_t size,

@@ -359,12 +359,14 @@ static int settle_compression(struct convert *c)
 	struct image_info info;
 	int ret;
 
-	if (!c->compressed)
-		return 0;
 	ret = image_get_info(target, &info, &err);
 	if (ret)
 		return tool_error("%s", error_text(&err, ret));
-	c->copy.cluster = info.cluster_size;
+	/* A streamOptimized vmdk has nothing else. */
+	if (info.nr_extents && info.extents[0].compressed)
+		c->compressed = true;
+	if (c->compressed)
+		c->copy.cluster = info.cluster_size;
 	if (c->level > 9 && info.compression_type &&
 	    !strcmp(info.compression_type, "zlib"))
 		ret = tool_error("Invalid compression level %d: zlib has 1 to "

@@ -26,6 +26,7 @@ done << 'END'
 vdi
 vdi static=on
 vmdk
+vmdk subformat=streamOptimized
 vpc force_size=on
 vpc subformat=fixed,force_size=on
 END
