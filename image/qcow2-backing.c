@@ -5,7 +5,8 @@
  * Emptying takes one L2 table after the other out of the L1 table and puts all
  * that it referred to on the list of what is to be freed. The commits do the
  * rest in their order: a crash leaves some tables in place, whole as they were,
- * and leaks at worst. Then the end of the file is given back.
+ * and leaks at worst. Then the end of the file is given back: mostly
+ * all of it, so that holes are only made between what snapshots keep.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -124,7 +125,8 @@ static int free_entries(struct qcow2 *q, uint64_t table, uint8_t *buf)
 	for (uint64_t i = 0; !ret && i < nr; i++)
 		ret = judge_entry(q, qcow2_entry_load(&q->h, buf, i).word);
 	for (uint64_t i = 0; !ret && i < nr; i++)
-		qcow2_free_entry(q, qcow2_entry_load(&q->h, buf, i), true);
+		qcow2_free_entry(q, qcow2_entry_load(&q->h, buf, i),
+				 q->h.nb_snapshots);
 	return ret;
 }
 
@@ -148,7 +150,7 @@ static int drop_l2(struct qcow2 *q, uint64_t i, uint8_t *buf)
 	q->l1[i] = 0;
 	q->l1_dirty[i / 64] = 1;
 	q->any_l1_dirty = true;
-	qcow2_free_clusters(q, table, 1, true);
+	qcow2_free_clusters(q, table, 1, q->h.nb_snapshots);
 	return 0;
 }
 
