@@ -12,7 +12,8 @@
 # A case is a name, the ratio it is to stay below, and the arguments of both
 # tools; OUT stands for a file that is not there before, OVER for a fresh copy of
 # the overlay on a fresh copy of the image below it, NEW for a new qcow2 image.
-# Beside the time a case compares what OUT takes on disk.
+# Beside the time a case compares what OUT takes on disk, and processor time (CPU is
+# its ratio), which tells something on a busy machine, too.
 set -u
 export LC_ALL=C
 dir=/tmp mib=1024 rounds=3 json=tests/bench/bench-image.json
@@ -113,49 +114,60 @@ prepare() {
 	esac
 }
 
-# milliseconds that a command takes; 0: it failed
+# "WALL CPU": milliseconds that a command takes; 0 0: it failed
 once() {
-	local start end
+	local TIMEFORMAT='%R %U %S'
 
-	prepare "$@" || { echo 0; return; }
-	start=$(date +%s%N)
-	"$@" > log 2>&1 || { cat log >&2; echo 0; return; }
-	end=$(date +%s%N)
-	echo $(((end - start) / 1000000))
+	prepare "$@" || { echo 0 0; return; }
+	{ time "$@" > log 2>&1; } 2> took || { cat log >&2; echo 0 0; return; }
+	awk '{ printf "%d %d\n", $1 * 1000, ($2 + $3) * 1000 }' took
 }
 
-median() { sort -n | sed -n "$(((rounds + 1) / 2))p"; }
+# median COLUMN LINES...
+median() {
+	local column=$1
+
+	shift
+	printf '%s\n' "$@" | cut -d ' ' -f "$column" | sort -n |
+		sed -n "$(((rounds + 1) / 2))p"
+}
+
+ratio() { awk "BEGIN { printf \"%.2f\", $1 / ($2 > 0 ? $2 : 1) }"; }
 
 size() { [ -e OUT ] && du -k OUT | cut -f 1 || echo 0; }
 
+our_turn() { ours+=("$(once "$xdisk" "$@")") our_kib=$(size); }
+their_turn() { theirs+=("$(once qemu-img "$@")") their_kib=$(size); }
+
+# The memory that one gets is what the other has given back: by turns.
 run_case() {
-	local name=$1 limit=$2 ours=() theirs=() our_kib=0 their_kib=0 ratio
+	local name=$1 limit=$2 ours=() theirs=() our_kib=0 their_kib=0
+	local our_ms their_ms our_cpu their_cpu wall cpu
 	shift 2
 
 	for ((i = 0; i < rounds; i++)); do
-		ours+=("$(once "$xdisk" "$@")")
-		our_kib=$(size)
-		theirs+=("$(once qemu-img "$@")")
-		their_kib=$(size)
+		((i % 2)) && their_turn "$@"
+		our_turn "$@"
+		((i % 2)) || their_turn "$@"
 	done
 	rm -f OUT
-	ours=$(printf '%s\n' "${ours[@]}" | median)
-	theirs=$(printf '%s\n' "${theirs[@]}" | median)
-	[ "$ours" -gt 0 ] && [ "$theirs" -gt 0 ] || { failed=1; return; }
-	ratio=$(awk "BEGIN { printf \"%.2f\", $ours / $theirs }")
-	printf '%-22s %8d %8d %6s %6s %9d %9d\n' "$name" "$ours" "$theirs" \
-		"$ratio" "$limit" "$our_kib" "$their_kib"
-	results+=("$(printf '{"name": "%s", "xdisk_ms": %d, "qemu_img_ms": %d, "ratio": %s, "limit": %s, "xdisk_kib": %d, "qemu_img_kib": %d}' \
-		"$name" "$ours" "$theirs" "$ratio" "$limit" "$our_kib" \
-		"$their_kib")")
+	our_ms=$(median 1 "${ours[@]}") their_ms=$(median 1 "${theirs[@]}")
+	our_cpu=$(median 2 "${ours[@]}") their_cpu=$(median 2 "${theirs[@]}")
+	[ "$our_ms" -gt 0 ] && [ "$their_ms" -gt 0 ] || { failed=1; return; }
+	wall=$(ratio "$our_ms" "$their_ms") cpu=$(ratio "$our_cpu" "$their_cpu")
+	printf '%-22s %8d %8d %6s %6s %6s %9d %9d\n' "$name" "$our_ms" \
+		"$their_ms" "$wall" "$limit" "$cpu" "$our_kib" "$their_kib"
+	results+=("$(printf '{"name": "%s", "xdisk_ms": %d, "qemu_img_ms": %d, "ratio": %s, "limit": %s, "xdisk_cpu_ms": %d, "qemu_img_cpu_ms": %d, "cpu_ratio": %s, "xdisk_kib": %d, "qemu_img_kib": %d}' \
+		"$name" "$our_ms" "$their_ms" "$wall" "$limit" "$our_cpu" \
+		"$their_cpu" "$cpu" "$our_kib" "$their_kib")")
 }
 
 command -v qemu-img > /dev/null || { echo "qemu-img is missing"; exit 1; }
 make_images || exit 1
 failed=0
 results=()
-printf '%-22s %8s %8s %6s %6s %9s %9s\n' case 'xdisk ms' 'qemu ms' ratio \
-	limit 'xdisk KiB' 'qemu KiB'
+printf '%-22s %8s %8s %6s %6s %6s %9s %9s\n' case 'xdisk ms' 'qemu ms' ratio \
+	limit CPU 'xdisk KiB' 'qemu KiB'
 for c in "${cases[@]}"; do
 	IFS='|' read -r name limit arguments <<< "$c"
 	name=${name% } limit=${limit// /}
