@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # crypt-lib.sh: sourced by the tests of encrypted images.
 #
-#	opts FILE [DRIVER]	sets $opts to --image-opts of FILE under secret "s"
-#	make_qemu ARGUMENTS	qemu-img create with the secrets
-#	pattern TOOL FILE	writes, reads back, with xdisk or qemu-io
+#	qcow2 FILE [SECRET], luks FILE [SECRET]		--image-opts of FILE
+#	ours, theirs OPTS -c COMMAND...		xdisk io, qemu-io with secrets
+#	patient COMMAND...	qemu-img, when it measures how long PBKDF2 takes
+#	qemu_create, xdisk_create ARGUMENTS	with the secrets
+#	both_ways OPTS		written by one, read by the other, and back
 . "${srcdir:=.}/tests/functional/tap.sh"
 requires qemu-img qemu-io
 if ! "$builddir/tool/xdisk" create -f qcow2 -o help | grep -q encrypt.format ||
@@ -25,15 +27,17 @@ ours() { xdisk io "${secret[@]}" --image-opts "${@:2}" "$1"; }
 theirs() { qemu-io "${secret[@]}" --image-opts "${@:2}" "$1"; }
 
 # QEMU's clock fails it now and then when it measures short times.
-qemu_create()
+patient()
 {
 	local try
 
-	for try in 1 2 3 4 5; do
-		qemu-img create -q "${secret[@]}" "$@" && return
+	for try in 1 2 3 4 5 6 7 8 9; do
+		"$@" && return
 	done
 	return 1
 }
+
+qemu_create() { patient qemu-img create -q "${secret[@]}" "$@"; }
 
 xdisk_create() { xdisk create -q "${secret[@]}" "$@"; }
 

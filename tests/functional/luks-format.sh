@@ -31,10 +31,10 @@ is 'the same options are listed as set' \
 	"$(xdisk create -f luks "${secret[@]}" -o "$how,cipher-mode=cbc" z 1M)" \
 	"$(qemu-img create -f luks "${secret[@]}" -o "$how,cipher-mode=cbc" z 1M 2> /dev/null)"
 is 'is measured' "$(xdisk measure "${secret[@]}" -O luks -o "$how" --size 5M)" \
-	"$(qemu-img measure "${secret[@]}" -O luks -o "$how" --size 5M)"
+	"$(patient qemu-img measure "${secret[@]}" -O luks -o "$how" --size 5M)"
 is 'in qcow2, too' "$(xdisk measure "${secret[@]}" -O qcow2 -o \
 	encrypt.format=luks,encrypt.key-secret=s --size 1G)" \
-	"$(qemu-img measure "${secret[@]}" -O qcow2 -o \
+	"$(patient qemu-img measure "${secret[@]}" -O qcow2 -o \
 	encrypt.format=luks,encrypt.key-secret=s --size 1G)"
 rc 1 'another passphrase' ours "$(luks y wrong)" -c 'read 0 1'
 said 'is said to be wrong' 'Invalid password, cannot unlock any keyslot'

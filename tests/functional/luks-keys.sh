@@ -47,7 +47,7 @@ check_keys()
 	rc 1 'not by slot either' amend "$($named x t)" \
 		-o ${p}state=inactive,${p}keyslot=1
 	is 'the slots' "$(slots x)" '[0,1,0,0,0,0,0,0]'
-	ok 'qemu-img adds one' qemu-img amend "${secret[@]}" -o \
+	ok 'qemu-img adds one' patient qemu-img amend "${secret[@]}" -o \
 		${p}state=active,${p}new-secret=s,${p}iter-time=100 \
 		--image-opts "$($named x t)"
 	ok 'we take it' opens "$($named x)"
