@@ -413,6 +413,20 @@ static int settle_zeroes(struct convert *c)
 	return 0;
 }
 
+/* The locks see to it, but not with -U. */
+static bool target_is_source(const struct convert *c)
+{
+	struct stat target, st;
+
+	if (stat(c->target, &target))
+		return false;
+	for (unsigned int i = 0; i < c->copy.nr_sources; i++)
+		if (!stat(image_path(c->copy.sources[i].img), &st) &&
+		    st.st_dev == target.st_dev && st.st_ino == target.st_ino)
+			return true;
+	return false;
+}
+
 static int prepare_target(struct convert *c)
 {
 	int ret;
@@ -421,6 +435,9 @@ static int prepare_target(struct convert *c)
 		c->copy.stream = STDOUT_FILENO;
 		return 0;
 	}
+	if (c->from.share && target_is_source(c))
+		return tool_error("'%s' is source and target at once",
+				  c->target);
 	ret = c->no_create ? 0 : create_target(c);
 	if (!ret)
 		ret = open_target(c);

@@ -65,5 +65,7 @@ both 0 '' -U -q -p -f qcow2 -O raw a b
 both 0 'compression_type' -o help -O qcow2
 both 0 'preallocation' -o '?' -O raw -f qcow2 a b
 
+rc 1 'onto itself without locks' xdisk convert -U -f raw -O qcow2 a a
+said 'is refused' 'source and target at once'
 ok 'the source is whole after all that' xdisk check -f qcow2 a
 finish
