@@ -180,7 +180,7 @@ def qcow():
     bad('qcow', 'cluster', 'clusters of 2^60', (32, 'B', 60))
     bad('qcow', 'l2', 'L2 tables of 2^40', (33, 'B', 40))
     bad('qcow', 'crypt', 'encryption method 7', (36, '>I', 7))
-    bad('qcow', 'aes', 'encrypted', (36, '>I', 1))
+    bad('qcow', 'aes', 'key-secret', (36, '>I', 1))
     bad('qcow', 'size', 'too small', (24, '>Q', 0))
     bad('qcow', 'size-large', 'too large', (24, '>Q', HUGE))
     bad('qcow', 'l1', 'not within the file', (40, '>Q', HUGE))
