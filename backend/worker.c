@@ -120,7 +120,7 @@ static int look(struct worker *w, const struct image_arguments *a,
 	if (*a->path)
 		ret = image_open(w->loop, a->path, a->format, &opts, &img, err);
 	if (ret < 0)
-		return ret;
+		return error_prefix(err, ret, "%s", a->path);
 	if (img)
 		ret = judge_encryption(img, a, err);
 	if (ret == 0 && reply)
@@ -188,6 +188,7 @@ static int do_open(struct worker *w, json_t *args, json_t **reply,
 				 &w->image, err);
 	secret_forget_all();
 	if (ret < 0) {
+		error_prefix(err, ret, "%s", a.path);
 		/* It may be known by a better name. */
 		if (!a.secret_file && *a.path)
 			look(w, &a, NULL, err);

@@ -65,7 +65,7 @@ static int open_path(const char *path, int flags, int *fd, struct stat *st,
 {
 	*fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
 	if (*fd < 0)
-		return error_set_errno(err, errno, "cannot open '%s'", path);
+		return error_set(err, errno, "%s", strerror(errno));
 	if (fstat(*fd, st))
 		return error_set_errno(err, errno, "fstat of '%s'", path);
 	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))

@@ -189,7 +189,6 @@ static int open_node(struct loop *loop, struct image *overlay,
 	img->cache = img->file->cache;
 	ret = driver->open(img, opts, err);
 	if (ret) {
-		ret = error_prefix(err, ret, "%s", path);
 		image_close(img->file, NULL);
 		image_close(img->data, NULL);
 		image_close(img->backing, NULL);
@@ -285,7 +284,7 @@ int image_open_backing(struct image *parent, const char *path,
 	opts.snapshot = NULL;
 	ret = open_node(parent->loop, parent, full, driver, &opts,
 			&parent->backing, err);
-	return error_prefix(ret ? err : NULL, ret, "backing file");
+	return error_prefix(ret ? err : NULL, ret, "backing file '%s'", full);
 }
 
 int image_switch_backing(struct image *img, const char *path,

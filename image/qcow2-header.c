@@ -136,8 +136,8 @@ static bool is_zero(const uint8_t *p, size_t len)
 static int keep_feature_names(struct qcow2_header *h, const uint8_t *data,
 			      uint32_t len)
 {
-	len -= len % QCOW2_FEATURE_ROW;
-	while (len && is_zero(data + len - QCOW2_FEATURE_ROW, QCOW2_FEATURE_ROW))
+	while (len && len % QCOW2_FEATURE_ROW == 0 &&
+	       is_zero(data + len - QCOW2_FEATURE_ROW, QCOW2_FEATURE_ROW))
 		len -= QCOW2_FEATURE_ROW;
 	return len ? keep_extension(h, QCOW2_EXT_FEATURE_NAMES, data, len) : 0;
 }
@@ -269,47 +269,62 @@ static int load_extensions(const uint8_t *buf, size_t end,
 	return 0;
 }
 
-/* The name that the image's own feature table gives an incompatible bit. */
-static void feature_name(const struct qcow2_header *h, unsigned int bit,
-			 char *out, size_t size)
+/* The name that the image's own feature table gives an incompatible bit, NULL:
+ * none. The last row may be cut short: what is missing is zeroes. */
+static const char *feature_name(const struct qcow2_header *h, unsigned int bit,
+				char name[QCOW2_FEATURE_NAME + 1])
 {
-	static const char *const known[] = {
-		"dirty bit", "corrupt bit", "external data file",
-		"compression type", "extended L2 entries",
-	};
-
-	if (bit < ARRAY_SIZE(known)) {
-		snprintf(out, size, "%s", known[bit]);
-		return;
-	}
 	for (unsigned int i = 0; i < h->nr_extensions; i++) {
 		const struct qcow2_extension *e = &h->extensions[i];
 
 		if (e->type != QCOW2_EXT_FEATURE_NAMES)
 			continue;
-		for (uint32_t o = 0; o + QCOW2_FEATURE_ROW <= e->len;
-		     o += QCOW2_FEATURE_ROW)
-			if (e->data[o] == 0 && e->data[o + 1] == bit) {
-				snprintf(out, size, "%.*s", QCOW2_FEATURE_NAME,
-					 (const char *)e->data + o + 2);
-				return;
-			}
+		for (uint32_t o = 0; o + 2 < e->len; o += QCOW2_FEATURE_ROW) {
+			uint32_t len = min(e->len - o - 2, QCOW2_FEATURE_NAME);
+
+			if (e->data[o] != 0 || e->data[o + 1] != bit)
+				continue;
+			memcpy(name, e->data + o + 2, len);
+			name[len] = '\0';
+			return name;
+		}
 	}
-	snprintf(out, size, "unknown incompatible feature (bit %u)", bit);
+	return NULL;
+}
+
+/* "a, b, Unknown incompatible feature: 8000000000000000" */
+static void name_features(const struct qcow2_header *h, uint64_t bits,
+			  char *out, size_t size)
+{
+	char name[QCOW2_FEATURE_NAME + 1];
+	uint64_t nameless = 0;
+	size_t len = 0;
+
+	*out = '\0';
+	for (unsigned int bit = 0; bit < 64 && len < size; bit++) {
+		if (!(bits >> bit & 1))
+			continue;
+		if (!feature_name(h, bit, name))
+			nameless |= UINT64_C(1) << bit;
+		else
+			len += (size_t)snprintf(out + len, size - len, "%s%s",
+						len ? ", " : "", name);
+	}
+	if (nameless && len < size)
+		snprintf(out + len, size - len, "%sUnknown incompatible "
+			 "feature: %" PRIx64, len ? ", " : "", nameless);
 }
 
 static int judge_features(const struct qcow2_header *h, struct error *err)
 {
 	uint64_t unknown = h->incompat & ~QCOW2_INCOMPAT_KNOWN;
 	bool bit = h->incompat & QCOW2_INCOMPAT_COMPRESSION;
-	char name[64];
+	char names[512];
 
 	if (unknown) {
-		feature_name(h, (unsigned int)__builtin_ctzll(unknown), name,
-			     sizeof(name));
-		return error_set(err, ENOTSUP, "unsupported qcow2 feature: %s "
-				 "(incompatible features %#" PRIx64 ")", name,
-				 h->incompat);
+		name_features(h, unknown, names, sizeof(names));
+		return error_set(err, ENOTSUP, "Unsupported qcow2 feature(s): "
+				 "%s", names);
 	}
 	if (h->compression_type > QCOW2_COMPRESSION_ZSTD)
 		return error_set(err, ENOTSUP, "unknown compression type %u "

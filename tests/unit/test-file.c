@@ -175,7 +175,9 @@ static void refuse(const char *what, int error)
 
 static void test_not_a_file(void **state)
 {
-	refuse("/nonexistent/image", -ENOENT);
+	snprintf(path, sizeof(path), "/nonexistent/image");
+	assert_int_equal(open_it(0, IMAGE_CACHE_AUTO), -ENOENT);
+	assert_string_equal(err.msg, "No such file or directory");
 	refuse("/dev/null", -EINVAL);
 	assert_non_null(strstr(err.msg, "character device"));
 	assert_int_equal(mkfifo("test-file.fifo", 0600), 0);
