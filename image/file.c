@@ -416,6 +416,17 @@ static int punch(struct file_state *s, uint64_t off, uint64_t len)
 			     off, len, &s->no_punch);
 }
 
+/*
+ * The kernel forgets what it has cached of a device's range, what was not
+ * written yet included, before it finds that the device cannot do what it is
+ * asked to. So that has to be on the device first, unless all of the range is
+ * overwritten then.
+ */
+static int settle_device(struct file_state *s)
+{
+	return s->is_device && !s->file.direct ? aio_fdatasync(&s->file) : 0;
+}
+
 /* The first way that works: a hole; zeroes that the file system records; on a
  * regular file a hole filled with reserved space. The last two also grow it. A
  * device makes recorded zeroes by writing them where it has no better way. */
@@ -429,6 +440,8 @@ static int make_zeroes(struct image *img, uint64_t off, uint64_t len,
 
 	if (s->is_device)
 		mode |= FALLOC_FL_KEEP_SIZE;
+	if (slow && settle_device(s))
+		return -EIO;
 	if ((flags & IMAGE_ZERO_UNMAP) && off + len <= img->size)
 		ret = punch(s, off, len);
 	if (ret == -EOPNOTSUPP && !slow)
@@ -468,14 +481,22 @@ static int64_t discard_device(void *arg)
 static int file_pdiscard(struct image *img, uint64_t off, uint64_t len)
 {
 	struct file_state *s = img->state;
-	struct range_call c = { s->fd, { off, len } };
+	uint64_t start = align_up(off, (uint64_t)img->limits.logical_block);
+	uint64_t end = align_down(off + len,
+				  (uint64_t)img->limits.logical_block);
+	struct range_call c = { s->fd, { start, end - start } };
+	int ret;
 
 	s->data_end = 0;
 	if (!img->limits.discard)
 		return -EOPNOTSUPP;
-	if (s->is_device)
-		return (int)loop_offload(img->loop, discard_device, &c);
-	return punch(s, off, len);
+	if (!s->is_device)
+		return punch(s, off, len);
+	if (start >= end)
+		return 0;
+	ret = settle_device(s);
+	return ret ? ret :
+		(int)loop_offload(img->loop, discard_device, &c);
 }
 
 static int64_t truncate_file(void *arg)
