@@ -40,6 +40,8 @@ struct file_state {
 	struct aio *aio;
 	struct aio_file file;
 	bool no_zero_range, no_punch;	/* refused before */
+	bool zeroes_fast;		/* devices: without writing them */
+	uint64_t discard_unit;		/* devices: bytes; pages at least */
 	int flush_error;		/* -errno of the first failed flush */
 
 	/* Last answer of lseek(): data, for all we know. Stale it may be, but
@@ -240,6 +242,11 @@ static void device_limits(struct image *img, const struct stat *st)
 	l->discard = queue_limit(st, "discard_max_bytes") > 0;
 	l->discard_granularity =
 		(uint32_t)queue_limit(st, "discard_granularity");
+	s->zeroes_fast = queue_limit(st, "write_zeroes_max_bytes") > 0;
+	s->discard_unit = 4096;
+	if (l->discard_granularity > 4096 &&
+	    !(l->discard_granularity & (l->discard_granularity - 1)))
+		s->discard_unit = l->discard_granularity;
 }
 
 /* Beyond the end of file a hole changes nothing. */
@@ -416,17 +423,6 @@ static int punch(struct file_state *s, uint64_t off, uint64_t len)
 			     off, len, &s->no_punch);
 }
 
-/*
- * The kernel forgets what it has cached of a device's range, what was not
- * written yet included, before it finds that the device cannot do what it is
- * asked to. So that has to be on the device first, unless all of the range is
- * overwritten then.
- */
-static int settle_device(struct file_state *s)
-{
-	return s->is_device && !s->file.direct ? aio_fdatasync(&s->file) : 0;
-}
-
 /* The first way that works: a hole; zeroes that the file system records; on a
  * regular file a hole filled with reserved space. The last two also grow it. A
  * device makes recorded zeroes by writing them where it has no better way. */
@@ -434,17 +430,19 @@ static int make_zeroes(struct image *img, uint64_t off, uint64_t len,
 		       unsigned int flags)
 {
 	struct file_state *s = img->state;
-	bool slow = s->is_device && (flags & IMAGE_ZERO_FAST);
+	bool slow = s->is_device && !s->zeroes_fast;
 	int mode = FALLOC_FL_ZERO_RANGE;
 	int ret = -EOPNOTSUPP;
 
+	/* To try is to lose: what the kernel has cached of the range, unwritten
+	 * data included, is dropped before it finds that the device cannot. */
+	if (slow && (flags & IMAGE_ZERO_FAST))
+		return -EOPNOTSUPP;
 	if (s->is_device)
 		mode |= FALLOC_FL_KEEP_SIZE;
-	if (slow && settle_device(s))
-		return -EIO;
 	if ((flags & IMAGE_ZERO_UNMAP) && off + len <= img->size)
 		ret = punch(s, off, len);
-	if (ret == -EOPNOTSUPP && !slow)
+	if (ret == -EOPNOTSUPP && !(flags & IMAGE_ZERO_FAST && s->is_device))
 		ret = try_fallocate(s, mode, off, len, &s->no_zero_range);
 	if (ret == -EOPNOTSUPP && !s->is_device) {
 		ret = punch(s, off, len);
@@ -478,25 +476,35 @@ static int64_t discard_device(void *arg)
 	return ioctl(c->fd, BLKDISCARD, c->range) ? -errno : 0;
 }
 
+/*
+ * Whole pages only, and with nothing of them unwritten: the kernel drops what it
+ * has cached of the range, and part of a page would read as zeroes until it is
+ * dropped, too, whatever the device makes of the discard.
+ */
+static int discard_on_device(struct image *img, uint64_t off, uint64_t len)
+{
+	struct file_state *s = img->state;
+	uint64_t start = align_up(off, s->discard_unit);
+	uint64_t end = align_down(off + len, s->discard_unit);
+	struct range_call c = { s->fd, { start, end - start } };
+	int ret = 0;
+
+	if (start >= end)
+		return 0;
+	if (!s->file.direct)
+		ret = aio_fdatasync(&s->file);
+	return ret ? ret : (int)loop_offload(img->loop, discard_device, &c);
+}
+
 static int file_pdiscard(struct image *img, uint64_t off, uint64_t len)
 {
 	struct file_state *s = img->state;
-	uint64_t start = align_up(off, (uint64_t)img->limits.logical_block);
-	uint64_t end = align_down(off + len,
-				  (uint64_t)img->limits.logical_block);
-	struct range_call c = { s->fd, { start, end - start } };
-	int ret;
 
 	s->data_end = 0;
 	if (!img->limits.discard)
 		return -EOPNOTSUPP;
-	if (!s->is_device)
-		return punch(s, off, len);
-	if (start >= end)
-		return 0;
-	ret = settle_device(s);
-	return ret ? ret :
-		(int)loop_offload(img->loop, discard_device, &c);
+	return s->is_device ? discard_on_device(img, off, len) :
+			      punch(s, off, len);
 }
 
 static int64_t truncate_file(void *arg)
