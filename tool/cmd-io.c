@@ -5,14 +5,17 @@
  * Commands are qemu-io's: "write -P 5 0 64k", "read -P 5 0 64k", "aio_write
  * ...", "aio_flush", ... A command that fails, a pattern that does not match or
  * a line that makes no sense lets the rest run and makes the exit status 1.
+ * Those that read and write are in io-request.c.
  *
  * aio_* commands run on while the next ones are read; aio_flush, close and the
  * end of the shell wait for them.
  */
-#include <ctype.h>
+#include "tool/io.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,33 +24,16 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "common/size.h"
-#include "image/coroutine.h"
 #include "image/loop.h"
-#include "tool/tool.h"
-
-#define MAX_ARGS 32
-#define MAX_BUFFER (2 * GiB - 4096)
-#define DEFAULT_PATTERN 0xcd
-#define DEFAULT_READ 0xab
-
-struct shell {
-	struct loop *loop;
-	struct tool_common common;
-	unsigned int flags;		/* enum image_open_flags */
-	struct image *img;		/* NULL: none is open */
-	char *path, *format;		/* of the last one that was */
-	unsigned int in_flight;		/* aio_* commands */
-	struct co_queue idle;		/* waits for in_flight == 0 */
-	bool failed, quit;
-};
 
 static const struct tool_option options[] = {
 	TOOL_FORMAT,
 	TOOL_IMAGE_OPTS,
 	{ 'c', "cmd", "COMMAND", "run it; may be given again" },
 	{ 'r', "read-only", NULL, "open the image read-only" },
+	{ 's', "temporary", NULL, "throw away what is written" },
 	{ 'n', "nocache", NULL, "the same as -t none" },
+	{ 'k', "native-aio", NULL, "the same as --aio native" },
 	TOOL_CACHE,
 	{ 'i', NULL, "ENGINE", "the same as --aio" },
 	TOOL_AIO,
@@ -58,8 +44,7 @@ static const struct tool_option options[] = {
 	TOOL_END,
 };
 
-__attribute__((format(printf, 2, 3)))
-static void fail(struct shell *sh, const char *fmt, ...)
+void io_fail(struct io_shell *sh, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -70,15 +55,29 @@ static void fail(struct shell *sh, const char *fmt, ...)
 	sh->failed = true;
 }
 
+/* As qemu-io prints what is not an answer of a command: on stderr. */
+__attribute__((format(printf, 2, 3)))
+static void io_error(struct io_shell *sh, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	tool_error("%s", text);
+	sh->failed = true;
+}
+
 /* ---- opening and closing ---- */
 
-static void wait_idle(struct shell *sh)
+static void wait_idle(struct io_shell *sh)
 {
 	while (sh->in_flight)
 		co_queue_wait(&sh->idle);
 }
 
-static void close_image(struct shell *sh)
+static void close_image(struct io_shell *sh)
 {
 	wait_idle(sh);
 	if (sh->img && tool_close(sh->img))
@@ -86,434 +85,201 @@ static void close_image(struct shell *sh)
 	sh->img = NULL;
 }
 
-static void open_image(struct shell *sh, const char *path, const char *format,
-		       unsigned int flags)
+static void free_target(struct io_target *t)
 {
-	char *new_path = strdup(path);
-	char *new_format = format ? strdup(format) : NULL;
+	free(t->path);
+	free(t->format);
+	free(t->opts);
+}
 
+/* "OPTS,file.filename=PATH", with each comma of the path twice; NULL: no
+ * memory. */
+static char *whole_options(const char *opts, const char *path)
+{
+	char *text, *end;
+
+	if (!path)
+		return strdup(opts);
+	text = malloc(strlen(opts) + 2 * strlen(path) + 32);
+	if (!text)
+		return NULL;
+	end = text + sprintf(text, "%s,file.filename=", opts);
+	for (; *path; path++) {
+		if (*path == ',')
+			*end++ = ',';
+		*end++ = *path;
+	}
+	*end = '\0';
+	return text;
+}
+
+/* NULL: printed why. */
+static struct image *open_target(struct io_shell *sh,
+				 const struct io_target *t)
+{
+	cleanup_free char *text = NULL;
+	struct tool_common c = sh->common;
+
+	c.format = t->format;
+	c.cache = t->cache;
+	c.device = t->path;
+	c.image_opts = t->opts;
+	if (t->opts) {
+		text = whole_options(t->opts, t->path);
+		if (!text) {
+			tool_error("out of memory");
+			return NULL;
+		}
+	}
+	return tool_open(sh->loop, text ? text : t->path, &c, t->flags);
+}
+
+/* Takes over the target; what was open is closed first. */
+static void open_image(struct io_shell *sh, struct io_target *t)
+{
 	close_image(sh);
-	free(sh->path);
-	free(sh->format);
-	sh->path = new_path;
-	sh->format = new_format;
-	sh->common.format = new_format;
-	sh->flags = flags;
-	sh->img = tool_open(sh->loop, path, &sh->common, flags);
+	free_target(&sh->target);
+	sh->target = *t;
+	sh->img = open_target(sh, t);
 	if (!sh->img)
 		sh->failed = true;
 }
 
-/* ---- reports ---- */
-
-/* "4 KiB", "2.062 MiB" */
-static const char *exact_size(double bytes, char buf[SIZE_TEXT_MAX])
+/* The options after `more` was added to them. 0 or -ENOMEM */
+static int add_options(char **opts, const char *more)
 {
-	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB",
-					     "TiB", "PiB", "EiB" };
-	unsigned int u = 0;
-	char number[24], *zeroes;
+	char *text;
 
-	while (bytes >= 1024 && u + 1 < ARRAY_SIZE(units)) {
-		bytes /= 1024;
-		u++;
-	}
-	snprintf(number, sizeof(number), "%.3f", bytes);
-	zeroes = strstr(number, ".000");
-	if (zeroes)
-		*zeroes = '\0';
-	snprintf(buf, SIZE_TEXT_MAX, "%s %s", number, units[u]);
-	return buf;
-}
-
-static void report(const char *what, uint64_t off, uint64_t len, bool machine,
-		   uint64_t ns)
-{
-	double seconds = (double)max(ns, UINT64_C(1)) / 1e9;
-	char size[SIZE_TEXT_MAX], rate[SIZE_TEXT_MAX];
-
-	exact_size((double)len / seconds, rate);
-	if (machine) {
-		printf("%" PRIu64 ",1,%.6f,%s/sec,%.4f ops/sec\n", len,
-		       seconds, rate, 1 / seconds);
-		return;
-	}
-	printf("%s %" PRIu64 "/%" PRIu64 " bytes at offset %" PRIu64 "\n", what,
-	       len, len, off);
-	printf("%s, 1 ops; %05.2f sec (%s/sec and %.4f ops/sec)\n",
-	       exact_size((double)len, size), seconds, rate, 1 / seconds);
-}
-
-static void dump(const uint8_t *buf, uint64_t off, uint64_t len)
-{
-	for (uint64_t i = 0; i < len; i += 16) {
-		uint64_t n = min(len - i, UINT64_C(16));
-
-		printf("%08" PRIx64 ":  ", off + i);
-		for (uint64_t k = 0; k < n; k++)
-			printf("%02x ", buf[i + k]);
-		putchar(' ');
-		for (uint64_t k = 0; k < n; k++)
-			putchar(isprint(buf[i + k]) ? buf[i + k] : '.');
-		putchar('\n');
-	}
-}
-
-/* ---- read, write, discard: one request ---- */
-
-enum kind { READ, WRITE, ZEROES, DISCARD };
-
-struct request {
-	struct shell *sh;
-	enum kind kind;
-	bool quiet, verbose, machine, flush, async, compressed;
-	unsigned int zero_flags;
-	bool has_pattern;
-	uint8_t pattern;
-	uint64_t check_off, check_len;	/* what of it has the pattern */
-	bool has_check_off, has_check_len;
-	uint64_t off, len;
-	uint8_t *buf;
-	struct iovec iov[MAX_ARGS];
-	int niov;
-};
-
-static int fill_from_file(uint8_t *buf, uint64_t len, const char *path)
-{
-	cleanup_free uint8_t *bytes = NULL;
-	FILE *f = fopen(path, "re");
-	size_t n = 0;
-
-	if (!f)
-		return -errno;
-	bytes = malloc(len);
-	if (bytes)
-		n = fread(bytes, 1, len, f);
-	fclose(f);
-	if (!n)
-		return -EIO;
-	for (uint64_t i = 0; i < len; i++)
-		buf[i] = bytes[i % n];
+	if (asprintf(&text, "%s%s%s", *opts ? *opts : "", *opts ? "," : "",
+		     more) < 0)
+		return -ENOMEM;
+	free(*opts);
+	*opts = text;
 	return 0;
 }
 
-static void verify(struct request *r)
+/* An empty overlay whose name is gone as soon as it is open. */
+static struct image *open_overlay(struct io_shell *sh, const char *path,
+				  const char *base, const char *format)
 {
-	const uint8_t *p = r->buf + r->check_off;
-
-	for (uint64_t i = 0; i < r->check_len; i++)
-		if (p[i] != r->pattern) {
-			fail(r->sh, "Pattern verification failed at offset %"
-			     PRIu64 ", %" PRIu64 " bytes",
-			     r->off + r->check_off, r->check_len);
-			return;
-		}
-}
-
-static int submit(struct request *r)
-{
-	struct image *img = r->sh->img;
-	struct iow w = iow_of(r->iov, r->niov);
-	int ret;
-
-	switch (r->kind) {
-	case READ:
-		return image_preadv(img, r->off, r->len, w);
-	case WRITE:
-		ret = r->compressed ?
-			image_pwritev_compressed(img, r->off, r->len, w) :
-			image_pwritev(img, r->off, r->len, w);
-		break;
-	case ZEROES:
-		ret = image_pwrite_zeroes(img, r->off, r->len, r->zero_flags);
-		break;
-	case DISCARD:
-		return image_pdiscard(img, r->off, r->len);
-	default:
-		return -EINVAL;
-	}
-	return !ret && r->flush ? image_flush(img) : ret;
-}
-
-static const char *const kind_names[] = {
-	[READ] = "read", [WRITE] = "write", [ZEROES] = "write",
-	[DISCARD] = "discard",
-};
-
-static const char *const kind_done[] = {
-	[READ] = "read", [WRITE] = "wrote", [ZEROES] = "wrote",
-	[DISCARD] = "discard",
-};
-
-static void free_request(struct request *r)
-{
-	free(r->buf);
-	free(r);
-}
-
-/* Frees it. */
-static void run_request(struct request *r)
-{
-	uint64_t start = loop_now_ns();
-	int ret = submit(r);
+	const struct image_create_option options[] = {
+		{ "backing_file", base }, { "backing_fmt", format },
+	};
+	struct tool_common c = sh->common;
+	struct error err = ERROR_INIT;
+	int ret = image_create(sh->loop, path, "qcow2", UINT64_MAX, options,
+			       ARRAY_SIZE(options), &err);
 
 	if (ret) {
-		fail(r->sh, "%s%s failed: %s", r->async ? "aio_" : "",
-		     kind_names[r->kind], strerror(-ret));
-	} else {
-		if (r->kind == READ && r->has_pattern)
-			verify(r);
-		if (r->verbose)
-			dump(r->buf, r->off, r->len);
-		if (!r->quiet && !r->sh->common.quiet)
-			report(kind_done[r->kind], r->off, r->len, r->machine,
-			       loop_now_ns() - start);
+		tool_error("%s", error_text(&err, ret));
+		return NULL;
 	}
-	free_request(r);
+	c.format = "qcow2";
+	return tool_open(sh->loop, path, &c, IMAGE_RDWR);
 }
 
-static void run_async(void *arg)
+static struct image *open_temporary(struct io_shell *sh, const char *base)
 {
-	struct request *r = arg;
-	struct shell *sh = r->sh;
+	cleanup_free char *real = realpath(base, NULL);
+	const char *dir = getenv("TMPDIR"), *format;
+	cleanup_free char *path = NULL;
+	struct image *img;
+	int fd;
 
-	sh->in_flight++;
-	run_request(r);
-	if (!--sh->in_flight)
-		co_queue_wake_all(&sh->idle);
-}
-
-/* Buffers for a read or write: one piece of memory, an iovec per length. */
-static int prepare_buffer(struct request *r, const uint64_t *lens, int n,
-			  const char *file)
-{
-	uint8_t *p;
-
-	if (r->len > MAX_BUFFER)
-		return -EFBIG;
-	if (posix_memalign((void **)&r->buf, 4096, max(r->len, UINT64_C(1))))
-		return -ENOMEM;
-	p = r->buf;
-	for (int i = 0; i < n; i++) {
-		r->iov[i] = (struct iovec){ p, lens[i] };
-		p += lens[i];
+	if (!real || sh->common.image_opts) {
+		tool_error("%s: -s needs the path of a file", base);
+		return NULL;
 	}
-	r->niov = n;
-	memset(r->buf, r->kind == READ ? DEFAULT_READ :
-		       r->has_pattern ? r->pattern : DEFAULT_PATTERN, r->len);
-	return file ? fill_from_file(r->buf, r->len, file) : 0;
-}
-
-static bool parse_size(struct shell *sh, const char *what, const char *text,
-		       uint64_t *value)
-{
-	if (!size_parse(text, value))
-		return true;
-	fail(sh, "non-numeric %s argument -- %s", what, text);
-	return false;
-}
-
-static bool parse_pattern(struct request *r, const char *text)
-{
-	uint64_t v;
-
-	if (number_parse(text, 0xff, &v)) {
-		fail(r->sh, "%s is not a valid pattern byte", text);
-		return false;
+	format = tool_format(sh->loop, real, sh->common.format, NULL,
+			     sh->common.quiet);
+	if (!format)
+		return NULL;
+	if (asprintf(&path, "%s/xdisk-io-XXXXXX", dir ? dir : "/var/tmp") < 0)
+		path = NULL;
+	fd = path ? mkstemp(path) : -1;
+	if (fd < 0) {
+		tool_error("Could not create a temporary overlay '%s': %s",
+			   path ? path : "", strerror(errno));
+		return NULL;
 	}
-	r->pattern = (uint8_t)v;
-	r->has_pattern = true;
-	return true;
+	close(fd);
+	img = open_overlay(sh, path, real, format);
+	unlink(path);
+	return img;
 }
 
-static bool request_option(struct request *r, int id, const char **file)
+/* The image of the command line. */
+static void open_first(struct io_shell *sh, const char *path)
 {
-	switch (id) {
-	case 'C':
-		r->machine = true;
-		return true;
-	case 'c':
-		r->compressed = true;
-		return true;
-	case 'f':
-		r->flush = true;
-		return true;
-	case 'n':
-		r->zero_flags |= IMAGE_ZERO_FAST;
-		return true;
-	case 'u':
-		r->zero_flags |= IMAGE_ZERO_UNMAP;
-		return true;
-	case 'z':
-		r->kind = ZEROES;
-		return true;
-	case 'q':
-		r->quiet = true;
-		return true;
-	case 'v':
-		r->verbose = true;
-		return true;
-	case 'p':
-		return true;
-	case 'P':
-		return parse_pattern(r, optarg);
-	case 's':
-		if (r->kind != READ) {
-			*file = optarg;
-			return true;
-		}
-		r->has_check_off = true;
-		return parse_size(r->sh, "pattern offset", optarg,
-				  &r->check_off);
-	case 'l':
-		r->has_check_len = true;
-		return parse_size(r->sh, "pattern length", optarg,
-				  &r->check_len);
-	default:
-		fail(r->sh, "invalid option");
-		return false;
-	}
-}
+	struct io_target t = {
+		.format = sh->common.format ? strdup(sh->common.format) : NULL,
+		.flags = sh->flags,
+		.cache = sh->common.cache,
+	};
 
-/* What of the read has to have the pattern; all by default. */
-static bool settle_check(struct request *r)
-{
-	if (r->has_check_off && !r->has_check_len)
-		r->check_len = r->check_off > r->len ? 0 :
-						       r->len - r->check_off;
-	else if (!r->has_check_len)
-		r->check_len = r->len;
-	if (range_within(r->check_off, r->check_len, r->len))
-		return true;
-	fail(r->sh, "pattern verification range exceeds end of read data");
-	return false;
-}
-
-static bool parse_request(struct request *r, int argc, char **argv,
-			  const char *letters, int max_lens)
-{
-	uint64_t lens[MAX_ARGS];
-	const char *file = NULL;
-	int id, n = 0, ret = 0;
-
-	optind = 0;
-	opterr = 0;
-	while ((id = getopt(argc, argv, letters)) != -1)
-		if (!request_option(r, id, &file))
-			return false;
-	if (argc - optind < 2 || argc - optind > 1 + max_lens) {
-		fail(r->sh, "%s: expecting an offset and a length", argv[0]);
-		return false;
-	}
-	if (!parse_size(r->sh, "offset", argv[optind++], &r->off))
-		return false;
-	for (; optind < argc; optind++, n++) {
-		if (!parse_size(r->sh, "length", argv[optind], &lens[n]))
-			return false;
-		r->len += lens[n];
-	}
-	if (!settle_check(r))
-		return false;
-	if (r->kind == READ || r->kind == WRITE)
-		ret = prepare_buffer(r, lens, n, file);
-	if (ret)
-		fail(r->sh, "%s: %s", argv[0], strerror(-ret));
-	return !ret;
-}
-
-static void request(struct shell *sh, int argc, char **argv, enum kind kind,
-		    const char *letters, int max_lens, bool async)
-{
-	struct request *r = calloc(1, sizeof(*r));
-
-	if (!r) {
-		fail(sh, "out of memory");
+	if (sh->temporary)
+		sh->img = open_temporary(sh, path);
+	else if (sh->common.image_opts)
+		t.opts = strdup(path);
+	else
+		t.path = strdup(path);
+	if (!sh->temporary) {
+		open_image(sh, &t);
 		return;
 	}
-	r->sh = sh;
-	r->kind = kind;
-	r->async = async;
-	if (!parse_request(r, argc, argv, letters, max_lens))
-		free_request(r);
-	else if (!async)
-		run_request(r);
-	else if (co_start(run_async, r))
-		fail(sh, "out of memory");
-}
-
-static void do_read(struct shell *sh, int argc, char **argv)
-{
-	request(sh, argc, argv, READ, "Cl:pP:qs:v", 1, false);
-}
-
-static void do_readv(struct shell *sh, int argc, char **argv)
-{
-	request(sh, argc, argv, READ, "CP:qv", MAX_ARGS - 2, false);
-}
-
-static void do_aio_read(struct shell *sh, int argc, char **argv)
-{
-	request(sh, argc, argv, READ, "CP:qv", MAX_ARGS - 2, true);
-}
-
-static void do_write(struct shell *sh, int argc, char **argv)
-{
-	request(sh, argc, argv, WRITE, "CcfnpP:qs:uz", 1, false);
-}
-
-static void do_writev(struct shell *sh, int argc, char **argv)
-{
-	request(sh, argc, argv, WRITE, "CfP:q", MAX_ARGS - 2, false);
-}
-
-static void do_aio_write(struct shell *sh, int argc, char **argv)
-{
-	request(sh, argc, argv, WRITE, "CfP:quz", MAX_ARGS - 2, true);
-}
-
-static void do_discard(struct shell *sh, int argc, char **argv)
-{
-	request(sh, argc, argv, DISCARD, "Cq", 1, false);
+	free_target(&t);
+	sh->failed |= !sh->img;
 }
 
 /* ---- the other commands ---- */
 
-static void do_flush(struct shell *sh, int argc, char **argv)
+static void do_flush(struct io_shell *sh, int argc, char **argv)
 {
 	int ret = image_flush(sh->img);
 
 	if (ret)
-		fail(sh, "flush failed: %s", strerror(-ret));
+		io_fail(sh, "flush failed: %s", strerror(-ret));
 }
 
-static void do_aio_flush(struct shell *sh, int argc, char **argv)
+static void do_aio_flush(struct io_shell *sh, int argc, char **argv)
 {
 	wait_idle(sh);
 }
 
-static void do_truncate(struct shell *sh, int argc, char **argv)
+static void do_truncate(struct io_shell *sh, int argc, char **argv)
 {
+	enum image_preallocation mode = IMAGE_PREALLOC_OFF;
 	struct error err = ERROR_INIT;
 	uint64_t size;
 	int ret;
 
-	if (!parse_size(sh, "truncate", argv[1], &size))
+	if (argc == 4 && (strcmp(argv[1], "-m") ||
+			  image_parse_preallocation(argv[2], &mode))) {
+		io_error(sh, "Invalid parameter '%s'", argv[2]);
+		return;
+	}
+	if (argc == 3) {
+		io_fail(sh, "truncate: expecting one size");
+		return;
+	}
+	if (!io_parse_size(sh, "truncate", argv[argc - 1], &size))
 		return;
 	wait_idle(sh);
-	ret = image_truncate(sh->img, size, &err);
+	ret = mode ? image_grow(sh->img, size, mode, NULL, &err) :
+		     image_truncate(sh->img, size, &err);
 	if (ret)
-		fail(sh, "truncate failed: %s", error_text(&err, ret));
+		io_error(sh, "%s", error_text(&err, ret));
 }
 
-static void do_length(struct shell *sh, int argc, char **argv)
+static void do_length(struct io_shell *sh, int argc, char **argv)
 {
 	char text[SIZE_TEXT_MAX];
 
-	puts(exact_size((double)image_size(sh->img), text));
+	puts(io_exact_size((double)image_size(sh->img), text));
 }
 
 /* Calls each(arg) for each run of clusters alike in this layer. */
-static bool for_each_run(struct shell *sh, uint64_t off, uint64_t end,
+static bool for_each_run(struct io_shell *sh, uint64_t off, uint64_t end,
 			 void (*each)(void *arg, uint64_t off, uint64_t len,
 				      bool allocated), void *arg)
 {
@@ -526,7 +292,7 @@ static bool for_each_run(struct shell *sh, uint64_t off, uint64_t end,
 		bool now = e.flags & IMAGE_EXTENT_ALLOCATED;
 
 		if (ret) {
-			fail(sh, "is_allocated failed: %s", strerror(-ret));
+			io_fail(sh, "is_allocated failed: %s", strerror(-ret));
 			return false;
 		}
 		if (off > start && now != last) {
@@ -546,8 +312,8 @@ static void print_run(void *arg, uint64_t off, uint64_t len, bool allocated)
 	char size[SIZE_TEXT_MAX], at[SIZE_TEXT_MAX];
 
 	printf("%s (0x%" PRIx64 ") bytes %s allocated at offset %s (0x%" PRIx64
-	       ")\n", exact_size((double)len, size), len,
-	       allocated ? "   " : "not", exact_size((double)off, at),
+	       ")\n", io_exact_size((double)len, size), len,
+	       allocated ? "   " : "not", io_exact_size((double)off, at),
 	       off);
 }
 
@@ -556,130 +322,226 @@ static void sum_run(void *arg, uint64_t off, uint64_t len, bool allocated)
 	*(uint64_t *)arg += allocated ? len : 0;
 }
 
-static void do_map(struct shell *sh, int argc, char **argv)
+static void do_map(struct io_shell *sh, int argc, char **argv)
 {
 	for_each_run(sh, 0, image_size(sh->img), print_run, NULL);
 }
 
-static void do_alloc(struct shell *sh, int argc, char **argv)
+static void do_alloc(struct io_shell *sh, int argc, char **argv)
 {
 	uint64_t off, len = SECTOR_SIZE, sum = 0;
 	char at[SIZE_TEXT_MAX];
 
-	if (!parse_size(sh, "offset", argv[1], &off) ||
-	    (argc > 2 && !parse_size(sh, "length", argv[2], &len)))
+	if (!io_parse_size(sh, "offset", argv[1], &off) ||
+	    (argc > 2 && !io_parse_size(sh, "length", argv[2], &len)))
 		return;
 	if (!range_within(off, len, image_size(sh->img))) {
-		fail(sh, "the range is beyond the end of the image");
+		io_fail(sh, "the range is beyond the end of the image");
 		return;
 	}
 	if (for_each_run(sh, off, off + len, sum_run, &sum))
 		printf("%" PRIu64 "/%" PRIu64 " bytes allocated at offset %s\n",
-		       sum, len, exact_size((double)off, at));
+		       sum, len, io_exact_size((double)off, at));
 }
 
-static void do_sleep(struct shell *sh, int argc, char **argv)
+static void do_sleep(struct io_shell *sh, int argc, char **argv)
 {
 	uint64_t ms;
 
 	if (number_parse(argv[1], 86400000, &ms))
-		fail(sh, "%s is not a number of milliseconds", argv[1]);
+		io_fail(sh, "%s is not a number of milliseconds", argv[1]);
 	else
 		co_sleep(sh->loop, ms * 1000000);
 }
 
-static void do_open(struct shell *sh, int argc, char **argv)
+/* false: printed why. */
+static bool open_option(struct io_shell *sh, struct io_target *t, int id)
 {
-	unsigned int flags = IMAGE_RDWR | (sh->flags & IMAGE_UNMAP);
-	const char *format = NULL;
+	switch (id) {
+	case 'r':
+		t->flags &= ~(unsigned int)IMAGE_RDWR;
+		return true;
+	case 'w':
+		t->flags |= IMAGE_RDWR;
+		return true;
+	case 'U':
+		t->flags |= IMAGE_SHARE;
+		return true;
+	case 'n':
+		t->cache = IMAGE_CACHE_NONE;
+		return true;
+	case 'k':
+		return !tool_common_option(&sh->common, OPT_AIO, "native");
+	case 'd':
+		if (!strcmp(optarg, "unmap") || !strcmp(optarg, "on"))
+			t->flags |= IMAGE_UNMAP;
+		return true;
+	case 'f':
+		free(t->format);
+		t->format = strdup(optarg);
+		return t->format;
+	case 'o':
+		return !add_options(&t->opts, optarg);
+	case 'c':
+	case 't':
+		if (!image_parse_cache(optarg, &t->cache))
+			return true;
+		io_error(sh, "Invalid cache option: %s", optarg);
+		return false;
+	default:
+		io_fail(sh, "invalid option");
+		return false;
+	}
+}
+
+static bool open_options(struct io_shell *sh, struct io_target *t, int argc,
+			 char **argv, const char *letters)
+{
 	int id;
 
 	optind = 0;
 	opterr = 0;
-	while ((id = getopt(argc, argv, "nrUt:o:f:")) != -1) {
-		if (id == 'r')
-			flags &= ~(unsigned int)IMAGE_RDWR;
-		else if (id == 'f')
-			format = optarg;
-		else if (id == 'o' && !strncmp(optarg, "driver=", 7))
-			format = optarg + 7;
-		else if (id == 'U')
-			sh->common.share = true;
-		else if (id == 'n')
-			sh->common.cache = IMAGE_CACHE_NONE;
-		else if (id != 't' ||
-			 image_parse_cache(optarg, &sh->common.cache)) {
-			fail(sh, "open: invalid option");
-			return;
-		}
-	}
-	if (optind != argc - 1)
-		fail(sh, "open: expecting one file");
-	else
-		open_image(sh, argv[optind], format, flags);
+	while ((id = getopt(argc, argv, letters)) != -1)
+		if (!open_option(sh, t, id))
+			return false;
+	return true;
 }
 
-static void do_close(struct shell *sh, int argc, char **argv)
+static void do_open(struct io_shell *sh, int argc, char **argv)
+{
+	struct io_target t = {
+		.flags = IMAGE_RDWR | (sh->flags & IMAGE_UNMAP),
+		.cache = sh->common.cache,
+	};
+	bool good = open_options(sh, &t, argc, argv, "d:knrUt:o:f:");
+
+	if (good && (argc - optind > 1 || (argc == optind && !t.opts))) {
+		io_fail(sh, "open: expecting one file");
+		good = false;
+	}
+	if (good && optind < argc)
+		t.path = strdup(argv[optind]);
+	if (good)
+		open_image(sh, &t);
+	else
+		free_target(&t);
+}
+
+static void do_close(struct io_shell *sh, int argc, char **argv)
 {
 	close_image(sh);
 }
 
-static void do_reopen(struct shell *sh, int argc, char **argv)
+static int copy_target(struct io_target *t, const struct io_target *from,
+		       const struct image *img)
 {
-	cleanup_free char *path = strdup(sh->path);
-	cleanup_free char *format = strdup(image_format(sh->img));
-
-	if (!path || !format)
-		fail(sh, "out of memory");
-	else
-		open_image(sh, path, format, sh->flags);
+	*t = *from;
+	t->path = from->path ? strdup(from->path) : NULL;
+	t->opts = from->opts ? strdup(from->opts) : NULL;
+	/* What was guessed once is not guessed again, but remains a guess. */
+	t->format = strdup(image_format(img));
+	t->flags |= image_guessed(img) ? IMAGE_GUESSED : 0;
+	return t->format && !t->path == !from->path &&
+	       !t->opts == !from->opts ? 0 : -ENOMEM;
 }
 
-static void do_quit(struct shell *sh, int argc, char **argv)
+/* When it cannot be opened in the new way it is opened in the old one. */
+static void do_reopen(struct io_shell *sh, int argc, char **argv)
+{
+	struct io_target t, old = { 0 };
+	bool good;
+
+	if (!sh->target.path && !sh->target.opts) {
+		io_error(sh, "What is thrown away cannot be opened again");
+		return;
+	}
+	good = !copy_target(&t, &sh->target, sh->img) &&
+	       open_options(sh, &t, argc, argv, "c:o:rw");
+	if (good && optind != argc) {
+		io_fail(sh, "reopen: there is no file to be named");
+		good = false;
+	}
+	if (!good || copy_target(&old, &sh->target, sh->img)) {
+		sh->failed = true;
+		free_target(&t);
+		free_target(&old);
+		return;
+	}
+	open_image(sh, &t);
+	if (!sh->img)
+		open_image(sh, &old);
+	else
+		free_target(&old);
+}
+
+static void do_abort(struct io_shell *sh, int argc, char **argv)
+{
+	fflush(NULL);
+	abort();
+}
+
+static void do_sigraise(struct io_shell *sh, int argc, char **argv)
+{
+	uint64_t sig;
+
+	if (number_parse(argv[1], 64, &sig) || !sig) {
+		io_fail(sh, "non-numeric signal number argument -- %s",
+			argv[1]);
+		return;
+	}
+	fflush(NULL);
+	raise((int)sig);
+}
+
+static void do_quit(struct io_shell *sh, int argc, char **argv)
 {
 	sh->quit = true;
 }
 
-static void do_help(struct shell *sh, int argc, char **argv);
+static void do_help(struct io_shell *sh, int argc, char **argv);
 
 static const struct command {
 	const char *name;
 	int min_args, max_args;		/* besides the name */
-	bool needs_image;
-	void (*run)(struct shell *sh, int argc, char **argv);
+	enum { NO_IMAGE, IMAGE, WRITABLE } needs;
+	void (*run)(struct io_shell *sh, int argc, char **argv);
 	const char *usage;
 } commands[] = {
-	{ "aio_flush", 0, 0, true, do_aio_flush,
+	{ "abort", 0, 0, NO_IMAGE, do_abort, "-- dump core" },
+	{ "aio_flush", 0, 0, IMAGE, do_aio_flush,
 	  "-- waits for all aio commands" },
-	{ "aio_read", 2, MAX_ARGS, true, do_aio_read,
+	{ "aio_read", 2, IO_MAX_ARGS, IMAGE, io_aio_read,
 	  "[-Cqv] [-P pattern] off len [len..]" },
-	{ "aio_write", 2, MAX_ARGS, true, do_aio_write,
+	{ "aio_write", 2, IO_MAX_ARGS, WRITABLE, io_aio_write,
 	  "[-Cfquz] [-P pattern] off len [len..]" },
-	{ "alloc", 1, 2, true, do_alloc,
+	{ "alloc", 1, 2, IMAGE, do_alloc,
 	  "off [len] -- how much is allocated in this layer" },
-	{ "close", 0, 0, true, do_close, "" },
-	{ "discard", 2, MAX_ARGS, true, do_discard, "[-Cq] off len" },
-	{ "flush", 0, 0, true, do_flush, "" },
-	{ "help", 0, 1, false, do_help, "" },
-	{ "length", 0, 0, true, do_length, "-- of the disk" },
-	{ "map", 0, 0, true, do_map, "-- what is allocated in this layer" },
-	{ "open", 1, MAX_ARGS, false, do_open,
-	  "[-rnU] [-t cache] [-f format] file" },
-	{ "quit", 0, 0, false, do_quit, "" },
-	{ "read", 2, MAX_ARGS, true, do_read,
+	{ "close", 0, 0, IMAGE, do_close, "" },
+	{ "discard", 2, IO_MAX_ARGS, WRITABLE, io_discard, "[-Cq] off len" },
+	{ "flush", 0, 0, IMAGE, do_flush, "" },
+	{ "help", 0, 1, NO_IMAGE, do_help, "" },
+	{ "length", 0, 0, IMAGE, do_length, "-- of the disk" },
+	{ "map", 0, 0, IMAGE, do_map, "-- what is allocated in this layer" },
+	{ "open", 1, IO_MAX_ARGS, NO_IMAGE, do_open,
+	  "[-knrU] [-t cache] [-d discard] [-f format] [-o options] [file]" },
+	{ "quit", 0, 0, NO_IMAGE, do_quit, "" },
+	{ "read", 2, IO_MAX_ARGS, IMAGE, io_read,
 	  "[-Cqv] [-P pattern [-s off] [-l len]] off len" },
-	{ "readv", 2, MAX_ARGS, true, do_readv,
+	{ "readv", 2, IO_MAX_ARGS, IMAGE, io_readv,
 	  "[-Cqv] [-P pattern] off len [len..]" },
-	{ "reopen", 0, 0, true, do_reopen, "-- close and open again" },
-	{ "sleep", 1, 1, false, do_sleep, "milliseconds" },
-	{ "truncate", 1, 1, true, do_truncate, "size" },
-	{ "write", 2, MAX_ARGS, true, do_write,
+	{ "reopen", 0, IO_MAX_ARGS, IMAGE, do_reopen,
+	  "[-r | -w] [-c cache] [-o options] -- close and open again" },
+	{ "sigraise", 1, 1, NO_IMAGE, do_sigraise, "signal number" },
+	{ "sleep", 1, 1, NO_IMAGE, do_sleep, "milliseconds" },
+	{ "truncate", 1, 3, WRITABLE, do_truncate,
+	  "[-m preallocation] size" },
+	{ "write", 2, IO_MAX_ARGS, WRITABLE, io_write,
 	  "[-Ccfnquz] [-P pattern | -s file] off len" },
-	{ "writev", 2, MAX_ARGS, true, do_writev,
+	{ "writev", 2, IO_MAX_ARGS, WRITABLE, io_writev,
 	  "[-Cfq] [-P pattern] off len [len..]" },
 };
 
-static void do_help(struct shell *sh, int argc, char **argv)
+static void do_help(struct io_shell *sh, int argc, char **argv)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (argc < 2 || !strcmp(argv[1], commands[i].name))
@@ -688,12 +550,12 @@ static void do_help(struct shell *sh, int argc, char **argv)
 
 /* ---- lines ---- */
 
-static void run_line(struct shell *sh, char *line)
+static void run_line(struct io_shell *sh, char *line)
 {
-	char *argv[MAX_ARGS + 1], *save;
+	char *argv[IO_MAX_ARGS + 1], *save;
 	int argc = 0;
 
-	for (char *a = strtok_r(line, " \t\n", &save); a && argc < MAX_ARGS;
+	for (char *a = strtok_r(line, " \t\n", &save); a && argc < IO_MAX_ARGS;
 	     a = strtok_r(NULL, " \t\n", &save))
 		argv[argc++] = a;
 	argv[argc] = NULL;
@@ -706,17 +568,19 @@ static void run_line(struct shell *sh, char *line)
 		    !(*c->name == 'q' && !strcmp(argv[0], "q")))
 			continue;
 		if (argc - 1 < c->min_args || argc - 1 > c->max_args)
-			fail(sh, "bad arguments: %s %s", c->name, c->usage);
-		else if (c->needs_image && !sh->img)
-			fail(sh, "no file open, try 'help open'");
+			io_fail(sh, "bad arguments: %s %s", c->name, c->usage);
+		else if (c->needs && !sh->img)
+			io_fail(sh, "no file open, try 'help open'");
+		else if (c->needs == WRITABLE && !image_writable(sh->img))
+			io_error(sh, "Block node is read-only");
 		else
 			c->run(sh, argc, argv);
 		return;
 	}
-	fail(sh, "command \"%s\" not found", argv[0]);
+	io_fail(sh, "command \"%s\" not found", argv[0]);
 }
 
-static void run_stdin(struct shell *sh)
+static void run_stdin(struct io_shell *sh)
 {
 	bool prompt = isatty(STDIN_FILENO);
 	char *line = NULL;
@@ -733,7 +597,7 @@ static void run_stdin(struct shell *sh)
 	free(line);
 }
 
-static void run_commands(struct shell *sh, char *const *lines, int n)
+static void run_commands(struct io_shell *sh, char *const *lines, int n)
 {
 	for (int i = 0; i < n && !sh->quit; i++) {
 		cleanup_free char *line = strdup(lines[i]);
@@ -741,21 +605,26 @@ static void run_commands(struct shell *sh, char *const *lines, int n)
 		if (line)
 			run_line(sh, line);
 		else
-			fail(sh, "out of memory");
+			io_fail(sh, "out of memory");
 	}
 }
 
 /* ---- */
 
-static int parse_option(struct shell *sh, int id, const char *arg)
+static int parse_option(struct io_shell *sh, int id, const char *arg)
 {
 	switch (id) {
 	case 'r':
 		sh->flags &= ~(unsigned int)IMAGE_RDWR;
 		return 0;
+	case 's':
+		sh->temporary = true;
+		return 0;
 	case 'n':
 		sh->common.cache = IMAGE_CACHE_NONE;
 		return 0;
+	case 'k':
+		return tool_common_option(&sh->common, OPT_AIO, "native");
 	case 'i':
 		return tool_common_option(&sh->common, OPT_AIO, arg);
 	case 'd':
@@ -767,10 +636,10 @@ static int parse_option(struct shell *sh, int id, const char *arg)
 	}
 }
 
-static int shell(struct shell *sh, const char *path, char **lines, int n)
+static int shell(struct io_shell *sh, const char *path, char **lines, int n)
 {
 	if (path)
-		open_image(sh, path, sh->common.format, sh->flags);
+		open_first(sh, path);
 	if (!path || sh->img) {
 		if (n)
 			run_commands(sh, lines, n);
@@ -778,14 +647,13 @@ static int shell(struct shell *sh, const char *path, char **lines, int n)
 			run_stdin(sh);
 	}
 	close_image(sh);
-	free(sh->path);
-	free(sh->format);
+	free_target(&sh->target);
 	return sh->failed ? EXIT_FAILED : EXIT_OK;
 }
 
 static int run_io(struct loop *loop, int argc, char **argv)
 {
-	struct shell sh = { .loop = loop, .flags = IMAGE_RDWR };
+	struct io_shell sh = { .loop = loop, .flags = IMAGE_RDWR };
 	cleanup_free char **lines = calloc((size_t)argc + 1, sizeof(*lines));
 	int id, n = 0;
 

@@ -253,6 +253,16 @@ const char *tool_format(struct loop *loop, const char *path, const char *given,
 	return format;
 }
 
+static struct image *open_failed(const struct tool_common *c, const char *name,
+				 const char *why)
+{
+	if (c->device)
+		tool_error("can't open device %s: %s", c->device, why);
+	else
+		tool_error("Could not open '%s': %s", name, why);
+	return NULL;
+}
+
 struct image *tool_open(struct loop *loop, const char *path,
 			const struct tool_common *c, unsigned int flags)
 {
@@ -270,11 +280,8 @@ struct image *tool_open(struct loop *loop, const char *path,
 
 	if (c->image_opts)
 		ret = image_opts_parse(path, &opts, &path, &given, &err);
-	if (ret) {
-		tool_error("Could not open '%s': %s", name,
-			   error_text(&err, ret));
-		return NULL;
-	}
+	if (ret)
+		return open_failed(c, name, error_text(&err, ret));
 	given = given ? given : c->format;
 	format = tool_format(loop, path, given, c->format_option,
 			     c->quiet || c->guess_told);
@@ -282,12 +289,7 @@ struct image *tool_open(struct loop *loop, const char *path,
 		return NULL;
 	opts.flags |= given ? 0 : IMAGE_GUESSED;
 	ret = image_open(loop, path, format, &opts, &img, &err);
-	if (ret) {
-		tool_error("Could not open '%s': %s", path,
-			   error_text(&err, ret));
-		return NULL;
-	}
-	return img;
+	return ret ? open_failed(c, path, error_text(&err, ret)) : img;
 }
 
 int tool_list_create_options(const char *format)

@@ -73,6 +73,57 @@ for engine in io_uring threads native auto; do
 		-c 'aio_write -P 8 100 70000' -c aio_flush \
 		-c 'read -P 8 100 70000' x
 done
+
+# qemu-io's other words
+both()
+{
+	for tool in "$builddir/tool/xdisk io" qemu-io; do
+		cp "$keep" y
+		$tool -f qcow2 "$@" y 2>&1 | sed -e 's/ops; .*/ops/' \
+			-e 's/^\(xdisk\|qemu-io\): //' > "got-${tool##*/}"
+		cp y "y-${tool##*/}"
+	done
+	diff got-qemu-io 'got-xdisk io'
+}
+keep=x
+ok 'beyond the end' both -c 'read 100M 1' -c 'writev 100M 512' \
+	-c 'discard 100M 64k' -c 'aio_write 100M 512' -c aio_flush
+ok 'a read-only image' both -r -c 'write 0 64k' -c 'discard 0 64k' -c 'read 0 1'
+ok 'opened again to write' both -r -c 'reopen -w' -c 'write 0 64k'
+ok 'and again to read' both -r -c 'reopen -w' -c 'reopen -r' -c 'write 0 64k' \
+	-c 'read 0 64k'
+ok 'in another cache mode' both -c 'reopen -c unsafe' -c 'write -P 1 0 64k' \
+	-c 'reopen -c writethrough' -c 'read -P 1 0 64k'
+rc 1 'no such mode to reopen in' xdisk io -f qcow2 -c 'reopen -c some' y
+ok 'open with options' xdisk io -c 'open -r -o driver=qcow2 y' \
+	-c 'read -P 1 0 64k' -c close -c 'open -o driver=qcow2,file.filename=y' \
+	-c 'write -P 2 0 64k' -c 'reopen -o discard=unmap' -c 'read -P 2 0 64k'
+rc 1 'what the options refuse' xdisk io -f qcow2 -c 'reopen -o frob=on' \
+	-c 'write -P 3 0 64k' y
+ok 'leaves the image open' xdisk io -f qcow2 -c 'read -P 3 0 64k' y
+cp y 'y,b'
+ok 'a comma in the name' xdisk io -c 'open -o driver=qcow2 y,b' \
+	-c 'read -P 3 0 64k'
+ok 'truncate -m' xdisk io -f qcow2 -c 'truncate -m metadata 101M' -c length y
+ok 'has laid out the tables' bash -c "qemu-img map --output=json y |
+	grep -q 'start\": 104857600, .*\"offset\"'"
+rc 1 'no such mode' xdisk io -f qcow2 -c 'truncate -m some 102M' y
+
+rc 137 'a signal ends it' xdisk io -f qcow2 -c 'write -P 9 0 64k' \
+	-c 'sigraise 9' -c 'read 0 1' y
+rc 134 'abort' bash -c "ulimit -c 0; exec $builddir/tool/xdisk io -c abort"
+rc 1 'no signal' xdisk io -c 'sigraise x'
+
+xdisk io -q -f qcow2 -c 'write -P 4 0 64k' y
+mkdir overlays; export TMPDIR=$PWD/overlays
+ok 'writes that are thrown away' xdisk io -s -f qcow2 -c 'read -P 4 0 64k' \
+	-c 'write -P 5 0 64k' -c 'read -P 5 0 64k' y
+ok 'are' xdisk io -f qcow2 -c 'read -P 4 0 64k' y
+ok 'and leave nothing' rmdir overlays
+unset TMPDIR
+rc 1 'no such file to open' xdisk io -f qcow2 -c 'read 0 1' nowhere
+said 'it is named as qemu-io does' "can't open device nowhere: "
+
 rc 1 'no such cache mode' xdisk io -t some -f qcow2 -c length x
 truncate -s 4M raw
 ok 'raw' xdisk io -f raw -c 'write -P 1 1000 3000' -c 'read -P 1 1000 3000' \
