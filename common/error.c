@@ -57,3 +57,9 @@ const char *error_text(const struct error *err, int ret)
 		return err->msg;
 	return strerror(-ret);
 }
+
+int error_reason(struct error *err, int ret)
+{
+	return err && !err->msg[0] ? error_set(err, -ret, "%s", strerror(-ret)) :
+				     ret;
+}

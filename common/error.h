@@ -25,6 +25,9 @@ int error_set(struct error *err, int errnum, const char *fmt, ...)
 int error_set_errno(struct error *err, int errnum, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* strerror(-ret) where nobody wrote a sentence; returns ret unchanged. */
+int error_reason(struct error *err, int ret);
+
 /* Puts "prefix: " before the sentence; returns ret unchanged. */
 int error_prefix(struct error *err, int ret, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -189,6 +189,7 @@ static int open_node(struct loop *loop, struct image *overlay,
 	img->cache = img->file->cache;
 	ret = driver->open(img, opts, err);
 	if (ret) {
+		error_reason(err, ret);
 		image_close(img->file, NULL);
 		image_close(img->data, NULL);
 		image_close(img->backing, NULL);

@@ -136,10 +136,13 @@ static bool is_zero(const uint8_t *p, size_t len)
 static int keep_feature_names(struct qcow2_header *h, const uint8_t *data,
 			      uint32_t len)
 {
-	while (len && len % QCOW2_FEATURE_ROW == 0 &&
-	       is_zero(data + len - QCOW2_FEATURE_ROW, QCOW2_FEATURE_ROW))
-		len -= QCOW2_FEATURE_ROW;
-	return len ? keep_extension(h, QCOW2_EXT_FEATURE_NAMES, data, len) : 0;
+	uint32_t used = len;
+
+	while (used && !data[used - 1])
+		used--;
+	used = min(len, (used + QCOW2_FEATURE_ROW - 1) / QCOW2_FEATURE_ROW *
+				QCOW2_FEATURE_ROW);
+	return used ? keep_extension(h, QCOW2_EXT_FEATURE_NAMES, data, used) : 0;
 }
 
 static int load_bitmaps(const uint8_t *data, uint32_t len,

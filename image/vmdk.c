@@ -358,14 +358,21 @@ static int read_descriptor(struct image *file, uint64_t off, uint64_t len,
 	return ret ? error_set_errno(err, -ret, "reading the descriptor") : 0;
 }
 
-/* Where the digits of the line "CID=..." are in the text; 0: nowhere. */
-static uint64_t find_cid(const char *text)
+/* Where the digits of the line "CID=..." are in the file, whose descriptor is at
+ * `off`. Some programs write no leading zeroes. */
+static void find_cid(struct vmdk *v, const char *text, uint64_t off)
 {
 	const char *at = strstr(text, "\nCID=");
+	size_t n;
 
-	at = at ? at + strlen("\nCID=") : NULL;
-	return at && strspn(at, "0123456789abcdefABCDEF") == CID_DIGITS ?
-		       (uint64_t)(at - text) : 0;
+	if (!at)
+		return;
+	at += strlen("\nCID=");
+	n = strspn(at, "0123456789abcdefABCDEF");
+	if (n && n <= CID_DIGITS) {
+		v->cid_at = off + (uint64_t)(at - text);
+		v->cid_digits = (int)n;
+	}
 }
 
 /* Header, descriptor and the only extent are in one file. */
@@ -385,10 +392,10 @@ static int open_monolithic(struct image *img, const uint8_t *h,
 		off = len = INT64_MAX / SECTOR_SIZE;
 	ret = read_descriptor(img->file, off * SECTOR_SIZE, len * SECTOR_SIZE,
 			      &text, err);
-	if (!ret && find_cid(text))
-		v->cid_at = off * SECTOR_SIZE + find_cid(text);
-	if (!ret)
+	if (!ret) {
+		find_cid(v, text, off * SECTOR_SIZE);
 		ret = vmdk_parse(v, text, NULL, NULL, err);
+	}
 	e->kind = VMDK_SPARSE;
 	if (!ret)
 		ret = open_sparse(e, err);
@@ -551,13 +558,17 @@ static int change_cid(struct image *img)
 {
 	struct vmdk *v = img->state;
 	char digits[CID_DIGITS + 1];
+	uint32_t greatest;
 
 	if (v->cid_changed || !v->cid_at)
 		return 0;
 	v->cid_changed = true;
-	v->cid = v->cid == VMDK_NO_PARENT - 1 ? 1 : v->cid + 1;
-	snprintf(digits, sizeof(digits), "%08x", v->cid);
-	return image_pwrite(img->file, v->cid_at, CID_DIGITS, digits);
+	greatest = UINT32_MAX >> (32 - 4 * v->cid_digits);
+	/* All ones is nobody's. */
+	v->cid = v->cid >= greatest - 1 ? 1 : v->cid + 1;
+	snprintf(digits, sizeof(digits), "%0*x", v->cid_digits, v->cid);
+	return image_pwrite(img->file, v->cid_at, (uint64_t)v->cid_digits,
+			    digits);
 }
 
 static int vmdk_pwritev(struct image *img, uint64_t off, uint64_t len,

@@ -59,6 +59,7 @@ struct vmdk {
 	char *create_type, *parent;	/* parent NULL: none */
 	uint32_t cid, parent_cid;
 	uint64_t cid_at;		/* its digits in the file, 0: unknown */
+	int cid_digits;			/* how many */
 	bool cid_changed;		/* since it was opened */
 	struct vmdk_extent **extents;	/* in order */
 	unsigned int nr_extents;

@@ -21,7 +21,7 @@ python3 "$srcdir/tests/functional/mkbadformats.py" . || exit 99
 limited()
 {
 	(
-		[ "${WRAP:-}${UNLIMITED:-}" ] || ulimit -v 700000
+		sanitized || ulimit -v 700000
 		exec timeout -s KILL 20 ${WRAP:-} "$builddir/tool/xdisk" "$@"
 	) < /dev/null 2>&1
 }

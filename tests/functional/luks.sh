@@ -62,5 +62,5 @@ ok 'an overlay' ours "$chain" -c 'read -P 3 513k 700k' -c 'write -P 9 600k 10k' 
 ok 'for both' theirs "$chain" -c 'read -P 3 513k 87k' -c 'read -P 9 600k 10k' \
 	-c 'read -P 3 610k 100k'
 rc 1 'without the secret of the backing image' ours "$(qcow2 over t)" -c 'read 0 1'
-said 'names it' 'backing file: y: Parameter'
+said 'names it' "backing file 'y': Parameter"
 finish

@@ -169,7 +169,7 @@ static void test_bad_fields(void **state)
 		{ 48, 8, CLUSTER + 1, -EINVAL, "refcount table offset" },
 		{ 56, 4, 129, -EFBIG, "refcount table too large" },
 		{ 60, 4, 65537, -EFBIG, "65537 snapshots" },
-		{ 72, 8, 1 << 5, -ENOTSUP, "bit 5" },
+		{ 72, 8, 1 << 5, -ENOTSUP, "incompatible feature: 20" },
 		{ 72, 8, 8, -EINVAL, "compression type" },
 		{ 96, 4, 7, -EINVAL, "2^7 bits" },
 		{ 100, 4, 96, -EINVAL, "at least 104" },
