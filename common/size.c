@@ -57,14 +57,14 @@ int size_parse(const char *text, uint64_t *bytes)
 	if (*p == '.') {
 		point = ++p;
 		p += strspn(p, "0123456789");
-		if (!*p)
-			return -EINVAL;	/* a fraction of a byte */
 	}
 	if (*p) {
 		shift = suffix_shift(*p);
 		if (shift < 0 || p[1])
 			return -EINVAL;
 	}
+	if (point && point < p && !shift && point + strspn(point, "0") == p)
+		point = NULL;		/* "1024.0" */
 	if (point && (!shift || parse_fraction(&point, shift, &frac)))
 		return -EINVAL;
 	if (mul_overflow(whole, (uint64_t)1 << shift, &whole) ||

@@ -140,6 +140,18 @@ static int set_preallocation(struct qcow2_settings *s, const char *value,
 			 "full)", value);
 }
 
+/* A hint to some file systems, which is judged and otherwise not given. */
+static int set_extent_size_hint(struct qcow2_settings *s, const char *value,
+				struct error *err)
+{
+	uint64_t bytes;
+
+	if (!size_parse(value, &bytes))
+		return 0;
+	return error_set(err, EINVAL, "Parameter 'extent_size_hint' expects a "
+			 "size, not '%s'", value);
+}
+
 static int set_size(struct qcow2_settings *s, const char *value,
 		    struct error *err)
 {
@@ -199,6 +211,7 @@ static const struct {
 	{ "data_file", set_data_file },
 	{ "data_file_raw", set_data_file_raw },
 	{ "extended_l2", set_extended_l2 },
+	{ "extent_size_hint", set_extent_size_hint },
 	{ "lazy_refcounts", set_lazy_refcounts },
 	{ "preallocation", set_preallocation },
 	{ "refcount_bits", set_refcount_bits },
@@ -207,7 +220,7 @@ static const struct {
 
 /* Options of qemu-img that ask for what we do not create; "off" is fine. */
 static const char *const unsupported[] = {
-	"nocow", "extent_size_hint",
+	"nocow",
 };
 
 static int set_unknown(const struct image_create_option *o, struct error *err)

@@ -234,8 +234,11 @@ static int settle_size(struct create *c)
 		return tool_error("%s: The image size must be specified only "
 				  "once", c->path);
 	if (size_parse(option, &c->size))
-		return tool_error("%s: Invalid image size '%s'", c->path,
-				  option);
+		return tool_error("%s: Parameter 'size' expects a non-negative "
+				  "number below 2^64\nOptional suffix k, M, G, "
+				  "T, P or E means kilo-, mega-, giga-, tera-, "
+				  "peta-\nand exabytes, respectively.",
+				  c->path);
 	for (unsigned int i = 0; i < c->nr; i++)
 		if (strcmp(c->options[i].name, "size"))
 			c->options[n++] = c->options[i];
