@@ -80,6 +80,8 @@ struct image_options {
 	enum aio_kind aio;
 	uint64_t l2_cache_size;		/* bytes, 0: QCOW2_L2_CACHE_DEFAULT */
 	uint64_t refcount_cache_size;	/* bytes, 0: default */
+	/* Judged as QEMU does; the cache keeps to slices of its own size. */
+	uint64_t l2_cache_entry_size;	/* bytes, 0: not said */
 	const struct image_node *node;	/* of the topmost image, NULL: nothing */
 	/* The how manieth backing image is opened for writing too; 0: none. */
 	unsigned int writable_backing;

@@ -437,6 +437,17 @@ static int open_backing(struct qcow2 *q, struct error *err)
 				  q->h.backing_format, err);
 }
 
+static int judge_entry_size(const struct qcow2 *q, uint64_t bytes,
+			    struct error *err)
+{
+	if (!bytes || (is_pow2(bytes) && bytes >= 512 &&
+		       bytes <= q->cluster_size))
+		return 0;
+	return error_set(err, EINVAL, "L2 cache entry size must be a power of "
+			 "two between 512 and the cluster size (%" PRIu64 ")",
+			 q->cluster_size);
+}
+
 /* No cache is larger than what there is to cache. */
 static int init_caches(struct qcow2 *q, const struct image_options *opts)
 {
@@ -482,6 +493,8 @@ static int open_tables(struct qcow2 *q, const struct image_options *opts,
 	if (ret || (q->img->flags & IMAGE_REPAIR))
 		return ret;
 	ret = judge_support(q, err);
+	if (!ret)
+		ret = judge_entry_size(q, opts->l2_cache_entry_size, err);
 	if (!ret)
 		ret = qcow2_crypt_open(q, opts->node, err);
 	if (!ret)

@@ -26,6 +26,8 @@ struct described {
 	const char *protocols[MAX_DEPTH];	/* file.driver */
 	const char *data_protocols[MAX_DEPTH];	/* data-file.driver */
 	bool direct, no_flush;
+	uint64_t cache_size;			/* of both caches, 0: not said */
+	bool has_cache_size, has_l2, has_refcount;
 };
 
 static struct described *all;
@@ -94,6 +96,38 @@ static int set_read_only(const struct keyval *kv, struct image_options *opts,
 	return ret;
 }
 
+/* Whether clusters are as large is seen when the image is opened. */
+static int set_entry_size(const struct keyval *kv, uint64_t *bytes,
+			  struct error *err)
+{
+	int ret = set_bytes(kv, bytes, err);
+
+	/* 0 would be "not said". */
+	if (!ret && !*bytes)
+		*bytes = 1;
+	return ret;
+}
+
+static int set_cache_size(struct described *d, const struct keyval *kv,
+			  struct image_options *opts, struct error *err)
+{
+	if (!strcmp(kv->key, "l2-cache-size")) {
+		d->has_l2 = true;
+		return set_bytes(kv, &opts->l2_cache_size, err);
+	}
+	if (!strcmp(kv->key, "refcount-cache-size")) {
+		d->has_refcount = true;
+		return set_bytes(kv, &opts->refcount_cache_size, err);
+	}
+	if (!strcmp(kv->key, "cache-size")) {
+		d->has_cache_size = true;
+		return set_bytes(kv, &d->cache_size, err);
+	}
+	if (!strcmp(kv->key, "l2-cache-entry-size"))
+		return set_entry_size(kv, &opts->l2_cache_entry_size, err);
+	return 1;
+}
+
 static int set_whole(struct described *d, const struct keyval *kv,
 		     struct image_options *opts, struct error *err)
 {
@@ -107,14 +141,10 @@ static int set_whole(struct described *d, const struct keyval *kv,
 		return parse_bool(kv, &d->direct, err);
 	if (!strcmp(kv->key, "cache.no-flush"))
 		return parse_bool(kv, &d->no_flush, err);
-	if (!strcmp(kv->key, "l2-cache-size"))
-		return set_bytes(kv, &opts->l2_cache_size, err);
-	if (!strcmp(kv->key, "refcount-cache-size"))
-		return set_bytes(kv, &opts->refcount_cache_size, err);
 	if (!strcmp(kv->key, "file.aio"))
 		return aio_parse_kind(kv->value, &opts->aio) ?
 			bad_value(kv, "threads, native, io_uring", err) : 0;
-	return 1;
+	return set_cache_size(d, kv, opts, err);
 }
 
 /* ---- of one node: 1 when it was not one of these ---- */
@@ -168,7 +198,8 @@ static int set_option(struct described *d, const struct keyval *kv,
 			 "data-file.driver, data-file.filename, key-secret, "
 			 "encrypt.format, encrypt.key-secret, the same behind "
 			 "'backing.'; and read-only, force-share, discard, "
-			 "cache.direct, cache.no-flush, l2-cache-size, "
+			 "cache.direct, cache.no-flush, cache-size, "
+			 "l2-cache-size, l2-cache-entry-size, "
 			 "refcount-cache-size, file.aio)", kv->key);
 }
 
@@ -228,6 +259,30 @@ static void apply_cache(const struct described *d, struct image_options *opts)
 				      IMAGE_CACHE_NONE;
 }
 
+/* cache-size is what both caches have together. */
+static int apply_cache_sizes(const struct described *d,
+			     struct image_options *opts, struct error *err)
+{
+	if (!d->has_cache_size)
+		return 0;
+	if (d->has_l2 && d->has_refcount)
+		return error_set(err, EINVAL, "cache-size, l2-cache-size and "
+				 "refcount-cache-size may not be set at the "
+				 "same time");
+	if (opts->l2_cache_size > d->cache_size)
+		return error_set(err, EINVAL, "l2-cache-size may not exceed "
+				 "cache-size");
+	if (opts->refcount_cache_size > d->cache_size)
+		return error_set(err, EINVAL, "refcount-cache-size may not "
+				 "exceed cache-size");
+	/* The L2 cache is what makes an image fast. */
+	if (d->has_l2)
+		opts->refcount_cache_size = d->cache_size - opts->l2_cache_size;
+	else
+		opts->l2_cache_size = d->cache_size - opts->refcount_cache_size;
+	return 0;
+}
+
 int image_opts_parse(const char *text, struct image_options *opts,
 		     const char **path, const char **format,
 		     struct error *err)
@@ -244,6 +299,8 @@ int image_opts_parse(const char *text, struct image_options *opts,
 		ret = set_option(d, &d->kv.v[i], opts, err);
 	if (!ret)
 		ret = judge(d, err);
+	if (!ret)
+		ret = apply_cache_sizes(d, opts, err);
 	if (ret)
 		return ret;
 	apply_cache(d, opts);

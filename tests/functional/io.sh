@@ -104,6 +104,25 @@ ok 'leaves the image open' xdisk io -f qcow2 -c 'read -P 3 0 64k' y
 cp y 'y,b'
 ok 'a comma in the name' xdisk io -c 'open -o driver=qcow2 y,b' \
 	-c 'read -P 3 0 64k'
+ok 'cache sizes' xdisk io -c 'open -o cache-size=1,driver=qcow2 y' \
+	-c 'read -P 3 0 64k' -c 'open -o cache-size=1M,l2-cache-size=1M y' \
+	-c 'write -P 3 0 64k' -c 'open -o l2-cache-entry-size=512 y' \
+	-c 'read -P 3 0 64k'
+refused()
+{
+	for tool in "$builddir/tool/xdisk io" qemu-io; do
+		$tool -c "open -o driver=qcow2,$1 y" 2>&1 |
+			sed 's/^[^:]*: //' > "got-${tool##*/}"
+	done
+	diff got-qemu-io 'got-xdisk io' && grep -q "$2" got-qemu-io
+}
+ok 'three sizes' refused cache-size=2M,l2-cache-size=1M,refcount-cache-size=1M \
+	'same time'
+ok 'one too many' refused cache-size=1M,l2-cache-size=2M 'may not exceed'
+ok 'both ways' refused cache-size=1M,refcount-cache-size=2M 'may not exceed'
+for size in 256 4242 128k; do
+	ok "entries of $size" refused l2-cache-entry-size=$size 'power of two'
+done
 ok 'truncate -m' xdisk io -f qcow2 -c 'truncate -m metadata 101M' -c length y
 ok 'has laid out the tables' bash -c "qemu-img map --output=json y |
 	grep -q 'start\": 104857600, .*\"offset\"'"
