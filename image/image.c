@@ -232,7 +232,8 @@ static int check_chain(struct image *img, const char *path, struct error *err)
 	unsigned int depth = 0;
 
 	if (stat(path, &st))
-		return error_set_errno(err, errno, "backing file '%s'", path);
+		return error_set_errno(err, errno, "Could not open backing "
+				       "file: Could not open '%s'", path);
 	for (; img; img = img->overlay) {
 		if (!stat(img->path, &above) && above.st_dev == st.st_dev &&
 		    above.st_ino == st.st_ino)

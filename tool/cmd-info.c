@@ -392,6 +392,18 @@ static int note_file(struct info *info, const char *path)
 	return 0;
 }
 
+/* The name of a file without "file:", and so that it needs none. */
+static char *plain_name(const char *path)
+{
+	const char *name = strncmp(path, "file:", 5) ? path : path + 5;
+	size_t n = strcspn(name, ":/");
+	char *plain;
+
+	if (name == path || !n || name[n] != ':')
+		return strdup(name);
+	return asprintf(&plain, "./%s", name) < 0 ? NULL : plain;
+}
+
 /* Takes over `path`. */
 static int gather(struct info *info, char *path, const char *format,
 		  struct facts *f)
@@ -412,7 +424,7 @@ static int gather(struct info *info, char *path, const char *format,
 	/* The images below are named by those above. */
 	info->common.image_opts = false;
 	free(f->path);
-	f->path = path = strdup(image_path(img));
+	f->path = path = plain_name(image_path(img));
 	if (!path || note_file(info, path)) {
 		image_close(img, NULL);
 		return -ELOOP;

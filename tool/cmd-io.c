@@ -115,14 +115,14 @@ static char *whole_options(const char *opts, const char *path)
 
 /* NULL: printed why. */
 static struct image *open_target(struct io_shell *sh,
-				 const struct io_target *t)
+				 const struct io_target *t, bool again)
 {
 	cleanup_free char *text = NULL;
 	struct tool_common c = sh->common;
 
 	c.format = t->format;
 	c.cache = t->cache;
-	c.device = t->path;
+	c.device = again ? "" : t->path;
 	c.image_opts = t->opts;
 	if (t->opts) {
 		text = whole_options(t->opts, t->path);
@@ -135,12 +135,12 @@ static struct image *open_target(struct io_shell *sh,
 }
 
 /* Takes over the target; what was open is closed first. */
-static void open_image(struct io_shell *sh, struct io_target *t)
+static void open_image(struct io_shell *sh, struct io_target *t, bool again)
 {
 	close_image(sh);
 	free_target(&sh->target);
 	sh->target = *t;
-	sh->img = open_target(sh, t);
+	sh->img = open_target(sh, t, again);
 	if (!sh->img)
 		sh->failed = true;
 }
@@ -224,7 +224,7 @@ static void open_first(struct io_shell *sh, const char *path)
 	else
 		t.path = strdup(path);
 	if (!sh->temporary) {
-		open_image(sh, &t);
+		open_image(sh, &t, false);
 		return;
 	}
 	free_target(&t);
@@ -422,7 +422,7 @@ static void do_open(struct io_shell *sh, int argc, char **argv)
 	if (good && optind < argc)
 		t.path = strdup(argv[optind]);
 	if (good)
-		open_image(sh, &t);
+		open_image(sh, &t, false);
 	else
 		free_target(&t);
 }
@@ -467,9 +467,9 @@ static void do_reopen(struct io_shell *sh, int argc, char **argv)
 		free_target(&old);
 		return;
 	}
-	open_image(sh, &t);
+	open_image(sh, &t, true);
 	if (!sh->img)
-		open_image(sh, &old);
+		open_image(sh, &old, true);
 	else
 		free_target(&old);
 }

@@ -256,7 +256,9 @@ const char *tool_format(struct loop *loop, const char *path, const char *given,
 static struct image *open_failed(const struct tool_common *c, const char *name,
 				 const char *why)
 {
-	if (c->device)
+	if (c->device && !*c->device)
+		tool_error("%s", why);
+	else if (c->device)
 		tool_error("can't open device %s: %s", c->device, why);
 	else
 		tool_error("Could not open '%s': %s", name, why);

@@ -79,7 +79,8 @@ struct tool_common {
 	const char *snapshot;	/* struct image_options.snapshot, NULL: none */
 	unsigned int writable_backing;	/* as in struct image_options */
 	const char *format_option;	/* where it is not -f */
-	const char *device;	/* an error says qemu-io's "can't open device" */
+	const char *device;	/* an error says qemu-io's "can't open device",
+				 * of "" the reason alone */
 	bool guess_told;	/* that the format is guessed was said */
 };
 

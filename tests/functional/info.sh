@@ -83,4 +83,16 @@ ok 'in use by qemu-io' bash -c '
 	sleep 0.5
 	'"$builddir"'/tool/xdisk info -f qcow2 -U v2.qcow2; status=$?
 	wait; exit $status'
+
+# names with "file:" before them, and with colons
+mkdir names; cd names
+qemu-img create -q -f qcow2 base.qcow2 1M
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 file:a:top.qcow2
+for name in file:a:top.qcow2 ./a:top.qcow2 file:base.qcow2; do
+	for tool in xdisk qemu-img; do
+		$tool info -f qcow2 $name 2>&1 | grep -E '^(image|backing file):' > $tool.said
+	done
+	ok "the name $name" diff qemu-img.said xdisk.said
+done
+cd ..
 finish

@@ -123,6 +123,11 @@ ok 'both ways' refused cache-size=1M,refcount-cache-size=2M 'may not exceed'
 for size in 256 4242 128k; do
 	ok "entries of $size" refused l2-cache-entry-size=$size 'power of two'
 done
+ok 'a reopen that fails' both -c 'reopen -o l2-cache-entry-size=256' \
+	-c 'reopen -o cache-size=1M,l2-cache-size=2M' -c 'write -P 3 0 64k'
+qemu-img create -q -f qcow2 -u -b gone.qcow2 -F qcow2 top.qcow2 1M
+rc 1 'no backing file' xdisk io -f qcow2 -c length top.qcow2
+said 'is said' "top.qcow2: Could not open backing file: Could not open 'gone"
 ok 'truncate -m' xdisk io -f qcow2 -c 'truncate -m metadata 101M' -c length y
 ok 'has laid out the tables' bash -c "qemu-img map --output=json y |
 	grep -q 'start\": 104857600, .*\"offset\"'"
