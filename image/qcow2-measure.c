@@ -101,5 +101,7 @@ int qcow2_measure(uint64_t size, const struct image_create_option *options,
 	if (ret)
 		return error_set_errno(err, -ret, "Unable to get block status");
 	out->required = meta + data;
-	return from ? measure_bitmaps(from, f.cluster_size, out, err) : 0;
+	/* An image of version 2 has no bitmaps. */
+	return from && f.version >= 3 ?
+		measure_bitmaps(from, f.cluster_size, out, err) : 0;
 }

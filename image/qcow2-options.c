@@ -343,6 +343,7 @@ int qcow2_create_facts(uint64_t size, const struct image_create_option *options,
 	*facts = (struct qcow2_create_facts){
 		.cluster_size = UINT64_C(1) << s.cluster_bits,
 		.refcount_order = s.refcount_order,
+		.version = s.version,
 		.extended_l2 = s.extended_l2,
 		.has_backing = s.backing_file,
 		.filled = s.preallocation >= IMAGE_PREALLOC_FALLOC,

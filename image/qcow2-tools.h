@@ -55,6 +55,7 @@ extern const struct image_create_help qcow2_create_help[];
 
 /* What the options say about the size of the new file. */
 struct qcow2_create_facts {
+	unsigned int version;		/* of the header, 2 or 3 */
 	uint64_t cluster_size;		/* bytes */
 	uint32_t refcount_order;
 	bool extended_l2;

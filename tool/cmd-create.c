@@ -249,6 +249,7 @@ static int settle_size(struct create *c)
 static int create(struct create *c)
 {
 	const char *format = c->common.format ? c->common.format : "raw";
+	const char *backing = option_value(c, "backing_file");
 	struct error err = ERROR_INIT;
 	int ret;
 
@@ -262,6 +263,9 @@ static int create(struct create *c)
 	if (!image_create_options(format))
 		return tool_error("%s: Format driver '%s' does not support "
 				  "image creation", c->path, format);
+	if (backing && !*backing)
+		return tool_error("%s: Expected backing file name, got empty "
+				  "string", c->path);
 	ret = settle_size(c);
 	if (!ret)
 		ret = judge_backing(c);

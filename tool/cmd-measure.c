@@ -84,12 +84,14 @@ static int report(const struct measure *m, const struct image_measure *result)
 			printf("bitmaps size: %" PRIu64 "\n", result->bitmaps);
 		return EXIT_OK;
 	}
-	json = json_pack("{s:I, s:I}", "required",
-			 (json_int_t)result->required, "fully-allocated",
-			 (json_int_t)result->fully_allocated);
-	if (json && result->has_bitmaps)
+	json = json_object();
+	if (result->has_bitmaps)
 		json_object_set_new(json, "bitmaps", json_integer(
 					    (json_int_t)result->bitmaps));
+	json_object_set_new(json, "required",
+			    json_integer((json_int_t)result->required));
+	json_object_set_new(json, "fully-allocated",
+			    json_integer((json_int_t)result->fully_allocated));
 	return tool_json_print(json);
 }
 

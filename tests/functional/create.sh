@@ -104,4 +104,14 @@ ok 'a comma in a name' xdisk create -u -q -f qcow2 \
 	-o backing_file=a,,b,backing_fmt=raw x 1M
 is 'is one' a,b \
 	"$(qemu-img info --output=json x | jq -r '.["backing-filename"]')"
+rm -f x
+rc 1 'a backing file without a name' xdisk create -f qcow2 -b '' x 1M
+said 'says so' 'x: Expected backing file name, got empty string'
+rc 1 'among the options' xdisk create -f qcow2 -o backing_file= x 1M
+rc 1 'makes nothing' test -e x
+ok 'an extent size hint' xdisk create -q -f qcow2 -o extent_size_hint=1M x 1M
+rc 1 'which is a size' xdisk create -q -f qcow2 -o extent_size_hint=big x 1M
+ok 'a size of whole bytes' xdisk create -q -f qcow2 x 1048576.0
+rc 1 'a size that is none' xdisk create -q -f qcow2 -o size=-1024 x
+said 'is told' "Parameter 'size' expects a non-negative number"
 finish

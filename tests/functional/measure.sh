@@ -54,12 +54,13 @@ ok '--image-opts' both -O qcow2 --image-opts driver=qcow2,file.filename=o.qcow2
 qemu-img bitmap --add s.qcow2 one
 qemu-img bitmap --add -g 4k s.qcow2 another
 ok 'bitmaps' both -O qcow2 s.qcow2
+ok 'bitmaps that an old image has not' both -O qcow2 -o compat=0.10 s.qcow2
 said_json() { tr -d ' \n'; }
 is 'JSON' "$(xdisk measure --output=json -O qcow2 s.qcow2 | said_json)" \
 	"$(qemu-img measure --output=json -O qcow2 s.qcow2 |
 		python3 -c 'import json, sys; j = json.load(sys.stdin)
-print("{\"required\":%d,\"fully-allocated\":%d,\"bitmaps\":%d}" %
-	(j["required"], j["fully-allocated"], j["bitmaps"]))')"
+print("{\"bitmaps\":%d,\"required\":%d,\"fully-allocated\":%d}" %
+	(j["bitmaps"], j["required"], j["fully-allocated"]))')"
 ok '-o help' xdisk measure -O qcow2 -o help
 said 'lists the options' 'cluster_size'
 
