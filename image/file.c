@@ -300,6 +300,20 @@ static int file_close(struct image *img, struct error *err)
 	return 0;
 }
 
+/*
+ * What programs before us have left in the page cache must not meet our direct
+ * writes there: the kernel then reports an error (EIO at the next flush).
+ */
+static int64_t empty_page_cache(void *arg)
+{
+	const struct file_state *s = arg;
+
+	if (fdatasync(s->fd))
+		return -errno;
+	posix_fadvise(s->fd, 0, 0, POSIX_FADV_DONTNEED);
+	return 0;
+}
+
 static int file_open(struct image *img, const struct image_options *opts,
 		     struct error *err)
 {
@@ -319,6 +333,8 @@ static int file_open(struct image *img, const struct image_options *opts,
 		ret = set_cache(img, opts->cache, err);
 	if (!ret)
 		ret = set_aio(img, opts->aio, err);
+	if (!ret && write && s->file.direct)
+		ret = (int)loop_offload(img->loop, empty_page_cache, s);
 	if (ret) {
 		file_close(img, NULL);
 		return ret;

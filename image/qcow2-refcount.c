@@ -67,7 +67,9 @@ int qcow2_reach(struct qcow2 *q, uint64_t end)
 		if (!q->file->zero_beyond_end)
 			return -ENOSPC;
 		step = min(max(q->file_length / 8, GROW_MIN), GROW_MAX);
-		length = align_up(end + step, q->cluster_size);
+		/* Whole pages: for half a one the kernel would write zeroes. */
+		length = align_up(end + step, max(q->cluster_size,
+						  (uint64_t)4096));
 		ret = image_truncate(q->file, length, NULL);
 		if (ret)
 			return ret;
