@@ -2,11 +2,11 @@
 /*
  * driver.h: what a format or protocol provides to image.c.
  *
- * A driver is one const table. Only image.c calls the verbs, with requests it
- * has judged: in range, not empty, aligned to request_align, writable where
- * they write. All verbs but close run in a coroutine, many at a time. A verb
- * that is NULL means "not here": image.c passes it on to the file below (size,
- * flush) or answers -ENOTSUP.
+ * A driver is one const table. Only image.c, image-verbs.c and open.c call its
+ * verbs, with requests they have judged: in range, not empty, aligned to
+ * request_align, writable where they write. All verbs but close run in a
+ * coroutine, many at a time. A verb that is NULL means "not here": it is passed
+ * on to the file below (size, flush) or answered -ENOTSUP.
  */
 #ifndef XD_IMAGE_DRIVER_H
 #define XD_IMAGE_DRIVER_H
@@ -134,14 +134,17 @@ extern const struct image_driver image_vhdx_driver;
 extern const struct image_driver image_vmdk_driver;
 extern const struct image_driver image_vpc_driver;
 
-/* co. image.c, for drivers: takes the space for a range that reads as zeroes. */
+/* co. image-verbs.c, for drivers: takes the space for a range that reads as zeroes. */
 int image_preallocate(struct image *img, uint64_t off, uint64_t len,
 		      enum image_preallocation mode, struct error *err);
 
-/* image.c, for drivers: opens `path` as a backing image of `parent`. */
+/* open.c. NULL: there is no such format. */
+const struct image_driver *image_find_format(const char *name);
+
+/* open.c, for drivers: opens `path` as a backing image of `parent`. */
 int image_open_backing(struct image *parent, const char *path,
 		       const char *format, struct error *err);
-/* image.c, for drivers: opens `path` (NULL: none is recorded), or what the
+/* open.c, for drivers: opens `path` (NULL: none is recorded), or what the
  * user named instead, as parent->data, in the way that `parent` is open. */
 int image_open_data_file(struct image *parent, const char *path,
 			 struct error *err);

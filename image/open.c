@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * open.c: the formats there are, and block graphs of them.
+ *
+ *	overlay (qcow2) --backing--> base (raw)
+ *	     | file                    | file
+ *	"over.qcow2" (file)       "base.img" (file)
+ *
+ * Names that stand in images are judged here, and chains for their length and
+ * for circles.
+ */
+#include "image/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/bits.h"
+#include "common/cleanup.h"
+#include "image/chain.h"
+#include "image/driver.h"
+#include "image/path.h"
+#include "image/protocol.h"
+
+/* Overlays on overlays: more than anybody stacks, less than any stack needs. */
+#define MAX_CHAIN_DEPTH 256
+
+static const struct image_driver *const formats[] = {
+	&image_bochs_driver,
+	&image_cloop_driver,
+	&image_dmg_driver,
+	&image_luks_driver,
+	&image_parallels_driver,
+	&image_qcow_driver,
+	&image_qcow2_driver,
+	&image_qed_driver,
+	&image_raw_driver,
+	&image_vdi_driver,
+	&image_vhdx_driver,
+	&image_vmdk_driver,
+	&image_vpc_driver,
+};
+
+const struct image_driver *image_find_format(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
+		if (!strcmp(name, formats[i]->name))
+			return formats[i];
+	return NULL;
+}
+
+bool image_format_known(const char *name)
+{
+	return image_find_format(name);
+}
+
+const char *image_format_names(void)
+{
+	static char names[256];
+	size_t len = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats) && len < sizeof(names); i++)
+		len += (size_t)snprintf(names + len, sizeof(names) - len,
+					"%s%s", i ? " " : "", formats[i]->name);
+	return names;
+}
+
+/* ---- opening and closing ---- */
+
+static struct image *node_new(struct loop *loop, const char *path,
+			      const struct image_driver *driver,
+			      const struct image_options *opts)
+{
+	struct image *img = calloc(1, sizeof(*img));
+
+	if (!img)
+		return NULL;
+	img->loop = loop;
+	img->driver = driver;
+	img->flags = opts->flags;
+	img->cache = opts->cache;
+	img->request_align = 1;
+	img->mem_align = 1;
+	list_init(&img->writes);
+	img->path = strdup(path);
+	img->state = calloc(1, driver->state_size ? driver->state_size : 1);
+	if (!img->path || !img->state) {
+		free(img->path);
+		free(img->state);
+		free(img);
+		return NULL;
+	}
+	return img;
+}
+
+static void node_free(struct image *img)
+{
+	free(img->path);
+	free(img->state);
+	free(img);
+}
+
+/* A name out of an image (`foreign`) is a file's, whatever it looks like. */
+static int open_file(struct loop *loop, const char *path, bool foreign,
+		     const struct image_options *opts, struct image **out,
+		     struct error *err)
+{
+	const struct image_driver *driver = &image_file_driver;
+	struct image *img;
+	int ret;
+
+	if (!foreign)
+		driver = protocol_of(&path, err);
+	if (!driver)
+		return -ENOTSUP;
+	img = node_new(loop, path, driver, opts);
+	if (!img)
+		return error_set_errno(err, ENOMEM, "%s", path);
+	if ((opts->flags & IMAGE_RDWR) && !driver->pwritev)
+		ret = error_set(err, EROFS, "%s: the protocol %s can only be "
+				"read", path, driver->name);
+	else
+		ret = driver->open(img, opts, err);
+	if (ret) {
+		node_free(img);
+		return ret;
+	}
+	*out = img;
+	return 0;
+}
+
+/* Opens what `overlay` (NULL: nothing) stands on, file and format. */
+static int open_node(struct loop *loop, struct image *overlay,
+		     const char *path, const struct image_driver *driver,
+		     const struct image_options *opts, struct image **out,
+		     struct error *err)
+{
+	struct image *img;
+	int ret;
+
+	if ((opts->flags & IMAGE_RDWR) && !driver->pwritev)
+		return error_set(err, EROFS, "%s: images of format '%s' can "
+				 "only be read", path, driver->name);
+	img = node_new(loop, path, driver, opts);
+	if (!img)
+		return error_set_errno(err, ENOMEM, "%s", path);
+	img->overlay = overlay;
+	img->options = *opts;
+	ret = open_file(loop, path, overlay != NULL, opts, &img->file, err);
+	if (ret)
+		goto out;
+	img->cache = img->file->cache;
+	ret = driver->open(img, opts, err);
+	if (ret) {
+		error_reason(err, ret);
+		image_close(img->file, NULL);
+		image_close(img->data, NULL);
+		image_close(img->backing, NULL);
+	}
+out:
+	if (ret)
+		node_free(img);
+	else
+		*out = img;
+	return ret;
+}
+
+int image_open(struct loop *loop, const char *path, const char *format,
+	       const struct image_options *opts, struct image **out,
+	       struct error *err)
+{
+	const struct image_driver *driver;
+
+	*out = NULL;
+	if (!format)
+		return error_set(err, EINVAL, "%s: no format given: it is never "
+				 "guessed from the image", path);
+	driver = image_find_format(format);
+	if (!driver)
+		return error_set(err, ENOTSUP, "%s: unknown format '%s' (known: "
+				 "%s)", path, format, image_format_names());
+	if (opts->snapshot && !driver->has_snapshots)
+		return error_set(err, ENOTSUP, "%s: images of format '%s' have "
+				 "no snapshots", path, format);
+	if (opts->snapshot && (opts->flags & IMAGE_RDWR))
+		return error_set(err, EROFS, "%s: a snapshot cannot be opened "
+				 "for writing", path);
+	return open_node(loop, NULL, path, driver, opts, out, err);
+}
+
+/* Is `path` the file of `img` or of an image that stands on it? */
+static int check_chain(struct image *img, const char *path, struct error *err)
+{
+	struct stat above, st;
+	unsigned int depth = 0;
+
+	if (stat(path, &st))
+		return error_set_errno(err, errno, "Could not open backing "
+				       "file: Could not open '%s'", path);
+	for (; img; img = img->overlay) {
+		if (!stat(img->path, &above) && above.st_dev == st.st_dev &&
+		    above.st_ino == st.st_ino)
+			return error_set(err, ELOOP, "backing file '%s' leads "
+					 "back to '%s': the chain is a circle",
+					 path, img->path);
+		if (++depth >= MAX_CHAIN_DEPTH)
+			return error_set(err, ELOOP, "more than %d images in "
+					 "the backing chain", MAX_CHAIN_DEPTH);
+	}
+	return 0;
+}
+
+/* What the user says is the user's path, what the image says the image's. */
+static int backing_path(const struct image *parent, const char *path,
+			const struct image_node *node, char **full,
+			struct error *err)
+{
+	if (!node || !node->path)
+		return image_backing_path(parent->path, path, full, err);
+	*full = strdup(node->path);
+	return *full ? 0 : -ENOMEM;
+}
+
+int image_open_backing(struct image *parent, const char *path,
+		       const char *format, struct error *err)
+{
+	struct image_options opts = parent->options;
+	const struct image_node *node = opts.node ? opts.node->backing : NULL;
+	const struct image_driver *driver;
+	cleanup_free char *full = NULL;
+	int ret;
+
+	if (node && node->format)
+		format = node->format;
+	driver = image_find_format(format ? format : "raw");
+	if (!driver)
+		return error_set(err, ENOTSUP, "backing file '%s' has the "
+				 "unknown format '%s' (known: %s)", path, format,
+				 image_format_names());
+	opts.node = node;
+	ret = backing_path(parent, path, node, &full, err);
+	if (!ret)
+		ret = check_chain(parent, full, err);
+	if (ret)
+		return ret;
+	opts.flags &= ~(unsigned int)(IMAGE_RDWR | IMAGE_REPAIR | IMAGE_UNMAP);
+	if (opts.writable_backing && !--opts.writable_backing)
+		opts.flags |= IMAGE_RDWR | IMAGE_UNMAP;
+	opts.snapshot = NULL;
+	ret = open_node(parent->loop, parent, full, driver, &opts,
+			&parent->backing, err);
+	return error_prefix(ret ? err : NULL, ret, "backing file '%s'", full);
+}
+
+int image_switch_backing(struct image *img, const char *path,
+			 const char *format, enum image_cache cache,
+			 struct image **old, struct error *err)
+{
+	struct image_options opts = img->options;
+	int ret = 0;
+
+	*old = img->backing;
+	img->backing = NULL;
+	img->options.node = NULL;	/* it tells of the old one */
+	img->options.cache = cache;
+	img->options.writable_backing = 0;
+	if (path)
+		ret = image_open_backing(img, path, format, err);
+	img->options = opts;
+	if (ret)
+		img->backing = *old;
+	else if (*old)
+		(*old)->overlay = NULL;
+	return ret;
+}
+
+/* Is it the file of `img` or of an image that stands on it? */
+static int judge_data_file(const struct image *img, const char *path,
+			   struct error *err)
+{
+	struct stat above, st;
+
+	if (stat(path, &st))
+		return error_set_errno(err, errno, "data file '%s'", path);
+	for (; img; img = img->overlay)
+		if (!stat(img->path, &above) && above.st_dev == st.st_dev &&
+		    above.st_ino == st.st_ino)
+			return error_set(err, ELOOP, "the data file '%s' is the "
+					 "image '%s'", path, img->path);
+	return 0;
+}
+
+/* What the user says is the user's path, what the image says the image's. */
+static int data_path(const struct image *parent, const char *path, char **full,
+		     struct error *err)
+{
+	const struct image_node *node = parent->options.node;
+
+	if (node && node->data_file) {
+		*full = strdup(node->data_file);
+		return *full ? 0 : -ENOMEM;
+	}
+	if (!path)
+		return error_set(err, EINVAL, "'data-file' is required for this "
+				 "image: its data lies in another file, whose "
+				 "name is not recorded");
+	if (parent->flags & IMAGE_GUESSED)
+		return error_set(err, EACCES, "the image's data is said to be "
+				 "in '%.200s', which is not opened for an image "
+				 "whose format is a guess (-f qcow2 says so)",
+				 path);
+	return image_backing_path(parent->path, path, full, err);
+}
+
+int image_open_data_file(struct image *parent, const char *path,
+			 struct error *err)
+{
+	struct image_options opts = parent->options;
+	cleanup_free char *full = NULL;
+	int ret = data_path(parent, path, &full, err);
+
+	if (!ret)
+		ret = judge_data_file(parent, full, err);
+	if (!ret)
+		ret = open_file(parent->loop, full, true, &opts,
+				&parent->data, err);
+	return error_prefix(ret ? err : NULL, ret, "data file");
+}
+
+int image_open_part(struct image *parent, const char *name,
+		    struct image **part, struct error *err)
+{
+	cleanup_free char *full = NULL;
+	int ret;
+
+	if ((parent->flags & IMAGE_GUESSED) && !(parent->flags & IMAGE_NO_IO))
+		return error_set(err, EACCES, "the image's data is said to be "
+				 "in '%.200s', which is not opened for an image "
+				 "whose format is a guess (-f %s says so)", name,
+				 parent->driver->name);
+	if (strchr(name, '/'))
+		return error_set(err, EINVAL, "the image names the file '%.200s' "
+				 "in another folder: only files beside it are "
+				 "opened on an image's word", name);
+	ret = image_backing_path(parent->path, name, &full, err);
+	return ret ? ret : open_file(parent->loop, full, true, &parent->options,
+				     part, err);
+}
+
+int image_close(struct image *img, struct error *err)
+{
+	int ret = 0, r;
+
+	if (!img)
+		return 0;
+	if (img->driver->close)
+		ret = img->driver->close(img, err);
+	chain_free(img);
+	if (img->file) {
+		r = image_close(img->file, ret ? NULL : err);
+		ret = ret ? ret : r;
+	}
+	if (img->data) {
+		r = image_close(img->data, ret ? NULL : err);
+		ret = ret ? ret : r;
+	}
+	if (img->backing) {
+		r = image_close(img->backing, ret ? NULL : err);
+		ret = ret ? ret : r;
+	}
+	node_free(img);
+	return ret;
+}
+
+static const char *guess_format(const char *name, const uint8_t *head,
+				size_t len)
+{
+	const char *format = image_raw_driver.name;
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
+		if (formats[i]->probe && formats[i]->probe(name, head, len))
+			format = formats[i]->name;
+	return format;
+}
+
+int image_probe(const char *file, const char **format, struct error *err)
+{
+	cleanup_fd int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	uint8_t head[IMAGE_PROBE_BYTES];
+	ssize_t n;
+
+	if (fd < 0)
+		return error_set_errno(err, errno, "Could not open '%s'", file);
+	n = pread(fd, head, sizeof(head), 0);
+	if (n < 0)
+		return error_set_errno(err, errno, "Could not read '%s'", file);
+	*format = guess_format(file, head, (size_t)n);
+	return 0;
+}
+
+int image_probe_name(struct loop *loop, const char *name, const char **format,
+		     struct error *err)
+{
+	const struct image_options opts = { .flags = IMAGE_SHARE };
+	const char *path = name;
+	const struct image_driver *protocol = protocol_of(&path, err);
+	uint8_t head[IMAGE_PROBE_BYTES];
+	struct image *file;
+	size_t len;
+	int ret;
+
+	if (!protocol)
+		return -ENOTSUP;
+	if (protocol == &image_file_driver)
+		return image_probe(path, format, err);
+	ret = open_file(loop, name, false, &opts, &file, err);
+	if (ret)
+		return ret;
+	len = (size_t)min((uint64_t)sizeof(head), file->size);
+	ret = image_pread(file, 0, len, head);
+	image_close(file, NULL);
+	if (ret)
+		return error_set_errno(err, -ret, "Could not read '%s'", name);
+	*format = guess_format(name, head, len);
+	return 0;
+}
