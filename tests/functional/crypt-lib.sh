@@ -26,12 +26,12 @@ luks() { echo "driver=luks,file.filename=$1,key-secret=${2:-s}"; }
 ours() { xdisk io "${secret[@]}" --image-opts "${@:2}" "$1"; }
 theirs() { qemu-io "${secret[@]}" --image-opts "${@:2}" "$1"; }
 
-# QEMU's clock fails it now and then when it measures short times.
+# QEMU's clock fails it when it measures short times, often on a busy machine.
 patient()
 {
 	local try
 
-	for try in 1 2 3 4 5 6 7 8 9; do
+	for try in $(seq 40); do
 		"$@" && return
 	done
 	return 1

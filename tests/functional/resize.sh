@@ -101,7 +101,7 @@ done
 # Encrypted: what is preallocated has to be zeroes for who has the key
 secret='--object secret,id=s,data=key'
 opts='driver=qcow2,file.filename=x,encrypt.key-secret=s'
-qemu-img create -q -f qcow2 $secret -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 x 1M
+xdisk create -q -f qcow2 $secret -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 x 1M
 ok 'encrypted: grows' xdisk resize -q $secret --image-opts --preallocation=metadata "$opts" 3M
 ok 'zeroes' qemu-io $secret --image-opts -c 'read -P 0 0 3M' "$opts"
 ok 'shrinks' xdisk resize -q $secret --image-opts --shrink "$opts" 512k
