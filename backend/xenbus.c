@@ -36,7 +36,7 @@ enum wish {
 	HOLD,	/* closing; the frontend has still to close */
 	END,	/* closing, and the frontend has closed */
 	REST,	/* closed */
-	AGAIN,	/* closed, and the frontend starts anew */
+	AGAIN,	/* closed, and the frontend starts anew, or has already */
 };
 
 /* A backend at 1 that we own was made anew under the same name: GONE. */
@@ -48,7 +48,7 @@ static const uint8_t wishes[XENBUS_NR_STATES][XENBUS_NR_STATES] = {
 	/*         3 */ { IDLE,  IDLE,  IDLE,  RUN,   RUN,   LEAVE, END,   IDLE,  IDLE },
 	/*         4 */ { LEAVE, LEAVE, SERVE, SERVE, SERVE, LEAVE, LEAVE, SERVE, SERVE },
 	/*         5 */ { END,   END,   END,   HOLD,  HOLD,  HOLD,  END,   HOLD,  HOLD },
-	/*         6 */ { REST,  AGAIN, REST,  REST,  REST,  REST,  REST,  REST,  REST },
+	/*         6 */ { REST,  AGAIN, REST,  AGAIN, REST,  REST,  REST,  REST,  REST },
 	/*         7 */ { LEAVE, LEAVE, HOLD,  HOLD,  HOLD,  LEAVE, LEAVE, HOLD,  HOLD },
 	/*         8 */ { LEAVE, LEAVE, HOLD,  HOLD,  HOLD,  LEAVE, LEAVE, HOLD,  HOLD },
 };
