@@ -83,25 +83,7 @@ static void step(struct compact *c, uint64_t n)
 		p->set(p->arg, min(c->done, c->total), c->total);
 }
 
-/* ---- refcounts ---- */
-
-static int get_refcount(struct qcow2 *q, uint64_t cluster, uint64_t *count)
-{
-	struct qcow2_slice *slice;
-	uint64_t index;
-	int ret;
-
-	*count = 0;
-	if (!qcow2_has_refblock(q, cluster))
-		return 0;
-	ret = qcow2_refcount_slice(q, qcow2_refblock_of(q, cluster), cluster,
-				   &slice, &index);
-	if (ret)
-		return ret;
-	*count = qcow2_refcount_get(slice->data, q->h.refcount_order, index);
-	qcow2_cache_put(slice);
-	return 0;
-}
+/* ---- clusters in use ---- */
 
 /* co. Calls each() for the clusters of the file, in order; used: in use. */
 static int for_each_cluster(struct compact *c,
@@ -478,7 +460,8 @@ static int share_l2_tables(struct compact *c)
 	for (size_t i = 0; !ret && i < c->nr_l2; i++) {
 		if (!c->l2[i].new)
 			continue;
-		ret = get_refcount(q, c->l2[i].offset >> q->cluster_bits, &count);
+		ret = qcow2_get_refcount(q, c->l2[i].offset >> q->cluster_bits,
+					 &count);
 		if (!ret)
 			ret = qcow2_set_refcounts(q, c->l2[i].new >>
 						  q->cluster_bits, 1, count);
@@ -654,7 +637,7 @@ static int move_run(struct compact *c, uint64_t from, uint64_t count,
 	for (uint64_t k = 0; !ret && k < *done; k++) {
 		uint64_t new = (to >> q->cluster_bits) + k;
 
-		ret = get_refcount(q, cluster + k, &refs);
+		ret = qcow2_get_refcount(q, cluster + k, &refs);
 		if (!ret && !refs)
 			ret = -EINVAL;	/* in use and not counted */
 		if (!ret && refs != 1)
@@ -728,7 +711,7 @@ static int punch_holes(struct compact *c)
 	for (uint64_t k = 0; !ret && k <= end; k++) {
 		count = 1;
 		if (k < end)
-			ret = get_refcount(q, k, &count);
+			ret = qcow2_get_refcount(q, k, &count);
 		if (!count)
 			continue;
 		if (run < k && !ret)

@@ -34,6 +34,24 @@ int qcow2_refcount_slice(struct qcow2 *q, uint64_t block, uint64_t cluster,
 			       block + in / per_slice * q->slice_size, slice);
 }
 
+int qcow2_get_refcount(struct qcow2 *q, uint64_t cluster, uint64_t *count)
+{
+	struct qcow2_slice *slice;
+	uint64_t index;
+	int ret;
+
+	*count = 0;
+	if (!qcow2_has_refblock(q, cluster))
+		return 0;
+	ret = qcow2_refcount_slice(q, qcow2_refblock_of(q, cluster), cluster,
+				   &slice, &index);
+	if (ret)
+		return ret;
+	*count = qcow2_refcount_get(slice->data, q->h.refcount_order, index);
+	qcow2_cache_put(slice);
+	return 0;
+}
+
 int qcow2_set_refcounts(struct qcow2 *q, uint64_t cluster, uint64_t count,
 			uint64_t value)
 {

@@ -46,6 +46,8 @@ static inline bool qcow2_is_fresh(const struct qcow2 *q, uint64_t offset)
  * there. */
 int qcow2_refcount_slice(struct qcow2 *q, uint64_t block, uint64_t cluster,
 			 struct qcow2_slice **slice, uint64_t *index);
+/* co. 0 where there is no block. -EIO */
+int qcow2_get_refcount(struct qcow2 *q, uint64_t cluster, uint64_t *count);
 /* co. Makes the file reach `end`. -ENOSPC: a device has the length it has. */
 int qcow2_reach(struct qcow2 *q, uint64_t end);
 /* co. A new block has nothing but zeroes in the file before it is used; where

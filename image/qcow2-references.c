@@ -89,25 +89,6 @@ static int raise_run(struct walk *w, uint64_t cluster, uint64_t count)
 	return ret;
 }
 
-/* co */
-static int get_refcount(struct qcow2 *q, uint64_t cluster, uint64_t *count)
-{
-	struct qcow2_slice *slice;
-	uint64_t index;
-	int ret;
-
-	*count = 0;
-	if (!qcow2_has_refblock(q, cluster))
-		return 0;
-	ret = qcow2_refcount_slice(q, qcow2_refblock_of(q, cluster), cluster,
-				   &slice, &index);
-	if (ret)
-		return ret;
-	*count = qcow2_refcount_get(slice->data, q->h.refcount_order, index);
-	qcow2_cache_put(slice);
-	return 0;
-}
-
 static int change_run(struct walk *w, uint64_t cluster, uint64_t count)
 {
 	if (w->raise)
@@ -243,7 +224,7 @@ static int change_table(struct walk *w, uint64_t offset)
 	uint64_t before = w->done;
 	int ret;
 
-	ret = get_refcount(q, cluster, &refcount);
+	ret = qcow2_get_refcount(q, cluster, &refcount);
 	if (ret)
 		return error_set_errno(w->err, -ret, "reading refcounts");
 	ret = change_run(w, cluster, 1);
@@ -306,7 +287,7 @@ static int mark_slice(struct qcow2 *q, struct qcow2_slice *slice)
 
 		if ((old & QCOW2_COMPRESSED) || !(old & QCOW2_L2_OFFSET))
 			continue;
-		ret = get_refcount(q, (old & QCOW2_L2_OFFSET) >>
+		ret = qcow2_get_refcount(q, (old & QCOW2_L2_OFFSET) >>
 					      q->cluster_bits, &refcount);
 		if (ret)
 			return ret;
@@ -348,7 +329,7 @@ int qcow2_mark_copied(struct qcow2 *q, struct error *err)
 
 		if (!offset)
 			continue;
-		ret = get_refcount(q, offset >> q->cluster_bits, &refcount);
+		ret = qcow2_get_refcount(q, offset >> q->cluster_bits, &refcount);
 		if (ret)
 			break;
 		q->l1[i] = offset | (refcount == 1 ? QCOW2_COPIED : 0);

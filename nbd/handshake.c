@@ -11,7 +11,6 @@
 #include "nbd/protocol.h"
 #include "nbd/server.h"
 
-#define CONTEXT_ID 1u		/* of base:allocation, ours to choose */
 #define MAX_OPTION 65536u	/* bytes of an option's data */
 
 struct option {
@@ -159,7 +158,7 @@ static int send_context(struct nbd_client *c, const struct option *o)
 {
 	uint8_t data[4 + sizeof(NBD_CONTEXT_ALLOCATION) - 1];
 
-	store_be32(data, CONTEXT_ID);
+	store_be32(data, NBD_ALLOCATION_ID);
 	memcpy(data + 4, NBD_CONTEXT_ALLOCATION, sizeof(data) - 4);
 	return reply(c, o, NBD_REP_META_CONTEXT, data, sizeof(data));
 }

@@ -45,6 +45,9 @@ void nbd_server_wait(struct nbd_server *s);
 
 /* ---- between server.c, handshake.c and transmission.c ---- */
 
+/* Of the context base:allocation; a server chooses it. */
+#define NBD_ALLOCATION_ID 1u
+
 struct nbd_client {
 	struct list link;		/* in nbd_server.clients */
 	struct nbd_server *server;

@@ -231,7 +231,7 @@ static void do_block_status(struct request *r)
 		send_error(r, nr);
 		return;
 	}
-	store_be32(id, 1);
+	store_be32(id, NBD_ALLOCATION_ID);
 	send_chunk(r, NBD_REPLY_BLOCK_STATUS, id, sizeof(id), extents,
 		   8u * (uint32_t)nr);
 }

@@ -3,18 +3,7 @@
 # Power cuts at every write while an image gets other options or while its
 # dirty bitmaps change, and with single failures of the file. A bitmap that is
 # not in use afterwards must know of all that has changed. SEEDS=N makes it longer.
-set -u
-powercut=$builddir/tests/crash/powercut
-seeds=${SEEDS:-1}
-dir=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)/powercut.XXXXXX") || exit 1
-trap 'rm -rf "$dir"' EXIT
-command -v qemu-img >/dev/null || { echo "1..0 # SKIP qemu-img is missing"; exit 0; }
-
-tests=0
-result() {	# STATUS NAME
-	tests=$((tests + 1))
-	[ "$1" = 0 ] && echo "ok $tests - $2" || echo "not ok $tests - $2"
-}
+. "$srcdir/tests/crash/powercut-lib.sh"
 
 # Does bitmap b of an image cover what has changed since `before`?
 covered() {	# IMAGE

@@ -3,20 +3,9 @@
 # Power cuts at every write while snapshots are made, gone back to and deleted,
 # and while an image gets another size; and single failures of the file.
 # SEEDS=N makes it longer.
-set -u
-powercut=$builddir/tests/crash/powercut
-seeds=${SEEDS:-1}
+. "$srcdir/tests/crash/powercut-lib.sh"
 # one power cut in so many writes of the file
 export POWERCUT_EVERY=3
-dir=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)/powercut.XXXXXX") || exit 1
-trap 'rm -rf "$dir"' EXIT
-command -v qemu-img >/dev/null || { echo "1..0 # SKIP qemu-img is missing"; exit 0; }
-
-tests=0
-result() {	# STATUS NAME
-	tests=$((tests + 1))
-	[ "$1" = 0 ] && echo "ok $tests - $2" || echo "not ok $tests - $2"
-}
 
 # run OPTIONS SEED OPS CRASHES FAIL CHANGE...
 run() {
