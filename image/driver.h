@@ -138,6 +138,10 @@ extern const struct image_driver image_vpc_driver;
 int image_preallocate(struct image *img, uint64_t off, uint64_t len,
 		      enum image_preallocation mode, struct error *err);
 
+/* co. image.c, for drivers: of the data at e's host_offset in `file`, what is a
+ * hole there is known to be zero; e->length is as far as that holds. */
+void image_look_below(struct image *file, struct image_extent *e);
+
 /* open.c. NULL: there is no such format. */
 const struct image_driver *image_find_format(const char *name);
 

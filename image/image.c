@@ -493,6 +493,19 @@ int image_block_status(struct image *img, uint64_t off, uint64_t len,
 	return ret;
 }
 
+void image_look_below(struct image *file, struct image_extent *e)
+{
+	struct image_extent below;
+
+	if (e->host_offset >= file->size ||
+	    image_block_status(file, e->host_offset,
+			       min(e->length, file->size - e->host_offset),
+			       &below))
+		return;
+	e->length = below.length;
+	e->flags |= below.flags & IMAGE_EXTENT_ZERO;
+}
+
 int image_block_status_chain(struct image *img, uint64_t off, uint64_t len,
 			     struct image_extent *out)
 {

@@ -59,6 +59,8 @@ enum image_open_flags {
 	IMAGE_GUESSED = 1 << 7,
 	/* Refuse the old AES of qcow2: a guest can tell its sectors apart. */
 	IMAGE_NO_LEGACY_AES = 1 << 8,
+	/* It is empty and written once, mostly in large pieces. */
+	IMAGE_WRITE_ONCE = 1 << 9,
 };
 
 /* What is said of a node besides its path and format (--image-opts). It and its

@@ -66,19 +66,6 @@ static uint64_t alike(const struct mapped_block *b)
 	return b->table || !b->rest ? 1 : b->rest;
 }
 
-/* Data that is a hole of the file is known to be zero. */
-static void look_below(struct mapped *m, struct image_extent *e)
-{
-	struct image_extent below;
-
-	if (image_block_status(m->file, e->host_offset,
-			       min(e->length, m->file->size - e->host_offset),
-			       &below))
-		return;
-	e->length = below.length;
-	e->flags |= below.flags & IMAGE_EXTENT_ZERO;
-}
-
 int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 		  struct image_extent *out)
 {
@@ -109,7 +96,7 @@ int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 	if (first.host_offset >= m->file->size)
 		return -EIO;
 	if (m->holes)
-		look_below(m, out);
+		image_look_below(m->file, out);
 	return 0;
 }
 
@@ -594,7 +581,7 @@ static int inflate_from(struct mapped *m, uint64_t off, struct inflate_job *j)
 		return ret;
 	if (j->len < OFFLOAD_MIN)
 		return (int)inflate_work(j);
-	return (int)loop_offload(m->img->loop, inflate_work, j);
+	return (int)loop_compute(m->img->loop, inflate_work, j);
 }
 
 int mapped_inflate_block(struct mapped *m, uint64_t off, uint64_t packed,

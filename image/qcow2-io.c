@@ -527,45 +527,9 @@ int qcow2_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w)
 	return ret;
 }
 
-/* ---- flush and status ---- */
+/* ---- flush ---- */
 
 int qcow2_flush(struct image *img)
 {
 	return qcow2_commit(qcow2_of(img));
-}
-
-int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
-		       struct image_extent *out)
-{
-	static const unsigned int flags[] = {
-		[QCOW2_UNALLOCATED] = 0,
-		[QCOW2_UNALLOCATED_ALLOC] = IMAGE_EXTENT_OFFSET,
-		[QCOW2_ZERO_PLAIN] = IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_ZERO,
-		[QCOW2_ZERO_ALLOC] = IMAGE_EXTENT_ALLOCATED |
-				     IMAGE_EXTENT_ZERO | IMAGE_EXTENT_OFFSET,
-		[QCOW2_NORMAL] = IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_DATA |
-				 IMAGE_EXTENT_OFFSET,
-		[QCOW2_COMPRESSED_CLUSTER] = IMAGE_EXTENT_ALLOCATED |
-					     IMAGE_EXTENT_DATA |
-					     IMAGE_EXTENT_COMPRESSED,
-	};
-	struct qcow2 *q = qcow2_of(img);
-	struct qcow2_request r;
-	struct qcow2_mapping m;
-	int ret;
-
-	qcow2_request_begin(q, &r);
-	ret = qcow2_lookup(q, off, len, &m);
-	qcow2_request_end(&r);
-	if (ret)
-		return ret;
-	out->length = m.len;
-	out->file = q->data;
-	out->flags = flags[m.kind];
-	/* What lies there is of no use to anybody else. */
-	if (q->crypto)
-		out->flags &= ~(unsigned int)IMAGE_EXTENT_OFFSET;
-	if (out->flags & IMAGE_EXTENT_OFFSET)
-		out->host_offset = m.host;
-	return 0;
 }

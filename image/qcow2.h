@@ -7,6 +7,7 @@
  *	qcow2-rewrite.c	gets a changed one to the file in a safe order
  *	qcow2-amend*.c	other properties for an existing image
  *	qcow2-io.c	reads, writes
+ *	qcow2-status.c	where the bytes are
  *	qcow2-zero.c	zeroes, discards
  *	qcow2-data.c	the external data file
  *	qcow2-map.c	guest offsets to host offsets: L1 and L2
@@ -224,6 +225,9 @@ struct qcow2 {
 	struct co_mutex begin_lock;
 
 	struct qcow2_bitmaps *bitmaps;	/* NULL: none, or not looked at */
+
+	/* qcow2-status.c: much of what is in use has no space on the host */
+	bool holes_known, has_holes;
 
 	/* the last decompressed cluster */
 	uint64_t inflated_entry;	/* its L2 entry, 0: none */

@@ -163,7 +163,10 @@ static int parse_option(struct map *m, int id, const char *arg)
 
 static int run_map(struct loop *loop, int argc, char **argv)
 {
-	struct map m = { .max_length = UINT64_MAX };
+	struct map m = {
+		.common.cache = IMAGE_CACHE_WRITEBACK,
+		.max_length = UINT64_MAX,
+	};
 	struct image *img;
 	int id, ret, closed;
 

@@ -157,7 +157,11 @@ static int parse_option(struct measure *m, int id, const char *arg)
 
 static int run_measure(struct loop *loop, int argc, char **argv)
 {
-	struct measure m = { .out_format = "raw", .size = UINT64_MAX };
+	struct measure m = {
+		.common.cache = IMAGE_CACHE_WRITEBACK,
+		.out_format = "raw",
+		.size = UINT64_MAX,
+	};
 	int id, ret = 0;
 
 	while (!ret && (id = tool_getopt(&verb_measure, argc, argv)) != -1)

@@ -159,7 +159,7 @@ static int take_negative_size(struct resize *r, int argc, char **argv)
 
 static int run_resize(struct loop *loop, int argc, char **argv)
 {
-	struct resize r = { 0 };
+	struct resize r = { .common.cache = IMAGE_CACHE_WRITEBACK };
 	struct image *img;
 	int id, ret, closed;
 

@@ -116,7 +116,10 @@ static int parse_option(struct snapshot *s, int id, const char *arg)
 
 static int run_snapshot(struct loop *loop, int argc, char **argv)
 {
-	struct snapshot s = { .loop = loop };
+	struct snapshot s = {
+		.loop = loop,
+		.common.cache = IMAGE_CACHE_WRITEBACK,
+	};
 	int id;
 
 	while ((id = tool_getopt(&verb_snapshot, argc, argv)) != -1)

@@ -40,6 +40,18 @@ ok 'from an offset' json -f qcow2 --start-offset=65536 two.qcow2
 ok 'of a length' json -f qcow2 --start-offset=64k --max-length=1M two.qcow2
 qemu-img convert -c -f qcow2 -O qcow2 one.qcow2 zlib.qcow2
 ok 'compressed' json -f qcow2 zlib.qcow2
+# Clusters that are allocated and were never written are holes of the file.
+for o in cluster_size=64k cluster_size=4k cluster_size=2M extended_l2=on; do
+	qemu-img create -q -f qcow2 -o "preallocation=metadata,$o" holes.qcow2 64M
+	qemu-io -f qcow2 -c 'write 0 100k' -c 'write 10M 3M' -c 'write -z 20M 1M' \
+		-c 'discard 30M 1M' -c 'write 63M 1M' holes.qcow2 > /dev/null
+	ok "preallocated, $o" both -f qcow2 holes.qcow2
+done
+qemu-img create -q -f qcow2 -o preallocation=metadata large.qcow2 8G
+qemu-io -f qcow2 -c 'write -P 7 5G 1M' large.qcow2 > /dev/null
+xdisk convert -f qcow2 -O qcow2 --output=json large.qcow2 few.qcow2 > told
+is 'what was never written is not read' "$(jq '."bytes-read"' told)" 1048576
+ok 'nor lost' qemu-img compare -f qcow2 -F qcow2 large.qcow2 few.qcow2
 rc 1 'has no offsets for people' xdisk map -f qcow2 zlib.qcow2
 said 'which is told' 'compressed clusters'
 rc 1 'no file' xdisk map -f qcow2 nowhere
