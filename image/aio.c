@@ -158,7 +158,6 @@ void aio_file_init(struct aio_file *f, struct aio *aio, int fd, bool direct)
 	*f = (struct aio_file){ .aio = aio, .fd = fd };
 	f->in_memory = aio_in_memory(fd);
 	f->direct = direct && !f->in_memory;
-	co_queue_init(&f->beside_room);
 	f->no_nowait = !f->direct && !f->in_memory && refuses_nowait(fd);
 }
 
@@ -255,15 +254,8 @@ static int64_t read_beside(struct aio_file *f, uint64_t off, uint64_t len,
 			   struct iow w)
 {
 	struct cached_read r = { f, off, len, w };
-	int64_t n;
 
-	while (f->reading_beside)
-		co_queue_wait(&f->beside_room);
-	f->reading_beside = true;
-	n = loop_offload(f->aio->loop, read_cached, &r);
-	f->reading_beside = false;
-	co_queue_wake_one(&f->beside_room);
-	return n;
+	return loop_compute(f->aio->loop, read_cached, &r);
 }
 
 /* A direct read that ends within a block can only have met the end of file; it

@@ -56,8 +56,6 @@ struct aio_file {
 	bool in_memory;			/* tmpfs and the like: never waits */
 	bool no_nowait;			/* RWF_NOWAIT is refused here */
 	bool beside;			/* see aio_read_beside() */
-	bool reading_beside;
-	struct co_queue beside_room;
 	uint64_t engine_until_ns;	/* inline writes pause until then */
 	uint64_t watch_until_ns;	/* one was slow: find out why */
 };
@@ -65,7 +63,7 @@ struct aio_file {
 void aio_file_init(struct aio_file *f, struct aio *aio, int fd, bool direct);
 
 /* From now on large reads of a buffered file are copied out of the page cache by
- * another thread, one at a time: for programs that write meanwhile. */
+ * other threads: for programs that have something else to do meanwhile. */
 void aio_read_beside(struct aio_file *f);
 
 /* Is this a file whose pages are all there is of it (tmpfs and the like)? */

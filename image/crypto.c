@@ -305,7 +305,7 @@ static int work(struct crypto *c, struct loop *loop, uint64_t sector,
 	if (ret)
 		return ret;
 	if (loop && len >= OFFLOAD_MIN)
-		ret = (int)loop_offload(loop, run_job, &j);
+		ret = (int)loop_compute(loop, run_job, &j);
 	else
 		ret = (int)run_job(&j);
 	put_handle(c, j.h);

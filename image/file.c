@@ -17,12 +17,14 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/bits.h"
@@ -33,6 +35,7 @@
 
 #define PROBE_ALIGN_MAX 4096u
 #define ZERO_PIECE (1 * MiB)
+#define RESERVE_MIN (256 * KiB)	/* of one write */
 
 struct file_state {
 	int fd;
@@ -40,6 +43,7 @@ struct file_state {
 	struct aio *aio;
 	struct aio_file file;
 	bool no_zero_range, no_punch;	/* refused before */
+	bool reserve;			/* space, before large writes */
 	bool zeroes_fast;		/* devices: without writing them */
 	uint64_t discard_unit;		/* devices: bytes; pages at least */
 	int flush_error;		/* -errno of the first failed flush */
@@ -184,6 +188,18 @@ static int set_cache(struct image *img, enum image_cache wanted,
 	return 0;
 }
 
+/*
+ * ext4 delays the choice of blocks until it writes a page back, and meanwhile
+ * keeps account of each block by itself: a third of the time that it takes to
+ * copy a file. Of space that is reserved it has nothing to note.
+ */
+static bool reserving_pays_off(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && fs.f_type == EXT4_SUPER_MAGIC;
+}
+
 static int set_aio(struct image *img, enum aio_kind kind, struct error *err)
 {
 	struct file_state *s = img->state;
@@ -200,6 +216,8 @@ static int set_aio(struct image *img, enum aio_kind kind, struct error *err)
 		aio_read_beside(&s->file);
 	if (!s->file.direct)
 		img->request_align = img->mem_align = 1;
+	s->reserve = (img->flags & IMAGE_WRITE_ONCE) && !s->is_device &&
+		     !direct && reserving_pays_off(s->fd);
 	return 0;
 }
 
@@ -355,12 +373,22 @@ static int file_preadv(struct image *img, uint64_t off, uint64_t len,
 	return aio_preadv(&s->file, off, len, w);
 }
 
+/* Where that fails the write tells why. */
+static void reserve(struct file_state *s, uint64_t off, uint64_t len)
+{
+	if (s->reserve && len >= RESERVE_MIN &&
+	    fallocate(s->fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len))
+		s->reserve = false;
+}
+
 static int file_pwritev(struct image *img, uint64_t off, uint64_t len,
 			struct iow w)
 {
 	struct file_state *s = img->state;
-	int ret = aio_pwritev(&s->file, off, len, w);
+	int ret;
 
+	reserve(s, off, len);
+	ret = aio_pwritev(&s->file, off, len, w);
 	if (!ret && off + len > img->size)
 		img->size = off + len;
 	return ret;

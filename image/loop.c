@@ -29,9 +29,9 @@ struct loop {
 	struct list calls;		/* struct loop_call, in order */
 	struct list timers;		/* struct loop_timer, soonest first */
 	struct list hooks;		/* struct loop_hook, in order */
-	struct offload *offload;	/* NULL: not needed yet */
-	unsigned int computing, processors;	/* see loop_compute() */
-	struct co_queue compute_room;
+	/* threads, NULL: not needed yet */
+	struct offload *blocking, *computing;
+	unsigned int processors;
 	bool turning;
 
 	/* of this turn; a removed watch leaves a NULL */
@@ -57,7 +57,6 @@ struct loop *loop_new(void)
 	list_init(&loop->calls);
 	list_init(&loop->timers);
 	list_init(&loop->hooks);
-	co_queue_init(&loop->compute_room);
 	loop->processors = count_processors();
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0) {
@@ -72,7 +71,8 @@ void loop_free(struct loop *loop)
 	if (!loop)
 		return;
 	assert(!loop->turning);
-	offload_free(loop->offload);
+	offload_free(loop->blocking);
+	offload_free(loop->computing);
 	assert(list_empty(&loop->timers) && list_empty(&loop->hooks));
 	close(loop->epoll_fd);
 	free(loop);
@@ -217,26 +217,23 @@ static int wait_ms(struct loop *loop, int wanted)
 
 /* ---- other threads ---- */
 
+static int64_t run_in(struct loop *loop, struct offload **pool,
+		      unsigned int max_threads, int64_t (*work)(void *arg),
+		      void *arg)
+{
+	if (!*pool)
+		*pool = offload_new(loop, max_threads);
+	return *pool ? offload_run(*pool, work, arg) : work(arg);
+}
+
 int64_t loop_offload(struct loop *loop, int64_t (*work)(void *arg), void *arg)
 {
-	if (!loop->offload)
-		loop->offload = offload_new(loop, max(loop->processors,
-						      LOOP_THREADS_MAX));
-	return loop->offload ? offload_run(loop->offload, work, arg)
-			     : work(arg);
+	return run_in(loop, &loop->blocking, LOOP_THREADS_MAX, work, arg);
 }
 
 int64_t loop_compute(struct loop *loop, int64_t (*work)(void *arg), void *arg)
 {
-	int64_t ret;
-
-	while (loop->computing >= loop->processors)
-		co_queue_wait(&loop->compute_room);
-	loop->computing++;
-	ret = loop_offload(loop, work, arg);
-	loop->computing--;
-	co_queue_wake_one(&loop->compute_room);
-	return ret;
+	return run_in(loop, &loop->computing, loop->processors, work, arg);
 }
 
 /* ---- turns ---- */

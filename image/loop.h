@@ -65,13 +65,12 @@ void loop_cancel_timer(struct loop_timer *timer);		/* idempotent */
 
 /* Runs work(arg) in a pool thread while the calling coroutine waits; returns
  * what work returned. Coroutine context only. At most LOOP_THREADS_MAX at once
- * per loop, or as many as there are processors if that is more; the rest queue
- * up; idle threads end after some seconds. */
+ * per loop; the rest queue up; idle threads end after some seconds. */
 #define LOOP_THREADS_MAX 16u
 int64_t loop_offload(struct loop *loop, int64_t (*work)(void *arg), void *arg);
 
-/* The same for work that computes: at most as many at once as this program has
- * processors. */
+/* The same for work that computes and takes milliseconds at most, in threads of
+ * its own: as many as this program has processors. */
 int64_t loop_compute(struct loop *loop, int64_t (*work)(void *arg), void *arg);
 
 /* ---- turns ---- */

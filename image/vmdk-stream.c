@@ -72,7 +72,7 @@ static int write_grain(struct vmdk_extent *e, uint64_t off, uint64_t len,
 		ret = mapped_read(&e->m, nr * size, there, iow_of(&iov, 1));
 	iow_to_buf(buf + in, w, len);
 	if (!ret)
-		ret = (int)loop_offload(e->m.img->loop, deflate_grain, &g);
+		ret = (int)loop_compute(e->m.img->loop, deflate_grain, &g);
 	if (!ret)
 		ret = append(e, nr, &g);
 	co_mutex_unlock(&e->m.placing);

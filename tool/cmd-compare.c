@@ -291,7 +291,7 @@ static int open_sides(struct compare *c, struct loop *loop)
 		common.format_option = i ? "-F" : NULL;
 		/* While one is copied out of the page cache the other is. */
 		s->walk.img = tool_open(loop, s->path, &common,
-					i ? IMAGE_READ_BESIDE : 0);
+					IMAGE_READ_BESIDE);
 		if (!s->walk.img)
 			return EXIT_NOT_OPENED;
 		s->size = image_size(s->walk.img);

@@ -328,7 +328,8 @@ static int create_target(struct convert *c)
 static int open_target(struct convert *c)
 {
 	struct image_options opts = {
-		.flags = IMAGE_RDWR | (c->min_sparse ? IMAGE_UNMAP : 0),
+		.flags = IMAGE_RDWR | (c->min_sparse ? IMAGE_UNMAP : 0) |
+			 (c->no_create ? 0 : IMAGE_WRITE_ONCE),
 		.cache = c->to.cache,
 		.aio = c->from.aio,
 		.compression_level = c->level,
