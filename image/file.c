@@ -467,6 +467,40 @@ static int punch(struct file_state *s, uint64_t off, uint64_t len)
 			     off, len, &s->no_punch);
 }
 
+struct range_call {
+	int fd;
+	uint64_t range[2];		/* offset, length */
+};
+
+static int64_t write_back(void *arg)
+{
+	struct range_call *c = arg;
+
+	return sync_file_range(c->fd, (off_t)c->range[0], (off_t)c->range[1],
+			       SYNC_FILE_RANGE_WAIT_BEFORE |
+			       SYNC_FILE_RANGE_WRITE |
+			       SYNC_FILE_RANGE_WAIT_AFTER) ? -errno : 0;
+}
+
+/*
+ * To try is to lose: what the kernel has cached of a device's range, unwritten
+ * data included, is dropped before it finds that the device cannot, and part of a
+ * page then reads as zeroes until it is dropped, too. So it is written before;
+ * and where nothing would be written afterwards, only whole pages are tried.
+ */
+static int prepare_device(struct image *img, uint64_t off, uint64_t len,
+			  unsigned int flags)
+{
+	struct file_state *s = img->state;
+	struct range_call c = { s->fd, { off, len } };
+
+	if ((flags & IMAGE_ZERO_FAST) &&
+	    (!s->zeroes_fast || !is_aligned(off | len, s->discard_unit)))
+		return -EOPNOTSUPP;
+	return s->file.direct ? 0 :
+				(int)loop_offload(img->loop, write_back, &c);
+}
+
 /* The first way that works: a hole; zeroes that the file system records; on a
  * regular file a hole filled with reserved space. The last two also grow it. A
  * device makes recorded zeroes by writing them where it has no better way. */
@@ -474,14 +508,12 @@ static int make_zeroes(struct image *img, uint64_t off, uint64_t len,
 		       unsigned int flags)
 {
 	struct file_state *s = img->state;
-	bool slow = s->is_device && !s->zeroes_fast;
 	int mode = FALLOC_FL_ZERO_RANGE;
-	int ret = -EOPNOTSUPP;
+	int ret = s->is_device ? prepare_device(img, off, len, flags) : 0;
 
-	/* To try is to lose: what the kernel has cached of the range, unwritten
-	 * data included, is dropped before it finds that the device cannot. */
-	if (slow && (flags & IMAGE_ZERO_FAST))
-		return -EOPNOTSUPP;
+	if (ret)
+		return ret;
+	ret = -EOPNOTSUPP;
 	if (s->is_device)
 		mode |= FALLOC_FL_KEEP_SIZE;
 	if ((flags & IMAGE_ZERO_UNMAP) && off + len <= img->size)
@@ -507,11 +539,6 @@ static int file_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 		img->size = off + len;
 	return ret;
 }
-
-struct range_call {
-	int fd;
-	uint64_t range[2];		/* offset, length */
-};
 
 static int64_t discard_device(void *arg)
 {
