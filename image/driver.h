@@ -46,6 +46,11 @@ struct image_driver {
 			     unsigned int flags);
 	int (*pdiscard)(struct image *img, uint64_t off, uint64_t len);
 	int (*flush)(struct image *img);
+	/* The state of a virtual machine, beside the disk; `off` is in it. */
+	int (*vmstate_preadv)(struct image *img, uint64_t off, uint64_t len,
+			      struct iow w);
+	int (*vmstate_pwritev)(struct image *img, uint64_t off, uint64_t len,
+			       struct iow w);
 	int (*truncate)(struct image *img, uint64_t size, struct error *err);
 	/* Of a range that reads as zeroes: takes the space that mode says. */
 	int (*preallocate)(struct image *img, uint64_t off, uint64_t len,

@@ -146,6 +146,24 @@ int image_snapshot_delete(struct image *img, const char *name_or_id,
 	return ret ? ret : img->driver->snapshot_delete(img, name_or_id, err);
 }
 
+int image_vmstate_preadv(struct image *img, uint64_t off, uint64_t len,
+			 struct iow w)
+{
+	if (!img->driver->vmstate_preadv)
+		return -ENOTSUP;
+	return len ? img->driver->vmstate_preadv(img, off, len, w) : 0;
+}
+
+int image_vmstate_pwritev(struct image *img, uint64_t off, uint64_t len,
+			  struct iow w)
+{
+	if (!img->driver->vmstate_pwritev)
+		return -ENOTSUP;
+	if (!(img->flags & IMAGE_RDWR))
+		return -EROFS;
+	return len ? img->driver->vmstate_pwritev(img, off, len, w) : 0;
+}
+
 int image_compact(struct image *img, struct image_compact *result,
 		  struct error *err)
 {

@@ -191,6 +191,14 @@ static inline int image_pwrite(struct image *img, uint64_t off, uint64_t len,
 	return image_pwritev(img, off, len, iow_of(&iov, 1));
 }
 
+/* co. The state of a virtual machine, which snapshots keep beside the disk; `off`
+ * is in it. What was never written of it is zeroes. Nothing else may be in flight
+ * while it is written. -ENOTSUP: the format, or this image, has none; -EFBIG */
+int image_vmstate_preadv(struct image *img, uint64_t off, uint64_t len,
+			 struct iow w);
+int image_vmstate_pwritev(struct image *img, uint64_t off, uint64_t len,
+			  struct iow w);
+
 /* co. Copies within the host, which may share the bytes instead. -EOPNOTSUPP
  * where that is not possible: not between raw images, not one file system... */
 int image_copy_range(struct image *img, uint64_t off, struct image *from,

@@ -137,26 +137,14 @@ static int link_compressed(struct qcow2 *q, uint64_t index,
 	return 0;
 }
 
-/* co. The L2 table comes first, so as not to lie between compressed clusters. */
-static int make_l2(struct qcow2 *q, uint64_t index)
-{
-	struct qcow2_slice *slice;
-	uint64_t n;
-	void *e;
-	int ret = qcow2_l2_for_write(q, index, &slice, &e, &n);
-
-	if (!ret)
-		qcow2_cache_put(slice);
-	return ret;
-}
-
 /* co. -E2BIG: an L2 entry cannot say where it lies. */
 static int place(struct qcow2 *q, uint64_t index, const uint8_t *bytes,
 		 uint64_t len)
 {
 	struct qcow2_entry entry = { 0 };
 	uint64_t host;
-	int ret = make_l2(q, index);
+	/* First, so as not to lie between compressed clusters. */
+	int ret = qcow2_make_l2(q, index);
 
 	if (!ret)
 		ret = qcow2_alloc_bytes(q, len, &host);

@@ -92,7 +92,10 @@ static int read_mapping(struct qcow2 *q, const struct qcow2_mapping *m,
 		return qcow2_read_data(q, off, m->host, len, w);
 	case QCOW2_UNALLOCATED:
 	case QCOW2_UNALLOCATED_ALLOC:
-		return chain_preadv(q->img, off, len, w);
+		if (likely(off < q->img->size))
+			return chain_preadv(q->img, off, len, w);
+		iow_zero(w, len);	/* a VM state has no backing image */
+		return 0;
 	case QCOW2_COMPRESSED_CLUSTER:
 		return read_compressed(q, m->entry.word,
 				       off & (q->cluster_size - 1), len, w);
@@ -196,7 +199,7 @@ bool qcow2_reads_zero(const struct qcow2 *q, const struct qcow2_mapping *m,
 		return true;
 	case QCOW2_UNALLOCATED:
 	case QCOW2_UNALLOCATED_ALLOC:
-		return !backing ||
+		return !backing || off >= q->img->size ||
 		       align_down(off, q->sub_size) >= backing->size;
 	case QCOW2_NORMAL:
 	case QCOW2_COMPRESSED_CLUSTER:
@@ -205,14 +208,18 @@ bool qcow2_reads_zero(const struct qcow2 *q, const struct qcow2_mapping *m,
 	return false;
 }
 
-/* co. What the guest sees at `off`, zeroes beyond the end of the disk. */
+/* co. What the guest sees at `off`, zeroes beyond the end of the disk; or the VM
+ * state. */
 static int read_old(struct qcow2 *q, uint64_t off, uint64_t len, uint8_t *buf)
 {
 	uint64_t there = off < q->img->size ?
 				 min(len, q->img->size - off) : 0;
-	struct iovec iov = { buf, there };
+	struct iovec iov;
 	int ret = 0;
 
+	if (unlikely(!there && off >= qcow2_vmstate_base(q)))
+		there = len;
+	iov = (struct iovec){ buf, there };
 	if (there)
 		ret = read_range(q, off, there, iow_of(&iov, 1));
 	memset(buf + there, 0, len - there);
@@ -395,13 +402,16 @@ static bool has_place(const struct qcow2_mapping *m)
 }
 
 /* co. Host clusters for the part, which gets shorter where they are fewer. A
- * shared cluster has subclusters of its own to copy: one at a time. */
+ * shared cluster has subclusters of its own to copy: one at a time. The L2 table
+ * comes first, so that the data of several tables does not lie between them. */
 static int take_clusters(struct qcow2 *q, struct part *p, uint64_t *host,
 			 uint64_t *count, bool *fresh)
 {
 	uint64_t in = p->off & (q->cluster_size - 1);
-	int ret;
+	int ret = qcow2_make_l2(q, p->off >> q->cluster_bits);
 
+	if (unlikely(ret))
+		return ret;
 	if (qcow2_extended(&q->h) && qcow2_entry_placed(&q->h,
 							p->m.entry.word))
 		p->m.len = min(p->m.len, q->cluster_size - in);

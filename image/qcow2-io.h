@@ -13,6 +13,10 @@ int qcow2_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 			unsigned int flags);
 int qcow2_pdiscard(struct image *img, uint64_t off, uint64_t len);
 int qcow2_flush(struct image *img);
+int qcow2_vmstate_preadv(struct image *img, uint64_t off, uint64_t len,
+			 struct iow w);
+int qcow2_vmstate_pwritev(struct image *img, uint64_t off, uint64_t len,
+			  struct iow w);
 int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
 		       struct image_extent *out);
 

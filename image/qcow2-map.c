@@ -302,10 +302,13 @@ static int replace_l2(struct qcow2 *q, uint64_t l1_index)
 	return 0;
 }
 
-static int make_l2_writable(struct qcow2 *q, uint64_t l1_index)
+int qcow2_make_l2(struct qcow2 *q, uint64_t index)
 {
+	uint64_t l1_index = index >> q->l2_bits;
 	int ret = 0;
 
+	if (likely(q->l1[l1_index] & QCOW2_COPIED))
+		return 0;
 	co_mutex_lock(&q->l2_lock);
 	if (!(q->l1[l1_index] & QCOW2_COPIED))
 		ret = replace_l2(q, l1_index);
@@ -318,13 +321,10 @@ int qcow2_l2_for_write(struct qcow2 *q, uint64_t index,
 {
 	uint64_t l1_index = index >> q->l2_bits;
 	uint64_t in_slice = l2_index(q, index) % slice_entries(q);
-	int ret;
+	int ret = qcow2_make_l2(q, index);
 
-	if (!(q->l1[l1_index] & QCOW2_COPIED)) {
-		ret = make_l2_writable(q, l1_index);
-		if (ret)
-			return ret;
-	}
+	if (ret)
+		return ret;
 	ret = qcow2_cache_get(&q->l2_cache,
 			      slice_offset(q, q->l1[l1_index] & QCOW2_L1_OFFSET,
 					   index),

@@ -80,8 +80,7 @@ static int grow_l1_memory(struct qcow2 *q, uint64_t entries)
 	return 0;
 }
 
-/* co. Committed before. */
-static int grow_l1(struct qcow2 *q, uint64_t entries)
+int qcow2_grow_l1(struct qcow2 *q, uint64_t entries)
 {
 	uint64_t clusters = clusters_of_l1(q, entries), offset;
 	uint64_t old = q->h.l1_table_offset;
@@ -153,7 +152,7 @@ static int grow(struct qcow2 *q, uint64_t size, struct error *err)
 	ret = qcow2_resize_data(q, size, err);
 	if (ret)
 		return ret;
-	ret = entries > q->h.l1_size ? grow_l1(q, entries) : 0;
+	ret = entries > q->h.l1_size ? qcow2_grow_l1(q, entries) : 0;
 	if (ret)
 		return error_set_errno(err, -ret, "Failed to grow the L1 table");
 	q->img->size = align_down(size, SECTOR_SIZE);

@@ -396,15 +396,13 @@ static int switch_active(struct qcow2 *q, uint64_t *l1, uint8_t *dirty,
 static int apply(struct qcow2 *q, const struct qcow2_snapshot *sn,
 		 struct error *err)
 {
-	uint64_t nr = max(qcow2_l1_needed(&q->h, sn->info.disk_size),
-			  UINT64_C(1));
+	uint64_t nr = sn->l1_size;	/* of the VM state, too */
 	cleanup_free uint64_t *sn_l1 = NULL;
 	uint64_t done = 0, offset = 0, *l1;
 	struct qcow2_tree tree;
 	uint8_t *dirty;
 	int ret;
 
-	nr = min(nr, (uint64_t)sn->l1_size);
 	if (q->bitmaps)
 		return error_set(err, EBUSY, "Device has active dirty bitmaps, "
 				 "which cannot tell what would change");

@@ -35,6 +35,15 @@ static struct qcow2_entry no_cluster(const struct qcow2 *q)
 	return (struct qcow2_entry){ q->h.version >= 3 ? QCOW2_ZERO : 0, 0 };
 }
 
+/* Whoever writes zeroes wants to find them there, whatever backing file the image
+ * has one day; a discard only has to hide the one it has. */
+static bool stays(const struct qcow2 *q, struct qcow2_entry old,
+		  enum clear_how how)
+{
+	return how == CLEAR_HINT && !(old.word | old.bitmap) &&
+	       !q->img->backing;
+}
+
 /* What a whole cluster's entry becomes; the old one where it may stay. */
 static struct qcow2_entry cleared(const struct qcow2 *q,
 				  struct qcow2_entry old, enum clear_how how)
@@ -42,7 +51,7 @@ static struct qcow2_entry cleared(const struct qcow2 *q,
 	bool placed = !(old.word & QCOW2_COMPRESSED) &&
 		      qcow2_entry_placed(&q->h, old.word);
 
-	if (!(old.word | old.bitmap) && !q->img->backing)
+	if (stays(q, old, how))
 		return old;
 	if (!placed || how != CLEAR_KEEP || !(old.word & QCOW2_COPIED))
 		return no_cluster(q);
@@ -60,7 +69,7 @@ static struct qcow2_entry cleared_subs(const struct qcow2 *q,
 {
 	struct qcow2_entry new = old;
 
-	if (!(old.word | old.bitmap) && !q->img->backing)
+	if (stays(q, old, how))
 		return old;
 	new.bitmap = (old.bitmap | subs << 32) & ~subs;
 	if (new.bitmap & QCOW2_SUBS_ALLOCATED ||
@@ -88,12 +97,14 @@ static void change_entry(struct qcow2 *q, struct qcow2_slice *slice,
 
 /* ---- whole clusters ---- */
 
-/* co. No L2 table and nothing behind it: all zeroes already. *n clusters. */
-static bool nothing_there(const struct qcow2 *q, uint64_t index, uint64_t *n)
+/* co. No L2 table, and none that has to be made. *n clusters. */
+static bool nothing_there(const struct qcow2 *q, uint64_t index,
+			  enum clear_how how, uint64_t *n)
 {
 	uint64_t per_table = UINT64_C(1) << q->l2_bits;
 
-	if (q->l1[index >> q->l2_bits] || q->img->backing)
+	if (q->l1[index >> q->l2_bits] ||
+	    !(stays(q, (struct qcow2_entry){ 0 }, how) || q->h.version < 3))
 		return false;
 	*n = per_table - (index & (per_table - 1));
 	return true;
@@ -118,7 +129,7 @@ static int clear_clusters(struct qcow2 *q, uint64_t index, uint64_t count,
 	int ret;
 
 	while (count) {
-		if (!nothing_there(q, index, &n)) {
+		if (!nothing_there(q, index, how, &n)) {
 			ret = qcow2_l2_for_write(q, index, &slice, &table, &n);
 			if (ret)
 				return ret;
@@ -142,30 +153,20 @@ static int clear_clusters(struct qcow2 *q, uint64_t index, uint64_t count,
 
 /* ---- parts of clusters ---- */
 
-/* co. Zeroes written, unless there are some. Within a cluster. */
-static int write_zeroes(struct qcow2 *q, uint64_t off, uint64_t len)
+/* co. The pinned slice with the entry of guest cluster `index`, which nobody else
+ * is changing. */
+static int entry_for_write(struct qcow2 *q, uint64_t index,
+			   struct qcow2_slice **slice, void **table)
 {
-	uint64_t index = off >> q->cluster_bits, n;
-	cleanup_free uint8_t *zeroes = NULL;
-	struct qcow2_mapping m;
-	struct iovec iov;
-	int ret = 0;
+	uint64_t n;
+	int ret;
 
-	for (; !ret && len; off += n, len -= n) {
-		do {
-			ret = qcow2_lookup(q, off, len, &m);
-		} while (!ret && qcow2_alloc_wait(q, index, index));
-		n = m.len;
-		if (ret || qcow2_reads_zero(q, &m, off))
-			continue;
-		if (!zeroes)
-			zeroes = calloc(1, len);
-		if (!zeroes)
-			return -ENOMEM;
-		iov = (struct iovec){ zeroes, n };
-		ret = qcow2_write_range(q, off, n, iow_of(&iov, 1));
+	for (;;) {
+		ret = qcow2_l2_for_write(q, index, slice, table, &n);
+		if (ret || !qcow2_alloc_wait(q, index, index))
+			return ret;
+		qcow2_cache_put(*slice);
 	}
-	return ret;
 }
 
 /* co. Whole subclusters, of one cluster. -EAGAIN: it cannot be done so. */
@@ -179,20 +180,14 @@ static int clear_subs(struct qcow2 *q, uint64_t off, uint64_t len,
 	struct qcow2_slice *slice;
 	struct qcow2_entry old;
 	void *table;
-	bool waited;
 	int ret;
 
-	while (nothing_there(q, index, &n))
+	while (nothing_there(q, index, how, &n))
 		if (!qcow2_alloc_wait(q, index, index))
 			return 0;
-	do {
-		ret = qcow2_l2_for_write(q, index, &slice, &table, &n);
-		if (ret)
-			return ret;
-		waited = qcow2_alloc_wait(q, index, index);
-		if (waited)
-			qcow2_cache_put(slice);
-	} while (waited);
+	ret = entry_for_write(q, index, &slice, &table);
+	if (ret)
+		return ret;
 	old = qcow2_entry_load(&q->h, table, 0);
 	if (old.word & QCOW2_COMPRESSED)
 		ret = -EAGAIN;
@@ -203,26 +198,120 @@ static int clear_subs(struct qcow2 *q, uint64_t off, uint64_t len,
 	return ret;
 }
 
+/* ---- parts of subclusters ---- */
+
+static bool has_data(enum qcow2_kind kind)
+{
+	return kind == QCOW2_NORMAL || kind == QCOW2_COMPRESSED_CLUSTER;
+}
+
+/* co. The subcluster at `off`, if it has no data of its own; else -EAGAIN. */
+static int clear_unwritten(struct qcow2 *q, uint64_t off)
+{
+	uint64_t index = off >> q->cluster_bits;
+	unsigned int sub = (unsigned int)((off & (q->cluster_size - 1)) >>
+					  q->sub_bits);
+	struct qcow2_slice *slice;
+	struct qcow2_entry old, new;
+	void *table;
+	int ret = entry_for_write(q, index, &slice, &table);
+
+	if (ret)
+		return ret;
+	old = qcow2_entry_load(&q->h, table, 0);
+	if (has_data(qcow2_entry_kind(&q->h, old, sub))) {
+		ret = -EAGAIN;
+	} else {
+		new = qcow2_extended(&q->h) ?
+			      cleared_subs(q, old, qcow2_subs(sub, sub + 1),
+					   CLEAR_KEEP) :
+			      cleared(q, old, CLEAR_KEEP);
+		change_entry(q, slice, table, 0, new, CLEAR_KEEP);
+	}
+	qcow2_cache_put(slice);
+	return ret;
+}
+
+/* co. Is it known without reading that the range is zero? */
+static bool known_zero(struct qcow2 *q, uint64_t off, uint64_t len)
+{
+	struct image_extent e;
+
+	for (; len; off += e.length, len -= e.length)
+		if (image_block_status_chain(q->img, off, len, &e) ||
+		    !(e.flags & IMAGE_EXTENT_ZERO))
+			return false;
+	return true;
+}
+
+/* co. Part of a subcluster that was mapped so. When the rest of it is zero, too,
+ * the whole can be. */
+static int zero_within(struct qcow2 *q, const struct qcow2_mapping *m,
+		       uint64_t off, uint64_t len)
+{
+	uint64_t start = align_down(off, q->sub_size);
+	uint64_t end = min(start + q->sub_size, q->img->size);
+	cleanup_free uint8_t *zeroes = NULL;
+	struct iovec iov;
+	int ret;
+
+	if (!has_data(m->kind) && q->h.version >= 3 &&
+	    known_zero(q, start, off - start) &&
+	    known_zero(q, off + len, end - off - len)) {
+		ret = clear_unwritten(q, start);
+		if (ret != -EAGAIN)
+			return ret;
+	} else if (qcow2_reads_zero(q, m, off)) {
+		return 0;
+	}
+	zeroes = calloc(1, len);
+	if (!zeroes)
+		return -ENOMEM;
+	iov = (struct iovec){ zeroes, len };
+	return qcow2_write_range(q, off, len, iow_of(&iov, 1));
+}
+
+/* co. Within a cluster. */
+static int write_zeroes(struct qcow2 *q, uint64_t off, uint64_t len)
+{
+	uint64_t index = off >> q->cluster_bits, n;
+	struct qcow2_mapping m;
+	int ret = 0;
+
+	for (; !ret && len; off += n, len -= n) {
+		n = min(len, q->sub_size - (off & (q->sub_size - 1)));
+		do {
+			ret = qcow2_lookup(q, off, n, &m);
+		} while (!ret && qcow2_alloc_wait(q, index, index));
+		if (!ret)
+			ret = zero_within(q, &m, off, n);
+	}
+	return ret;
+}
+
 /* co. [off, off + len) lies within a cluster and is less. The disk's last
- * subcluster counts as whole. */
+ * subcluster counts as whole. What is written comes first: a compressed cluster
+ * is none afterwards. */
 static int zero_part(struct qcow2 *q, uint64_t off, uint64_t len,
 		     enum clear_how how)
 {
 	uint64_t first = align_up(off, q->sub_size), stop = off + len;
 	uint64_t end = stop == q->img->size ? align_up(stop, q->sub_size) :
 					      align_down(stop, q->sub_size);
-	int ret = -EAGAIN;
+	bool may_write = how != CLEAR_HINT;
+	int ret = 0;
 
-	if (!len)
-		return 0;
-	if (first < end)
+	if (first >= end)
+		return may_write ? write_zeroes(q, off, len) : 0;
+	if (may_write)
+		ret = write_zeroes(q, off, first - off);
+	if (!ret && may_write && end < stop)
+		ret = write_zeroes(q, end, stop - end);
+	if (!ret)
 		ret = clear_subs(q, first, end - first, how);
 	if (ret == -EAGAIN)
-		return how == CLEAR_HINT ? 0 : write_zeroes(q, off, len);
-	if (!ret && how != CLEAR_HINT)
-		ret = write_zeroes(q, off, first - off);
-	if (!ret && how != CLEAR_HINT && end < stop)
-		ret = write_zeroes(q, end, stop - end);
+		ret = may_write ? write_zeroes(q, first,
+					       min(end, stop) - first) : 0;
 	return ret;
 }
 

@@ -9,6 +9,7 @@
  *	qcow2-io.c	reads, writes
  *	qcow2-status.c	where the bytes are
  *	qcow2-zero.c	zeroes, discards
+ *	qcow2-vmstate.c	the state of a virtual machine behind the disk
  *	qcow2-data.c	the external data file
  *	qcow2-map.c	guest offsets to host offsets: L1 and L2
  *	qcow2-entry.h	how L2 entries lie in their tables
@@ -281,6 +282,11 @@ int qcow2_writable(struct qcow2 *q, uint64_t off, uint64_t len);
 int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 		      struct iow w);
 
+/* ---- qcow2-vmstate.c ---- */
+
+/* Where the VM state begins in the mapping: behind the disk, bytes. */
+uint64_t qcow2_vmstate_base(const struct qcow2 *q);
+
 /* ---- qcow2-data.c ---- */
 
 /* co. Opens the external data file, where the image has one. */
@@ -320,8 +326,12 @@ struct qcow2_mapping {
 int qcow2_lookup(struct qcow2 *q, uint64_t off, uint64_t len,
 		 struct qcow2_mapping *out);
 
+/* co. Makes or copies the L2 table of guest cluster `index` where that is needed
+ * before entries of it can change. */
+int qcow2_make_l2(struct qcow2 *q, uint64_t index);
+
 /* co. The slice with the entry of guest cluster `index`, pinned and fit to be
- * changed: makes or copies the L2 table where needed. *table: `nr` entries of
+ * changed: qcow2_make_l2() is part of it. *table: `nr` entries of
  * the slice, from `index` on, for qcow2_entry_load() and _store(). */
 int qcow2_l2_for_write(struct qcow2 *q, uint64_t index,
 		       struct qcow2_slice **slice, void **table, uint64_t *nr);

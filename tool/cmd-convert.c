@@ -391,6 +391,23 @@ static bool new_is_zero(const struct convert *c)
 	       (!prealloc || !strcmp(prealloc, "off"));
 }
 
+/* co. What does not read as zeroes already. */
+static int make_zero(struct image *img)
+{
+	uint64_t off, size = image_size(img);
+	struct image_extent e;
+	int ret = 0;
+
+	for (off = 0; !ret && off < size; off += e.length) {
+		ret = image_block_status_chain(img, off, size - off, &e);
+		if (!ret && !(e.flags & IMAGE_EXTENT_ZERO))
+			ret = image_pwrite_zeroes(img, off, e.length,
+						  IMAGE_ZERO_UNMAP |
+						  IMAGE_ZERO_FAST);
+	}
+	return ret;
+}
+
 /* Is there a way to know that what is not written reads as zeroes? */
 static int settle_zeroes(struct convert *c)
 {
@@ -405,8 +422,7 @@ static int settle_zeroes(struct convert *c)
 		copy->target_is_zero = new_is_zero(c);
 	if (copy->target_is_zero || copy->shares_backing || !c->min_sparse)
 		return 0;
-	ret = image_pwrite_zeroes(target, 0, image_size(target),
-				  IMAGE_ZERO_UNMAP | IMAGE_ZERO_FAST);
+	ret = make_zero(target);
 	if (ret && ret != -EOPNOTSUPP)
 		return tool_error("error while zeroing '%s': %s", c->target,
 				  strerror(-ret));

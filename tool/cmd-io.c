@@ -37,7 +37,7 @@ static const struct tool_option options[] = {
 	TOOL_CACHE,
 	{ 'i', NULL, "ENGINE", "the same as --aio" },
 	TOOL_AIO,
-	{ 'd', "discard", "ignore|unmap", "whether discards reach the host" },
+	{ 'd', "discard", "ignore|unmap", "whether discards reach the host [unmap]" },
 	TOOL_SNAPSHOT,
 	TOOL_QUIET,
 	TOOL_SHARE,
@@ -354,6 +354,21 @@ static void do_sleep(struct io_shell *sh, int argc, char **argv)
 		co_sleep(sh->loop, ms * 1000000);
 }
 
+/* As qemu-io has it, discards reach the host unless they are not to. */
+static int discard_option(struct io_shell *sh, const char *mode,
+			  unsigned int *flags)
+{
+	if (!strcmp(mode, "unmap") || !strcmp(mode, "on")) {
+		*flags |= IMAGE_UNMAP;
+	} else if (!strcmp(mode, "ignore") || !strcmp(mode, "off")) {
+		*flags &= ~(unsigned int)IMAGE_UNMAP;
+	} else {
+		io_error(sh, "Invalid discard option: %s", mode);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 /* false: printed why. */
 static bool open_option(struct io_shell *sh, struct io_target *t, int id)
 {
@@ -373,9 +388,7 @@ static bool open_option(struct io_shell *sh, struct io_target *t, int id)
 	case 'k':
 		return !tool_common_option(&sh->common, OPT_AIO, "native");
 	case 'd':
-		if (!strcmp(optarg, "unmap") || !strcmp(optarg, "on"))
-			t->flags |= IMAGE_UNMAP;
-		return true;
+		return !discard_option(sh, optarg, &t->flags);
 	case 'f':
 		free(t->format);
 		t->format = strdup(optarg);
@@ -410,7 +423,7 @@ static bool open_options(struct io_shell *sh, struct io_target *t, int argc,
 static void do_open(struct io_shell *sh, int argc, char **argv)
 {
 	struct io_target t = {
-		.flags = IMAGE_RDWR | (sh->flags & IMAGE_UNMAP),
+		.flags = IMAGE_RDWR | IMAGE_UNMAP,
 		.cache = sh->common.cache,
 	};
 	bool good = open_options(sh, &t, argc, argv, "d:knrUt:o:f:");
@@ -628,9 +641,7 @@ static int parse_option(struct io_shell *sh, int id, const char *arg)
 	case 'i':
 		return tool_common_option(&sh->common, OPT_AIO, arg);
 	case 'd':
-		if (!strcmp(arg, "unmap") || !strcmp(arg, "on"))
-			sh->flags |= IMAGE_UNMAP;
-		return 0;
+		return discard_option(sh, arg, &sh->flags);
 	default:
 		return tool_common_option(&sh->common, id, arg);
 	}
@@ -653,7 +664,8 @@ static int shell(struct io_shell *sh, const char *path, char **lines, int n)
 
 static int run_io(struct loop *loop, int argc, char **argv)
 {
-	struct io_shell sh = { .loop = loop, .flags = IMAGE_RDWR };
+	struct io_shell sh = { .loop = loop, .flags = IMAGE_RDWR |
+						       IMAGE_UNMAP };
 	cleanup_free char **lines = calloc((size_t)argc + 1, sizeof(*lines));
 	int id, n = 0;
 

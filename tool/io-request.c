@@ -85,7 +85,7 @@ struct request {
 	struct io_shell *sh;
 	enum kind kind;
 	const char *name;		/* of the command */
-	bool quiet, verbose, machine, flush, compressed;
+	bool quiet, verbose, machine, flush, compressed, vmstate;
 	unsigned int zero_flags;
 	bool has_pattern;
 	uint8_t pattern;
@@ -135,6 +135,10 @@ static int submit(struct request *r)
 	struct iow w = iow_of(r->iov, r->niov);
 	int ret;
 
+	if (r->vmstate)
+		return r->kind == READ ?
+			image_vmstate_preadv(img, r->off, r->len, w) :
+			image_vmstate_pwritev(img, r->off, r->len, w);
 	if (!range_within(r->off, r->len, image_size(img)))
 		return -EIO;
 	switch (r->kind) {
@@ -244,6 +248,9 @@ static bool parse_pattern(struct request *r, const char *text)
 static bool request_option(struct request *r, int id, const char **file)
 {
 	switch (id) {
+	case 'b':
+		r->vmstate = true;
+		return true;
 	case 'C':
 		r->machine = true;
 		return true;
@@ -327,6 +334,11 @@ static bool parse_request(struct request *r, int argc, char **argv,
 			return false;
 		r->len += lens[n];
 	}
+	if (r->vmstate && (r->kind == ZEROES || r->compressed)) {
+		io_fail(r->sh, "-b and %s cannot be specified at the same time",
+			r->compressed ? "-c" : "-z");
+		return false;
+	}
 	if (!settle_check(r))
 		return false;
 	if (r->kind == READ || r->kind == WRITE)
@@ -359,7 +371,7 @@ static void request(struct io_shell *sh, int argc, char **argv, enum kind kind,
 void io_read(struct io_shell *sh, int argc, char **argv)
 {
 	request(sh, argc, argv, READ, "read",
-		"Cl:pP:qs:v", 1);
+		"bCl:pP:qs:v", 1);
 }
 
 void io_readv(struct io_shell *sh, int argc, char **argv)
@@ -377,7 +389,7 @@ void io_aio_read(struct io_shell *sh, int argc, char **argv)
 void io_write(struct io_shell *sh, int argc, char **argv)
 {
 	request(sh, argc, argv, WRITE, "write",
-		"CcfnpP:qs:uz", 1);
+		"bCcfnpP:qs:uz", 1);
 }
 
 void io_writev(struct io_shell *sh, int argc, char **argv)

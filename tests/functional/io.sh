@@ -153,6 +153,37 @@ truncate -s 4M raw
 ok 'raw' xdisk io -f raw -c 'write -P 1 1000 3000' -c 'read -P 1 1000 3000' \
 	-c 'read -P 0 0 1000' -c 'discard 0 1M' raw
 
+# the state of a virtual machine lies beside the disk, and snapshots keep it
+qemu-img create -q -f qcow2 vm 4M
+ok 'a VM state' xdisk io -f qcow2 -c 'write -P 1 0 4M' \
+	-c 'write -b -P 2 1024 4608' -c 'write -b -P 3 1T 64k' \
+	-c 'read -b -P 2 1024 4608' -c 'read -b -P 0 0 1024' \
+	-c 'read -b -P 0 2T 1k' -c 'read -P 1 0 4M' vm
+ok 'qemu-io finds it' qemu-io -f qcow2 -c 'read -b -P 2 1024 4608' \
+	-c 'read -b -P 3 1T 64k' -c 'read -P 1 0 4M' vm
+is 'the disk is what it was' "$(xdisk info -f qcow2 --output=json vm |
+	jq '."virtual-size"')" 4194304
+xdisk snapshot -c one -f qcow2 vm
+ok 'another one' xdisk io -f qcow2 -c 'write -b -P 4 1040 100' vm
+ok 'is no harm to a snapshot' xdisk snapshot -a one -f qcow2 vm
+ok 'which has the first' xdisk io -f qcow2 -c 'read -b -P 2 1024 4608' \
+	-c 'read -b -P 3 1T 64k' vm
+ok 'qemu-img finds nothing wrong' clean vm
+qemu-io -f qcow2 -c 'write -b -P 5 7k 3k' vm > /dev/null
+ok 'one that qemu-io wrote' xdisk io -f qcow2 -c 'read -b -P 5 7k 3k' vm
+qemu-img create -q -f qcow2 -b vm -F qcow2 above 64k
+ok 'shows nothing of the backing image' xdisk io -f qcow2 \
+	-c 'read -b -P 0 0 4M' -c 'write -b -P 6 3M 1k' -c 'read -b -P 0 2M 1M' \
+	above
+rc 1 'too far' xdisk io -f qcow2 -c 'write -b 4E 1k' vm
+rc 1 'not of zeroes' xdisk io -f qcow2 -c 'write -b -z 0 1k' vm
+rc 1 'raw has none' xdisk io -f raw -c 'write -b 0 1k' raw
+ok 'discards reach the file' xdisk io -f raw -c 'write -P 1 0 1M' \
+	-c 'discard 0 1M' -c 'read -P 0 0 1M' raw
+ok 'unless they are not to' xdisk io -d ignore -f raw -c 'write -P 1 0 1M' \
+	-c 'discard 0 1M' -c 'read -P 1 0 1M' raw
+rc 1 'no such way' xdisk io -d some -f raw -c length raw
+
 # one writer at a time
 (sleep 3 | xdisk io -f qcow2 x) &
 sleep 1

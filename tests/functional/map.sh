@@ -52,6 +52,32 @@ qemu-io -f qcow2 -c 'write -P 7 5G 1M' large.qcow2 > /dev/null
 xdisk convert -f qcow2 -O qcow2 --output=json large.qcow2 few.qcow2 > told
 is 'what was never written is not read' "$(jq '."bytes-read"' told)" 1048576
 ok 'nor lost' qemu-img compare -f qcow2 -F qcow2 large.qcow2 few.qcow2
+# The same requests lead to the same map, whoever carries them out; but for where
+# the data lies, and which of it is a hole of the file.
+states()
+{
+	qemu-img map --output=json "$1" | jq -c 'reduce .[] as $e ([];
+		($e | {depth, present, data, end: (.start + .length),
+		       zero: (.zero and (.data | not))}) as $n |
+		if length > 0 and (last | del(.end)) == ($n | del(.end))
+		then .[:-1] + [$n] else . + [$n] end) | .[]'
+}
+requests=(-c 'write -z 2M 100k' -c 'write 64k 4k' -c 'write -z 66k 1k'
+	-c 'write -z 130k 1k' -c 'write -z 200k 200k' -c 'write 600M 128k'
+	-c 'write -z -u 600M 64k' -c 'discard 64k 64k' -c 'write 5M 70k'
+	-c 'write 300k 1k' -c 'write -z 1023k 1k' -c 'write 1000M 1M'
+	-c 'discard 1G 1M' -c 'write -z 1535M 1M')
+for o in compat=v3 cluster_size=4k extended_l2=on; do
+	for backing in '' '-b three.qcow2 -F qcow2'; do
+		qemu-img create -q -f qcow2 -o $o $backing theirs.qcow2 1536M
+		cp theirs.qcow2 ours.qcow2
+		qemu-io -f qcow2 "${requests[@]}" theirs.qcow2 > log 2>&1
+		xdisk io -f qcow2 "${requests[@]}" ours.qcow2 > log 2>&1
+		states theirs.qcow2 > want
+		states ours.qcow2 > got
+		ok "as qemu-io writes, $o $backing" diff want got
+	done
+done
 rc 1 'has no offsets for people' xdisk map -f qcow2 zlib.qcow2
 said 'which is told' 'compressed clusters'
 rc 1 'no file' xdisk map -f qcow2 nowhere
