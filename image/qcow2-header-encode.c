@@ -140,7 +140,22 @@ static int put_text(struct layout *l, uint32_t type, const char *text)
 	return text ? put_extension(l, type, text, (uint32_t)strlen(text)) : 0;
 }
 
-/* `tail`: 0, or where all but the feature name table begins. */
+/* What was there before and is not put anew: feature names, or all the others. */
+static int put_kept(const struct qcow2_header *h, struct layout *l, bool names)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < h->nr_extensions; i++) {
+		const struct qcow2_extension *e = &h->extensions[i];
+
+		if ((e->type == QCOW2_EXT_FEATURE_NAMES) == names)
+			ret = put_extension(l, e->type, e->data, e->len);
+	}
+	return ret;
+}
+
+/* In the order of QEMU. `tail`: 0, or where all but the feature name table
+ * begins. */
 static int put_extensions(const struct qcow2_header *h, struct layout *l,
 			  uint32_t tail)
 {
@@ -154,14 +169,12 @@ static int put_extensions(const struct qcow2_header *h, struct layout *l,
 		ret = put_crypto(h, l);
 	if (!ret && !tail && wants_feature_names(h))
 		ret = put_feature_names(l);
+	if (!ret && !tail)
+		ret = put_kept(h, l, true);
 	if (!ret)
 		ret = put_bitmaps(h, l);
-	for (unsigned int i = 0; !ret && i < h->nr_extensions; i++)
-		if (!tail ||
-		    h->extensions[i].type != QCOW2_EXT_FEATURE_NAMES)
-			ret = put_extension(l, h->extensions[i].type,
-					    h->extensions[i].data,
-					    h->extensions[i].len);
+	if (!ret)
+		ret = put_kept(h, l, false);
 	if (!ret)
 		ret = put_extension(l, QCOW2_EXT_END, "", 0);
 	return ret;

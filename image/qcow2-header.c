@@ -204,8 +204,8 @@ static int load_extension(struct qcow2_header *h, uint32_t type,
 			return error_set(err, EINVAL, "backing format name of "
 					 "%u bytes, must be at most %u", len,
 					 MAX_BACKING_FORMAT);
-		if (h->backing_format)
-			break;
+		free(h->backing_format);	/* the last one counts */
+		h->backing_format = NULL;
 		return load_string(data, len, "the backing format name",
 				   &h->backing_format, err);
 	case QCOW2_EXT_DATA_FILE:

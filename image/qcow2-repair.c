@@ -159,7 +159,9 @@ static int clear_bits(struct check *ck)
 {
 	const struct qcow2_header *h = ck->h;
 	const uint64_t bits = QCOW2_INCOMPAT_DIRTY | QCOW2_INCOMPAT_CORRUPT;
-	uint64_t autoclear = h->autoclear;
+	/* As before any other write, those that we do not know are cleared. */
+	uint64_t autoclear = h->autoclear & (QCOW2_AUTOCLEAR_BITMAPS |
+					     QCOW2_AUTOCLEAR_DATA_FILE_RAW);
 	uint8_t field[8];
 	int ret = 0;
 

@@ -335,10 +335,8 @@ static void do_alloc(struct io_shell *sh, int argc, char **argv)
 	if (!io_parse_size(sh, "offset", argv[1], &off) ||
 	    (argc > 2 && !io_parse_size(sh, "length", argv[2], &len)))
 		return;
-	if (!range_within(off, len, image_size(sh->img))) {
-		io_fail(sh, "the range is beyond the end of the image");
-		return;
-	}
+	/* What lies beyond the end is not asked for. */
+	len = min(len, image_size(sh->img) - min(off, image_size(sh->img)));
 	if (for_each_run(sh, off, off + len, sum_run, &sum))
 		printf("%" PRIu64 "/%" PRIu64 " bytes allocated at offset %s\n",
 		       sum, len, io_exact_size((double)off, at));
@@ -519,6 +517,7 @@ static const struct command {
 	enum { NO_IMAGE, IMAGE, WRITABLE } needs;
 	void (*run)(struct io_shell *sh, int argc, char **argv);
 	const char *usage;
+	const char *letter;		/* also does; NULL: none */
 } commands[] = {
 	{ "abort", 0, 0, NO_IMAGE, do_abort, "-- dump core" },
 	{ "aio_flush", 0, 0, IMAGE, do_aio_flush,
@@ -528,18 +527,18 @@ static const struct command {
 	{ "aio_write", 2, IO_MAX_ARGS, WRITABLE, io_aio_write,
 	  "[-Cfquz] [-P pattern] off len [len..]" },
 	{ "alloc", 1, 2, IMAGE, do_alloc,
-	  "off [len] -- how much is allocated in this layer" },
-	{ "close", 0, 0, IMAGE, do_close, "" },
-	{ "discard", 2, IO_MAX_ARGS, WRITABLE, io_discard, "[-Cq] off len" },
-	{ "flush", 0, 0, IMAGE, do_flush, "" },
-	{ "help", 0, 1, NO_IMAGE, do_help, "" },
-	{ "length", 0, 0, IMAGE, do_length, "-- of the disk" },
+	  "off [len] -- how much is allocated in this layer", "a" },
+	{ "close", 0, 0, IMAGE, do_close, "", "c" },
+	{ "discard", 2, IO_MAX_ARGS, WRITABLE, io_discard, "[-Cq] off len", "d" },
+	{ "flush", 0, 0, IMAGE, do_flush, "", "f" },
+	{ "help", 0, 1, NO_IMAGE, do_help, "", "?" },
+	{ "length", 0, 0, IMAGE, do_length, "-- of the disk", "l" },
 	{ "map", 0, 0, IMAGE, do_map, "-- what is allocated in this layer" },
 	{ "open", 1, IO_MAX_ARGS, NO_IMAGE, do_open,
-	  "[-knrU] [-t cache] [-d discard] [-f format] [-o options] [file]" },
-	{ "quit", 0, 0, NO_IMAGE, do_quit, "" },
+	  "[-knrU] [-t cache] [-d discard] [-f format] [-o options] [file]", "o" },
+	{ "quit", 0, 0, NO_IMAGE, do_quit, "", "q" },
 	{ "read", 2, IO_MAX_ARGS, IMAGE, io_read,
-	  "[-Cqv] [-P pattern [-s off] [-l len]] off len" },
+	  "[-Cqv] [-P pattern [-s off] [-l len]] off len", "r" },
 	{ "readv", 2, IO_MAX_ARGS, IMAGE, io_readv,
 	  "[-Cqv] [-P pattern] off len [len..]" },
 	{ "reopen", 0, IO_MAX_ARGS, IMAGE, do_reopen,
@@ -547,9 +546,9 @@ static const struct command {
 	{ "sigraise", 1, 1, NO_IMAGE, do_sigraise, "signal number" },
 	{ "sleep", 1, 1, NO_IMAGE, do_sleep, "milliseconds" },
 	{ "truncate", 1, 3, WRITABLE, do_truncate,
-	  "[-m preallocation] size" },
+	  "[-m preallocation] size", "t" },
 	{ "write", 2, IO_MAX_ARGS, WRITABLE, io_write,
-	  "[-Ccfnquz] [-P pattern | -s file] off len" },
+	  "[-Ccfnquz] [-P pattern | -s file] off len", "w" },
 	{ "writev", 2, IO_MAX_ARGS, WRITABLE, io_writev,
 	  "[-Cfq] [-P pattern] off len [len..]" },
 };
@@ -578,7 +577,7 @@ static void run_line(struct io_shell *sh, char *line)
 		const struct command *c = &commands[i];
 
 		if (strcmp(argv[0], c->name) &&
-		    !(*c->name == 'q' && !strcmp(argv[0], "q")))
+		    (!c->letter || strcmp(argv[0], c->letter)))
 			continue;
 		if (argc - 1 < c->min_args || argc - 1 > c->max_args)
 			io_fail(sh, "bad arguments: %s %s", c->name, c->usage);

@@ -229,8 +229,14 @@ static void test_extensions(void **state)
 	store_be32(at + 4, CLUSTER);
 	assert_int_equal(parse(&back), -EINVAL);
 	assert_non_null(strstr(err.msg, "too large"));
-	/* twice the same */
+	/* of two format names the last one counts, another twice is wrong */
 	store_be32(at + 4, 3);
+	memcpy(at + 16, at, 16);
+	memcpy(at + 24, "qed", 3);
+	assert_int_equal(parse(&back), 0);
+	assert_string_equal(back.backing_format, "qed");
+	qcow2_header_free(&back);
+	store_be32(at, QCOW2_EXT_DATA_FILE);
 	memcpy(at + 16, at, 16);
 	assert_int_equal(parse(&back), -EINVAL);
 	assert_non_null(strstr(err.msg, "twice"));
