@@ -168,7 +168,7 @@ static int64_t pack_deflate(struct workspace *w, const struct codec_job *j)
 		       (int64_t)(j->out_len - w->deflate.avail_out) : -E2BIG;
 }
 
-static int unpack_deflate(struct workspace *w, const struct codec_job *j)
+static int unpack_deflate(struct workspace *w, struct codec_job *j)
 {
 	int ret;
 
@@ -176,6 +176,8 @@ static int unpack_deflate(struct workspace *w, const struct codec_job *j)
 		return -ENOMEM;
 	point(&w->inflate, j);
 	ret = inflate(&w->inflate, Z_FINISH);
+	if (ret == Z_STREAM_END)
+		j->in_used = j->in_len - w->inflate.avail_in;
 	/* Full output with input left over: what follows the block. */
 	return !w->inflate.avail_out && (ret == Z_STREAM_END ||
 					 ret == Z_BUF_ERROR || ret == Z_OK) ?
@@ -198,7 +200,7 @@ static int64_t pack_zstd(struct workspace *w, const struct codec_job *j)
 	return ZSTD_isError(n) ? -E2BIG : (int64_t)n;
 }
 
-static int unpack_zstd(struct workspace *w, const struct codec_job *j)
+static int unpack_zstd(struct workspace *w, struct codec_job *j)
 {
 	ZSTD_inBuffer in = { j->in, j->in_len, 0 };
 	ZSTD_outBuffer out = { j->out, j->out_len, 0 };
@@ -215,6 +217,7 @@ static int unpack_zstd(struct workspace *w, const struct codec_job *j)
 		if (ZSTD_isError(left) || in.pos + out.pos == before)
 			break;
 	}
+	j->in_used = in.pos;
 	return out.pos == out.size && !ZSTD_isError(left) && !left ? 0 : -EIO;
 }
 #else
@@ -223,7 +226,7 @@ static int64_t pack_zstd(struct workspace *w, const struct codec_job *j)
 	return -ENOTSUP;
 }
 
-static int unpack_zstd(struct workspace *w, const struct codec_job *j)
+static int unpack_zstd(struct workspace *w, struct codec_job *j)
 {
 	return -ENOTSUP;
 }
@@ -243,11 +246,12 @@ int64_t codec_pack(void *arg)
 
 int64_t codec_unpack(void *arg)
 {
-	const struct codec_job *j = arg;
+	struct codec_job *j = arg;
 	struct workspace *w = workspace();
 
 	if (!w)
 		return -ENOMEM;
+	j->in_used = j->in_len;
 	return j->type == CODEC_ZSTD ? unpack_zstd(w, j) :
 				       unpack_deflate(w, j);
 }

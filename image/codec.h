@@ -18,6 +18,8 @@ struct codec_job {
 	int level;			/* of packing, 0: the default */
 	const uint8_t *in;
 	size_t in_len;
+	size_t in_used;			/* of unpacking: filled in, or in_len
+					 * where the end cannot be told */
 	uint8_t *out;
 	size_t out_len;			/* room, or what must come out */
 };
@@ -25,7 +27,7 @@ struct codec_job {
 /* Bytes written to `out`; -E2BIG: there is no room for them, or no hope for
  * it. deflate with a window of 4 KiB. -ENOMEM, -ENOTSUP (built without). */
 int64_t codec_pack(void *job);
-/* Exactly out_len bytes out of the first ones of `in`, what follows them is
+/* 0. Exactly out_len bytes out of the first ones of `in`, what follows them is
  * ignored. -EIO: they are not there. -ENOMEM, -ENOTSUP. */
 int64_t codec_unpack(void *job);
 

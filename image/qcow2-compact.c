@@ -10,15 +10,17 @@
  *	switches to all of them
  *	data: copied, then each L2 entry that leads to it is changed, in the
  *	tables of snapshots, too, where they are
+ *	compressed clusters: packed anew (qcow2-repack.c), which may need more
+ *	clusters than before; what does not fit is tried again afterwards
  *
  * A copy gets as many references as the original has before anything leads to
  * it, and the original keeps its own until a commit has got rid of all that lead
  * there; so a crash leaves lost clusters at worst. Both hold the same bytes, so
  * that it does not matter either who sees which.
  *
- * The refcount table goes first, in the same way as it grows. Compressed
- * clusters, bitmaps and lost clusters stay where they are; nothing is moved that lies before the last of them. A refcount block
- * stays as long as it counts something.
+ * The refcount table goes first, in the same way as it grows. Bitmaps and lost
+ * clusters stay where they are; nothing is moved that lies before the last of
+ * them. A refcount block stays as long as it counts something.
  */
 #include "image/qcow2-compact.h"
 
@@ -28,12 +30,15 @@
 
 #include "common/cleanup.h"
 #include "image/qcow2-refcount.h"
+#include "image/qcow2-repack.h"
 #include "image/qcow2-resize.h"
 #include "image/qcow2-snapshot.h"
 
 #define COPY_AT_ONCE MiB
 /* All L1 tables are in memory meanwhile. */
 #define MAX_L1_BYTES GiB
+/* Packing compressed clusters anew leaves gaps; more and more of them fit. */
+#define ROUNDS_MAX 4
 
 /* An L1 table: the active one is the first. */
 struct l1 {
@@ -43,10 +48,11 @@ struct l1 {
 
 struct l2 {
 	uint64_t offset, new;		/* bytes; new 0: stays */
+	uint64_t refs;			/* L1 entries that lead there */
 };
 
 /* What a cluster behind `ideal` is. */
-enum { STAYS, MOVES };
+enum { STAYS, MOVES, PACKED };
 
 struct compact {
 	struct qcow2 *q;
@@ -56,11 +62,14 @@ struct compact {
 	struct l1 *l1;
 	size_t nr_l1;
 	struct l2 *l2;			/* by offset, each once */
+	const struct l2 *table;		/* the one of for_each_slice() */
 	size_t nr_l2;
 	uint64_t ideal, end;		/* clusters: U, behind the last used */
 	uint64_t target;		/* clusters: what lies behind it moves */
 	uint8_t *what;			/* of clusters from `ideal` on */
+	bool mixed;			/* one is data and compressed at once */
 	uint64_t *moved_to;		/* from `target` on: cluster, 0: not */
+	struct qcow2_repack repack;
 	uint64_t done, total;		/* clusters to move */
 };
 
@@ -126,11 +135,22 @@ static void count_used(struct compact *c, uint64_t cluster, bool used)
 static void find_target(struct compact *c, uint64_t cluster, bool used)
 {
 	if (!used || cluster < c->ideal ||
-	    c->what[cluster - c->ideal] == MOVES ||
+	    c->what[cluster - c->ideal] != STAYS ||
 	    qcow2_meta_type(&c->q->meta, cluster) == QCOW2_META_REFBLOCK)
 		return;
 	c->result->staying += c->q->cluster_size;
 	c->target = cluster + 1;
+}
+
+/* Room for what packing anew may leave empty. */
+static void allow_for_gaps(struct compact *c)
+{
+	uint64_t packed = 0;
+
+	for (uint64_t k = c->target; k < c->end; k++)
+		packed += c->what[k - c->ideal] == PACKED;
+	if (packed)
+		c->target = min(c->target + packed / 8 + 1, c->end);
 }
 
 /* Blocks that will count something stay. */
@@ -151,7 +171,7 @@ static void keep_refblocks(struct compact *c)
 static void count_moves(struct compact *c, uint64_t cluster, bool used)
 {
 	c->total += used && cluster >= c->target &&
-		    c->what[cluster - c->ideal] == MOVES;
+		    c->what[cluster - c->ideal] != STAYS;
 }
 
 /* ---- tables ---- */
@@ -210,7 +230,7 @@ static int by_offset(const void *a, const void *b)
 
 static struct l2 *find_l2(const struct compact *c, uint64_t offset)
 {
-	struct l2 key = { offset, 0 };
+	struct l2 key = { .offset = offset };
 
 	return bsearch(&key, c->l2, c->nr_l2, sizeof(key), by_offset);
 }
@@ -232,22 +252,32 @@ static int list_l2_tables(struct compact *c)
 				c->l2[c->nr_l2++].offset =
 					c->l1[i].e[k] & QCOW2_L1_OFFSET;
 	qsort(c->l2, c->nr_l2, sizeof(*c->l2), by_offset);
-	for (size_t i = 0; i < c->nr_l2; i++)
+	for (size_t i = 0; i < c->nr_l2; i++) {
 		if (!i || c->l2[i].offset != c->l2[kept - 1].offset)
 			c->l2[kept++] = c->l2[i];
+		c->l2[kept - 1].refs++;
+	}
 	c->nr_l2 = kept;
 	return 0;
 }
 
 /* ---- what can be moved ---- */
 
-static void mark(struct compact *c, uint64_t offset, uint64_t bytes)
+static void mark_as(struct compact *c, uint64_t offset, uint64_t bytes,
+		    uint8_t what)
 {
 	uint64_t first = offset >> c->q->cluster_bits;
-	uint64_t n = div_round_up(bytes, c->q->cluster_size);
+	uint64_t end = div_round_up(offset + bytes, c->q->cluster_size);
 
-	for (uint64_t k = max(first, c->ideal); k < min(first + n, c->end); k++)
-		c->what[k - c->ideal] = MOVES;
+	for (uint64_t k = max(first, c->ideal); k < min(end, c->end); k++) {
+		c->mixed |= c->what[k - c->ideal] == MOVES + PACKED - what;
+		c->what[k - c->ideal] = what;
+	}
+}
+
+static void mark(struct compact *c, uint64_t offset, uint64_t bytes)
+{
+	mark_as(c, offset, bytes, MOVES);
 }
 
 /* Entries of snapshots are judged here, of the disk once more. */
@@ -270,6 +300,21 @@ static uint64_t host_of(struct qcow2_entry e)
 	return e.word & QCOW2_COMPRESSED ? 0 : e.word & QCOW2_L2_OFFSET;
 }
 
+static int mark_packed(struct compact *c, uint64_t word)
+{
+	struct qcow2_compressed p =
+		qcow2_compressed_decode(c->q->cluster_bits, word);
+	uint64_t first = p.offset >> c->q->cluster_bits;
+	uint64_t last = (p.offset + p.len - 1) >> c->q->cluster_bits;
+	int ret = first ? 0 : judge_host(c, 1);
+
+	for (uint64_t k = first; !ret && k <= last; k++)
+		ret = judge_host(c, k << c->q->cluster_bits);
+	if (!ret)
+		mark_as(c, p.offset, p.len, PACKED);
+	return ret;
+}
+
 static int mark_data(struct compact *c, const struct qcow2_slice *slice)
 {
 	struct qcow2 *q = c->q;
@@ -277,9 +322,12 @@ static int mark_data(struct compact *c, const struct qcow2_slice *slice)
 	int ret = 0;
 
 	for (uint64_t i = 0; !ret && i < n; i++) {
-		uint64_t host = host_of(qcow2_entry_load(&q->h, slice->data, i));
+		struct qcow2_entry e = qcow2_entry_load(&q->h, slice->data, i);
+		uint64_t host = host_of(e);
 
-		if (host)
+		if (e.word & QCOW2_COMPRESSED)
+			ret = mark_packed(c, e.word);
+		else if (host)
 			ret = judge_host(c, host);
 		if (host && !ret)
 			mark(c, host, q->cluster_size);
@@ -315,6 +363,7 @@ static int for_each_slice(struct compact *c,
 	for (size_t i = 0; !ret && i < c->nr_l2; i++) {
 		uint64_t table = c->l2[i].new ? c->l2[i].new : c->l2[i].offset;
 
+		c->table = &c->l2[i];
 		for (uint64_t o = 0; !ret && o < q->cluster_size;
 		     o += q->slice_size) {
 			ret = qcow2_cache_get(&q->l2_cache, table + o, &slice);
@@ -358,9 +407,13 @@ static int plan(struct compact *c)
 	mark(c, c->q->h.snapshots_offset, c->snapshots.bytes);
 	mark(c, c->q->h.refcount_table_offset, c->q->reftable_entries * 8ull);
 	ret = for_each_slice(c, mark_slice);
+	if (!ret && c->mixed)
+		ret = error_set(c->err, EINVAL, "corrupt image: compressed and "
+				"other clusters overlap (xdisk check tells more)");
 	c->target = c->ideal;
 	if (!ret)
 		ret = for_each_cluster(c, find_target);
+	allow_for_gaps(c);
 	keep_refblocks(c);
 	return ret ? ret : for_each_cluster(c, count_moves);
 }
@@ -661,6 +714,38 @@ static int make_active(struct compact *c, uint64_t offset)
 	return qcow2_meta_add(&q->meta, cluster, QCOW2_META_L2);
 }
 
+/* co. Those that reach behind the target. */
+static int move_packed(struct compact *c, struct qcow2_slice *slice)
+{
+	struct qcow2 *q = c->q;
+	uint64_t n = q->slice_size >> qcow2_entry_bits(&q->h), new, before;
+	int ret = 0;
+
+	for (uint64_t i = 0; !ret && i < n; i++) {
+		struct qcow2_entry e = qcow2_entry_load(&q->h, slice->data, i);
+		struct qcow2_compressed p =
+			qcow2_compressed_decode(q->cluster_bits, e.word);
+
+		if (!(e.word & QCOW2_COMPRESSED) ||
+		    !behind(c, p.offset + p.len - 1))
+			continue;
+		before = c->repack.moved >> q->cluster_bits;
+		ret = fail(c, qcow2_repack(&c->repack, e.word, c->table->refs,
+					   &new),
+			   "copying compressed clusters");
+		step(c, (c->repack.moved >> q->cluster_bits) - before);
+		if (ret || !new)
+			continue;
+		qcow2_entry_store(&q->h, slice->data, i,
+				  (struct qcow2_entry){ new, e.bitmap });
+		qcow2_cache_dirty(&q->l2_cache, slice);
+		for (uint64_t k = 0; k < c->table->refs; k++)
+			qcow2_free_entry(q, e, false);
+		ret = fail(c, make_active(c, slice->offset), "L2 tables");
+	}
+	return ret;
+}
+
 static int move_data(struct compact *c, struct qcow2_slice *slice)
 {
 	struct qcow2 *q = c->q;
@@ -737,6 +822,13 @@ static int carry_out(struct compact *c)
 	if (!ret)
 		ret = for_each_slice(c, move_data);
 	if (!ret)
+		ret = fail(c, qcow2_repack_init(&c->repack, q,
+						c->target << q->cluster_bits),
+			   "packing anew");
+	if (!ret)
+		ret = for_each_slice(c, move_packed);
+	c->result->moved += c->repack.moved;
+	if (!ret)
 		ret = commit(c);
 	if (!ret)
 		ret = free_data(c);
@@ -759,6 +851,7 @@ static int judge(struct qcow2 *q, struct error *err)
 
 static void finish(struct compact *c)
 {
+	qcow2_repack_deinit(&c->repack);
 	for (size_t i = 0; i < c->nr_l1; i++)
 		free(c->l1[i].e);
 	free(c->l1);
@@ -768,20 +861,15 @@ static void finish(struct compact *c)
 	qcow2_snapshot_table_free(&c->snapshots);
 }
 
-int qcow2_compact(struct image *img, struct image_compact *result,
-		  struct error *err)
+/* co. *again: compressed clusters are left, for which there may be room now. */
+static int compact_once(struct qcow2 *q, struct image_compact *result,
+			bool *again, struct error *err)
 {
-	struct qcow2 *q = qcow2_of(img);
 	struct compact c = { .q = q, .result = result, .err = err };
-	int ret;
+	int ret = 0;
 
-	ret = judge(q, err);
-	if (ret)
-		return ret;
-	result->before = q->file->size;
+	result->staying = 0;
 	if (!result->dry_run)
-		ret = fail(&c, qcow2_begin_write(q), "writing");
-	if (!ret && !result->dry_run)
 		ret = commit(&c);
 	if (!ret)
 		ret = plan(&c);
@@ -791,6 +879,26 @@ int qcow2_compact(struct image *img, struct image_compact *result,
 					  q->data_end;
 	if (result->dry_run)
 		result->moved = c.total << q->cluster_bits;
+	*again = c.repack.full;
 	finish(&c);
+	return ret;
+}
+
+int qcow2_compact(struct image *img, struct image_compact *result,
+		  struct error *err)
+{
+	struct qcow2 *q = qcow2_of(img);
+	bool again = true;
+	int ret = judge(q, err);
+
+	if (ret)
+		return ret;
+	result->before = q->file->size;
+	if (!result->dry_run)
+		ret = qcow2_begin_write(q);
+	if (ret)
+		return error_set_errno(err, -ret, "writing");
+	for (int round = 0; !ret && again && round < ROUNDS_MAX; round++)
+		ret = compact_once(q, result, &again, err);
 	return ret;
 }

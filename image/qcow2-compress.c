@@ -37,7 +37,7 @@ static int64_t compute(struct image *file, int64_t (*work)(void *arg),
 	return loop_compute(file->loop, work, job);
 }
 
-static enum codec_type codec_of(const struct qcow2_header *h)
+enum codec_type qcow2_codec_of(const struct qcow2_header *h)
 {
 	return h->compression_type == QCOW2_COMPRESSION_ZSTD ? CODEC_ZSTD :
 							       CODEC_DEFLATE;
@@ -53,7 +53,7 @@ int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 		qcow2_compressed_decode(h->cluster_bits, entry);
 	cleanup_free uint8_t *in = malloc(c.len);
 	struct codec_job job = {
-		.type = codec_of(h),
+		.type = qcow2_codec_of(h),
 		.in = in,
 		.in_len = c.len,
 		.out = out,
@@ -103,7 +103,7 @@ int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out)
 static int64_t pack(struct qcow2 *q, const uint8_t *in, uint8_t *out)
 {
 	struct codec_job job = {
-		.type = codec_of(&q->h),
+		.type = qcow2_codec_of(&q->h),
 		.level = q->compression_level,
 		.in = in,
 		.in_len = q->cluster_size,

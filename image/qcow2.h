@@ -28,6 +28,7 @@
  *	qcow2-resize.c	another virtual size
  *	qcow2-trim.c	gives the end of the file back
  *	qcow2-compact.c	the same, having moved what lies there
+ *	qcow2-repack.c	compressed clusters moved for that
  *
  * How changes reach the file. Everything happens in memory first: refcounts of
  * new clusters go up at once, data is written to the new cluster, then the L2
@@ -46,6 +47,7 @@
 
 #include "common/bits.h"
 #include "common/list.h"
+#include "image/codec.h"
 #include "image/coroutine.h"
 #include "image/driver.h"
 #include "image/qcow2-entry.h"
@@ -414,6 +416,8 @@ int qcow2_crypt_info(const struct qcow2 *q, struct image_info_encrypt *e,
 struct luks_area qcow2_luks_area(const struct qcow2 *q);
 
 /* ---- qcow2-compress.c ---- */
+
+enum codec_type qcow2_codec_of(const struct qcow2_header *h);
 
 /* co. Reads and unpacks the cluster of an L2 entry: cluster_size bytes. */
 int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out);
