@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * dmg.c: Apple's disk images (UDIF), read: raw, zero and zlib chunks.
+ * dmg.c: Apple's disk images (UDIF), read: raw, zero, zlib and bzip2 chunks.
  *
  * The last 512 bytes ("koly") say where the property list is, or in old images
  * the resource fork; in that are tables ("mish"), one a partition, of chunks.
@@ -81,10 +81,27 @@ static const char *type_name(uint32_t type)
 	}
 }
 
+static bool can_unpack(uint32_t type)
+{
+	return type == CHUNK_ZLIB ||
+	       (type == CHUNK_BZIP2 && mapped_can_bunzip());
+}
+
+static int refuse_type(uint32_t type, struct error *err)
+{
+	if (type == CHUNK_BZIP2)
+		return error_set(err, ENOTSUP, "DMG chunks of type %#x (bzip2) "
+				 "are not supported: xdisk was built without "
+				 "libbz2", type);
+	return error_set(err, ENOTSUP, "DMG chunks of type %#x (%s) are not "
+			 "supported, only raw, zlib and bzip2", type,
+			 type_name(type));
+}
+
 static int judge_chunk(const struct dmg *d, const struct chunk *c,
 		       struct error *err)
 {
-	bool zlib = c->type == CHUNK_ZLIB;
+	bool packed = can_unpack(c->type);
 
 	if (c->sector > MAX_SECTORS || c->sectors > MAX_SECTORS)
 		return error_set(err, EINVAL, "a DMG chunk of %" PRIu64
@@ -92,14 +109,12 @@ static int judge_chunk(const struct dmg *d, const struct chunk *c,
 				 c->sectors, c->sector);
 	if (c->type == CHUNK_ZERO || c->type == CHUNK_UNUSED)
 		return 0;
-	if (c->type != CHUNK_RAW && !zlib && d->m.img->flags & IMAGE_NO_IO)
-		return 0;
-	if (c->type != CHUNK_RAW && !zlib)
-		return error_set(err, ENOTSUP, "DMG chunks of type %#x (%s) "
-				 "are not supported, only raw and zlib",
-				 c->type, type_name(c->type));
-	if (zlib ? c->length > MAX_CHUNK || c->sectors > MAX_CHUNK / SECTOR_SIZE :
-		   c->length / SECTOR_SIZE < c->sectors)
+	if (c->type != CHUNK_RAW && !packed)
+		return d->m.img->flags & IMAGE_NO_IO ? 0 :
+			       refuse_type(c->type, err);
+	if (packed ? c->length > MAX_CHUNK ||
+		     c->sectors > MAX_CHUNK / SECTOR_SIZE :
+		     c->length / SECTOR_SIZE < c->sectors)
 		return error_set(err, EINVAL, "a DMG chunk of %" PRIu64
 				 " sectors (at most %" PRIu64 ") cannot have %"
 				 PRIu64 " bytes", c->sectors,
@@ -372,6 +387,16 @@ static int dmg_block_status(struct image *img, uint64_t off, uint64_t len,
 	return 0;
 }
 
+static int unpack_into(struct dmg *d, const struct chunk *c, uint8_t *out,
+		       size_t len)
+{
+	if (c->type == CHUNK_BZIP2)
+		return mapped_bunzip_block(&d->m, c->offset, c->length, out,
+					   len);
+	return mapped_inflate_block(&d->m, c->offset, c->length, out, len,
+				    WINDOW_BITS);
+}
+
 static int unpack(struct dmg *d, const struct chunk *c)
 {
 	size_t len = c->sectors * SECTOR_SIZE;
@@ -384,8 +409,7 @@ static int unpack(struct dmg *d, const struct chunk *c)
 	d->unpacked = malloc(len);
 	if (!d->unpacked)
 		return -ENOMEM;
-	ret = mapped_inflate_block(&d->m, c->offset, c->length, d->unpacked,
-				   len, WINDOW_BITS);
+	ret = unpack_into(d, c, d->unpacked, len);
 	if (!ret)
 		d->unpacked_chunk = c;
 	return ret;

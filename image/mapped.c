@@ -9,6 +9,8 @@
  * request wants: data into the file, then into the tables in memory, which
  * reach the file behind the data (pages.h).
  */
+#include "config.h"
+
 #include "image/mapped.h"
 
 #include <errno.h>
@@ -18,6 +20,9 @@
 #include <string.h>
 
 #include <zlib.h>
+#ifdef HAVE_LIBBZ2
+#include <bzlib.h>
+#endif
 
 #include "common/cleanup.h"
 #include "image/chain.h"
@@ -532,7 +537,8 @@ int mapped_open_backing(struct image *img, const char *name,
 	return ret ? ret : image_open_backing(img, name, format, err);
 }
 
-struct inflate_job {
+struct unpack_job {
+	int64_t (*work)(void *job);
 	const void *in;
 	void *out;
 	size_t in_len, len;
@@ -542,7 +548,7 @@ struct inflate_job {
 
 static int64_t inflate_work(void *arg)
 {
-	struct inflate_job *j = arg;
+	struct unpack_job *j = arg;
 	z_stream z = {
 		.next_in = (Bytef *)j->in,
 		.avail_in = (uInt)j->in_len,
@@ -565,7 +571,47 @@ static int64_t inflate_work(void *arg)
 	return 0;
 }
 
-static int inflate_from(struct mapped *m, uint64_t off, struct inflate_job *j)
+#ifdef HAVE_LIBBZ2
+/* All input and all room are there: one call goes through, or never will. The
+ * checksum of what came out stands behind it, so a stream that has not ended
+ * has not been checked. */
+static int64_t bunzip_work(void *arg)
+{
+	struct unpack_job *j = arg;
+	bz_stream z = {
+		.next_in = (char *)j->in,
+		.avail_in = (unsigned int)j->in_len,
+		.next_out = j->out,
+		.avail_out = (unsigned int)j->len,
+	};
+	int ret;
+
+	if (BZ2_bzDecompressInit(&z, 0, 0) != BZ_OK)
+		return -ENOMEM;
+	ret = BZ2_bzDecompress(&z);
+	BZ2_bzDecompressEnd(&z);
+	if (ret == BZ_MEM_ERROR)
+		return -ENOMEM;
+	return ret == BZ_STREAM_END && !z.avail_out ? 0 : -EIO;
+}
+
+bool mapped_can_bunzip(void)
+{
+	return true;
+}
+#else
+static int64_t bunzip_work(void *arg)
+{
+	return -ENOTSUP;
+}
+
+bool mapped_can_bunzip(void)
+{
+	return false;
+}
+#endif
+
+static int unpack_from(struct mapped *m, uint64_t off, struct unpack_job *j)
 {
 	cleanup_free void *in = NULL;
 	int ret;
@@ -580,22 +626,32 @@ static int inflate_from(struct mapped *m, uint64_t off, struct inflate_job *j)
 	if (ret)
 		return ret;
 	if (j->len < OFFLOAD_MIN)
-		return (int)inflate_work(j);
-	return (int)loop_compute(m->img->loop, inflate_work, j);
+		return (int)j->work(j);
+	return (int)loop_compute(m->img->loop, j->work, j);
 }
 
 int mapped_inflate_block(struct mapped *m, uint64_t off, uint64_t packed,
 			 uint8_t *out, size_t len, int window_bits)
 {
-	struct inflate_job j = { NULL, out, packed, len, window_bits, false };
+	struct unpack_job j = { inflate_work, NULL, out, packed, len,
+				window_bits, false };
 
-	return inflate_from(m, off, &j);
+	return unpack_from(m, off, &j);
 }
 
 int mapped_inflate_some(struct mapped *m, uint64_t off, uint64_t packed,
 			uint8_t *out, size_t len, int window_bits)
 {
-	struct inflate_job j = { NULL, out, packed, len, window_bits, true };
+	struct unpack_job j = { inflate_work, NULL, out, packed, len,
+				window_bits, true };
 
-	return inflate_from(m, off, &j);
+	return unpack_from(m, off, &j);
+}
+
+int mapped_bunzip_block(struct mapped *m, uint64_t off, uint64_t packed,
+			uint8_t *out, size_t len)
+{
+	struct unpack_job j = { bunzip_work, NULL, out, packed, len, 0, false };
+
+	return unpack_from(m, off, &j);
 }

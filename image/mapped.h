@@ -120,5 +120,10 @@ int mapped_inflate_block(struct mapped *m, uint64_t off, uint64_t packed,
 /* co. The same, but the stream may end early: zeroes follow. */
 int mapped_inflate_some(struct mapped *m, uint64_t off, uint64_t packed,
 			uint8_t *out, size_t len, int window_bits);
+/* co. One whole bzip2 stream of exactly `len` bytes. Not to be called unless
+ * it is built in. -EIO, -ENOMEM. */
+int mapped_bunzip_block(struct mapped *m, uint64_t off, uint64_t packed,
+			uint8_t *out, size_t len);
+bool mapped_can_bunzip(void);
 
 #endif

@@ -29,6 +29,39 @@ for raw in odd small; do
 	cp $raw.raw cloop.raw
 	ok "cloop, $raw" made cloop cloop cloop.raw
 done
+
+# qemu-img needs a module for bzip2 that Debian does not have.
+made_dmg()
+{
+	python3 "$srcdir/tests/functional/mkimage.py" "dmg-$1" "$2" x.img
+}
+
+if grep -q 'define HAVE_LIBBZ2 1' "$builddir/config.h"; then
+	for raw in odd small; do
+		made_dmg bzip2 $raw.raw
+		ok "dmg with bzip2 chunks, $raw" \
+			xdisk compare -f raw -F dmg $raw.raw x.img
+	done
+	made_dmg bzip2 odd.raw
+	ok 'it is converted' xdisk convert -f dmg -O raw x.img x.raw
+	ok 'and the same' cmp odd.raw x.raw
+	ok 'and read in any order' model -n 0 x.img dmg odd.raw
+	for defect in cut long short sum; do
+		made_dmg bzip2-$defect odd.raw
+		rc 1 "bzip2 chunks that are wrong: $defect" \
+			in_kib 700000 xdisk convert -f dmg -O raw x.img x.raw
+		said 'is told' 'Input/output error'
+	done
+else
+	made_dmg bzip2 small.raw
+	rc 1 'dmg with bzip2 chunks' xdisk io -r -f dmg -c 'read 0 1' x.img
+	said 'says what is missing' 'built without libbz2'
+fi
+made_dmg lzfse odd.raw
+rc 1 'dmg with lzfse chunks' xdisk io -r -f dmg -c 'read 0 1' x.img
+said 'names them' 'LZFSE'
+ok 'info tells of it all the same' xdisk info -f dmg x.img
+
 python3 "$srcdir/tests/functional/mkimage.py" dmg odd.raw x.dmg
 ok 'dmg is recognised by its name' xdisk info x.dmg
 for format in bochs2 cloop parallels1; do

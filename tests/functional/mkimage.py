@@ -5,11 +5,13 @@
     mkimage.py FORMAT RAW IMAGE
 
 FORMAT is bochs1, bochs2, cloop, dmg, dmg-fork (tables in a resource fork, not in
-a property list) or parallels1 (the old magic, table entries in sectors, clusters
+a property list), dmg-bzip2 (half of the packed chunks are that; -cut, -long,
+-short, -sum: none of them is right), dmg-lzfse or parallels1 (the old magic, table entries in sectors, clusters
 that are no power of two).
 """
 
 import base64
+import bz2
 import struct
 import sys
 import zlib
@@ -82,7 +84,31 @@ def parallels1(data):
     return out.ljust(start * SECTOR, b'\0') + body
 
 
-def dmg_table(data, first, body):
+def bzip2_damaged(how):
+    def pack(part):
+        packed = bytearray(bz2.compress(part))
+        if how == 'cut':
+            del packed[len(packed) // 2:]
+        elif how == 'sum':
+            packed[10] ^= 1
+        elif how == 'long':
+            packed = bz2.compress(part + bytes(10 ** 7))
+        else:
+            packed = bz2.compress(part[:-1])
+        return 0x80000006, bytes(packed)
+    return pack
+
+
+DMG_PACKERS = {
+    'zlib': lambda part: (0x80000005, zlib.compress(part)),
+    'bzip2': lambda part: (0x80000006, bz2.compress(part)),
+    'lzfse': lambda part: (0x80000007, b'bvx$'),
+}
+for defect in 'cut', 'long', 'short', 'sum':
+    DMG_PACKERS['bzip2-' + defect] = bzip2_damaged(defect)
+
+
+def dmg_table(data, first, body, packer):
     """One partition's table; adds its chunks to body."""
     entries = b''
     size = 256 * 1024
@@ -95,8 +121,8 @@ def dmg_table(data, first, body):
             entry = (1, 0) + where + (len(part),)
             body += part
         else:
-            packed = zlib.compress(part)
-            entry = (0x80000005, 0) + where + (len(packed),)
+            kind, packed = DMG_PACKERS[packer if n % 2 == 0 else 'zlib'](part)
+            entry = (kind, 0) + where + (len(packed),)
             body += packed
         entries += struct.pack('>IIQQQQ', *entry)
     entries += struct.pack('>IIQQQQ', 0x7ffffffe, 0, 0, 0, 0, 0)
@@ -108,11 +134,11 @@ def dmg_table(data, first, body):
         '>I', len(entries) // 40) + entries
 
 
-def dmg(data, fork):
+def dmg(data, fork, packer='zlib'):
     half = len(data) // 2 // SECTOR * SECTOR
     body = bytearray()
-    tables = [dmg_table(data[:half], 0, body),
-              dmg_table(data[half:], half // SECTOR, body)]
+    tables = [dmg_table(data[:half], 0, body, packer),
+              dmg_table(data[half:], half // SECTOR, body, packer)]
     if fork:
         joined = b''.join(struct.pack('>I', len(t)) + t for t in tables)
         text = struct.pack('>IIII', 256, 256 + len(joined), len(joined), 0)
@@ -140,6 +166,8 @@ MAKERS = {
     'dmg-fork': lambda data: dmg(data, True),
     'parallels1': parallels1,
 }
+for name in DMG_PACKERS:
+    MAKERS['dmg-' + name] = lambda data, packer=name: dmg(data, False, packer)
 
 
 def main():
