@@ -11,9 +11,9 @@
  * behind those of every "chunk" of blocks; only differencing images use them.
  * (Source: Microsoft's [MS-VHDX].)
  *
- * Changes to metadata go through the log. An image whose log has not been
- * replayed is refused: without it the tables may be wrong. Differencing images
- * are refused, too.
+ * Changes to metadata go through the log. Where that has not been replayed the
+ * tables may be wrong: all is then read from the file as it would be afterwards
+ * (vhdx-log.h). Differencing images are refused.
  */
 #include "config.h"
 
@@ -27,6 +27,7 @@
 #include "image/driver.h"
 #include "image/mapped.h"
 #include "image/vhdx.h"
+#include "image/vhdx-log.h"
 
 #define MAX_REGIONS 2047u
 #define MAX_ITEMS 2047u
@@ -64,6 +65,8 @@ struct vhdx {
 	uint32_t block_size, flags;	/* the file parameters item */
 	uint32_t sector_size;
 	uint64_t disk_size;
+	bool has_log;
+	struct vhdx_log log;
 };
 
 static bool vhdx_probe(const char *path, const uint8_t *head, size_t len)
@@ -124,24 +127,30 @@ static bool valid(const uint8_t *p, size_t len, const char signature[4])
 	return !memcmp(p, signature, 4) && load_le32(p + 4) == vhdx_checksum(p, len);
 }
 
-enum { AT_SEQUENCE = 8, AT_LOG_GUID = 48, AT_VERSION = 66 };
+enum { AT_SEQUENCE = 8 };
 
-static int judge_header(const uint8_t *h, struct error *err)
+/* All that is read later is read from m.file. */
+static int use_header(struct vhdx *v, const uint8_t *h, struct error *err)
 {
-	static const uint8_t none[16];
+	int ret;
 
-	if (load_le16(h + AT_VERSION) != 1)
+	if (load_le16(h + VHDX_AT_VERSION) != 1)
 		return error_set(err, ENOTSUP, "VHDX version %u is not "
-				 "supported, only 1", load_le16(h + AT_VERSION));
-	if (memcmp(h + AT_LOG_GUID, none, 16))
-		return error_set(err, ENOTSUP, "the VHDX image was not closed: "
-				 "its log must be replayed first, by Hyper-V or "
-				 "'qemu-img check -r all'");
+				 "supported, only 1",
+				 load_le16(h + VHDX_AT_VERSION));
+	v->has_log = vhdx_log_is_needed(h);
+	if (!v->has_log)
+		return 0;
+	ret = vhdx_log_replay(&v->log, v->m.img->file, h, err);
+	if (ret)
+		return ret;
+	v->m.file = v->m.pages.file = &v->log.after.node;
 	return 0;
 }
 
-static int read_header(struct image *file, struct error *err)
+static int read_header(struct vhdx *v, struct error *err)
 {
+	struct image *file = v->m.img->file;
 	uint8_t one[VHDX_HEADER_BYTES], two[VHDX_HEADER_BYTES];
 	const uint8_t *h = NULL;
 	int ret = image_pread(file, VHDX_HEADER_1, sizeof(one), one);
@@ -158,7 +167,7 @@ static int read_header(struct image *file, struct error *err)
 	if (!h)
 		return error_set(err, EINVAL, "neither VHDX header has a right "
 				 "checksum");
-	return judge_header(h, err);
+	return use_header(v, h, err);
 }
 
 /* ---- regions ---- */
@@ -336,7 +345,7 @@ static int vhdx_open(struct image *img, const struct image_options *opts,
 		return error_set(err, EINVAL, "not a VHDX image: the magic is "
 				 "missing");
 	mapped_init(&v->m, &vhdx_ops, img, img->file);
-	ret = read_header(img->file, err);
+	ret = read_header(v, err);
 	if (!ret)
 		ret = read_regions(v, err);
 	if (!ret)
@@ -345,12 +354,39 @@ static int vhdx_open(struct image *img, const struct image_options *opts,
 		ret = judge_metadata(v, err);
 	if (!ret)
 		ret = judge_bat(v, err);
-	if (ret)
+	if (ret) {
+		vhdx_log_deinit(&v->log);
 		return ret;
+	}
 	v->m.block_size = v->block_size;
 	v->m.data_start = MiB;
 	v->m.size = img->size = v->disk_size;
 	mapped_limits(img);
+	return 0;
+}
+
+static int vhdx_close(struct image *img, struct error *err)
+{
+	struct vhdx *v = img->state;
+	int ret = mapped_close(img, err);
+
+	vhdx_log_deinit(&v->log);
+	return ret;
+}
+
+/* What the log changes, or the file lacks, is not in the file. */
+static int vhdx_block_status(struct image *img, uint64_t off, uint64_t len,
+			     struct image_extent *out)
+{
+	struct vhdx *v = img->state;
+	int ret = mapped_block_status(img, off, len, out);
+
+	if (ret || !v->has_log || !(out->flags & IMAGE_EXTENT_OFFSET))
+		return ret;
+	out->file = img->file;
+	if (patched_touches(&v->log.after, out->host_offset, out->length) ||
+	    !range_within(out->host_offset, out->length, img->file->size))
+		out->flags &= ~(unsigned int)IMAGE_EXTENT_OFFSET;
 	return 0;
 }
 
@@ -360,6 +396,7 @@ static int vhdx_get_info(struct image *img, struct image_info *info,
 	const struct vhdx *v = img->state;
 
 	info->cluster_size = v->block_size;
+	info->dirty = v->has_log;
 	return 0;
 }
 
@@ -368,9 +405,9 @@ const struct image_driver image_vhdx_driver = {
 	.state_size = sizeof(struct vhdx),
 	.probe = vhdx_probe,
 	.open = vhdx_open,
-	.close = mapped_close,
+	.close = vhdx_close,
 	.preadv = mapped_preadv,
-	.block_status = mapped_block_status,
+	.block_status = vhdx_block_status,
 	.get_info = vhdx_get_info,
 	.check = mapped_image_check,
 };

@@ -197,8 +197,9 @@ def vhdx():
     bad('vhdx', 'magic', 'magic', (0, '<I', 7))
     bad('vhdx', 'sums', 'neither VHDX header', (65540, '<I', 7),
         (131076, '<I', 7))
-    bad('vhdx', 'log', 'log must be replayed', (65536 + 48, '<I', 7),
-        (131072 + 48, '<I', 7), sums=vhdx_sums)
+    bad('vhdx', 'log', 'log of 0 bytes', (65536 + 48, '<I', 7),
+        (65536 + 68, '<I', 0), (131072 + 48, '<I', 7), (131072 + 68, '<I', 0),
+        sums=vhdx_sums)
     bad('vhdx', 'version', 'version 7', (65536 + 66, '<H', 7),
         (131072 + 66, '<H', 7), sums=vhdx_sums)
     bad('vhdx', 'regions', 'region table', (196608 + 8, '<I', 0xffffffff),

@@ -23,6 +23,7 @@
 #include "image/loop.h"
 #include "image/vhd.h"
 #include "image/vhdx.h"
+#include "image/vhdx-log.h"
 
 #define SUMS_TOO 0x20		/* checksums are made right */
 #define WRITE_TOO 0x40
@@ -76,6 +77,24 @@ static void sum_vhdx(int fd, uint64_t at, size_t len)
 		MUST(pwrite(fd, sum, 4, (off_t)at + 4) == 4);
 }
 
+/* Entries begin at sectors of 4 KiB. */
+static void sum_vhdx_log(int fd)
+{
+	uint8_t h[VHDX_HEADER_BYTES] = { 0 }, e[12];
+	uint64_t at, end;
+
+	MUST(pread(fd, h, sizeof(h), VHDX_HEADER_1) >= 0);
+	at = load_le64(h + VHDX_AT_LOG_OFFSET) % (16 * MiB);
+	end = at + min(load_le32(h + VHDX_AT_LOG_LENGTH), MiB);
+	for (; at < end; at += 4096) {
+		memset(e, 0, sizeof(e));
+		MUST(pread(fd, e, sizeof(e), (off_t)at) >= 0);
+		if (!memcmp(e, "loge", 4) &&
+		    load_le32(e + 8) <= VHDX_TABLE_BYTES)
+			sum_vhdx(fd, at, load_le32(e + 8));
+	}
+}
+
 static void sum_vhd(int fd, off_t at, size_t len, size_t where)
 {
 	uint8_t p[VHD_DYNAMIC_BYTES] = { 0 }, sum[4];
@@ -98,6 +117,7 @@ static void make_sums(int fd, const char *format)
 		sum_vhdx(fd, VHDX_HEADER_2, VHDX_HEADER_BYTES);
 		sum_vhdx(fd, VHDX_REGIONS_1, VHDX_TABLE_BYTES);
 		sum_vhdx(fd, VHDX_REGIONS_2, VHDX_TABLE_BYTES);
+		sum_vhdx_log(fd);
 	} else if (!strcmp(format, "vpc")) {
 		sum_vhd(fd, VHD_FOOTER_BYTES, VHD_DYNAMIC_BYTES,
 			VHD_DYNAMIC_CHECKSUM);
