@@ -22,7 +22,9 @@ struct mapped_block {
 	uint64_t host_offset;		/* ...of its first byte */
 	uint64_t packed;		/* bytes there, if compressed */
 	/* Formats with tables of tables: where the block's own one is (0: there
-	 * is none) and how many blocks, from this one on, belong to it. */
+	 * is none) and how many blocks, from this one on, belong to it. Without
+	 * a table the answer holds for all of these, which follow each other
+	 * in the file if they are there at all. */
 	uint64_t table, rest;
 };
 

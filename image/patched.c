@@ -2,10 +2,10 @@
 /*
  * patched.c: see patched.h.
  *
- * The changes come in any number and may overlap in any way, since an image says
- * what they are. So they are cut at all of their borders, and the pieces given
- * away beginning with the latest change; what has an owner is skipped. That
- * costs about n log n whatever they look like.
+ * The changes come in any number and may overlap in any way, since an image
+ * says what they are. So they are cut at all of their borders, and the pieces
+ * given away beginning with the latest change; what has an owner is skipped.
+ * That costs about n log n whatever they look like.
  */
 #include "image/patched.h"
 

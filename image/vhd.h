@@ -16,6 +16,7 @@
 #define VHD_DYNAMIC_COOKIE "cxsparse"
 #define VHD_FOOTER_BYTES 512u
 #define VHD_DYNAMIC_BYTES 1024u
+#define VHD_UUID_BYTES 16u
 #define VHD_MAX_SECTORS UINT64_C(0xff000000)	/* 2040 GiB */
 
 #define VHD_TYPE_FIXED 2u
@@ -34,6 +35,7 @@ enum {
 enum {
 	VHD_NEXT_OFFSET = 8, VHD_TABLE_OFFSET = 16, VHD_DYNAMIC_VERSION = 24,
 	VHD_ENTRIES = 28, VHD_BLOCK_SIZE = 32, VHD_DYNAMIC_CHECKSUM = 36,
+	VHD_PARENT_UUID = 40, VHD_PARENT_NAME = 64, VHD_LOCATORS = 576,
 };
 
 /* Of `len` bytes with the checksum's four left out. */

@@ -4,8 +4,9 @@
  *
  * The log is a ring of 4 KiB sectors with entries in it, one behind the other:
  *
- *	header		"loge", checksum, how long the entry is, where the oldest
- *			entry is that is needed with it (tail), sequence number
+ *	header		"loge", checksum, how long the entry is, where the
+ *			oldest entry is that is needed with it (tail), sequence
+ *			number
  *	descriptors	"desc": a sector of the file has new content
  *			"zero": a range of the file is zeroes
  *	data sectors	"data": the content, but for its first 8 and last 4
@@ -61,7 +62,7 @@ struct ring {
 	uint8_t *buf;			/* twice the log: entries wrap around */
 	uint32_t length;		/* bytes */
 	uint8_t *verdicts;		/* enum verdict of what begins there */
-	uint64_t looks;			/* bytes checksums may still be taken of */
+	uint64_t looks;			/* bytes that may still be summed */
 	struct patch *patches;
 	size_t nr, room;
 	uint64_t size;			/* of the file, afterwards */
@@ -198,8 +199,8 @@ static int find_active(struct ring *r, struct sequence *best, struct error *err)
 			*best = s;
 	}
 	if (any && !best->number)
-		return error_set(err, EINVAL, "the VHDX log is damaged: none of "
-				 "its entries has all those that it needs");
+		return error_set(err, EINVAL, "the VHDX log is damaged: none "
+				 "of its entries has all those that it needs");
 	return 0;
 }
 

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vpc.c: Virtual PC's and Hyper-V's disk images (VHD): fixed and dynamic.
+ * vpc.c: Virtual PC's and Hyper-V's disk images (VHD): fixed and dynamic, and
+ * differencing ones, which are read.
  *
  *	fixed:		the disk's bytes, then a footer
  *	dynamic:	a copy of the footer, dynamic header, block allocation
  *			table (BAT), blocks, footer; a block is a bitmap of its
  *			sectors and then their data
+ *	differencing:	a dynamic one, where sectors whose bit is 0 are the
+ *			parent's
  *
  * Numbers are big-endian. (Source: Microsoft's "Virtual Hard Disk Image Format
  * Specification" 1.0.) Whose footer at the end is damaged is read by the copy
  * at its beginning. The bitmaps of dynamic images are not looked at: a sector
- * that they call unused was written as zeroes by everybody.
+ * that they call unused was written as zeroes by everybody. A differencing
+ * image is mapped sector by sector, with answers for as many as its bitmap has
+ * alike.
  *
  * How large the disk is depends on who made it: some go by the geometry in the
  * footer, some by the size beside it. QEMU's list of names is used here.
@@ -19,6 +24,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -27,18 +33,22 @@
 #include "image/driver.h"
 #include "image/mapped.h"
 #include "image/vhd.h"
+#include "image/vhd-parent.h"
 
 #define MAX_ENTRIES (UINT32_C(1) << 26)
 #define MAX_BLOCK (256 * MiB)
 #define DEFAULT_BLOCK (2 * MiB)
 #define NOT_THERE 0xffffffffu
+#define BITMAP_PIECE 64u		/* bytes looked at in one lookup */
 
 struct vpc {
 	struct mapped m;
 	bool fixed;
 	uint64_t bat_offset;		/* bytes */
 	uint32_t entries;
+	uint32_t block_size;		/* bytes; 0: fixed */
 	uint64_t bitmap_bytes;
+	char *parent;			/* as recorded; NULL: no name */
 	uint64_t end;			/* of the last block; when writing */
 	bool moved;			/* the footer has to be written there */
 	uint8_t footer[VHD_FOOTER_BYTES];
@@ -72,7 +82,60 @@ static int vpc_lookup(struct mapped *m, uint64_t block, struct mapped_block *b)
 	return 0;
 }
 
+/* How many bits, from `bit` on, are as it is; of `bits` in all. */
+static uint32_t count_alike(const uint8_t *map, uint32_t bit, uint32_t bits)
+{
+	bool set = map[bit / 8] & 0x80 >> bit % 8;
+	uint32_t n = 1;
+
+	for (bit++; bit < bits; bit++, n++)
+		if (!!(map[bit / 8] & 0x80 >> bit % 8) != set)
+			break;
+	return n;
+}
+
+/* One sector of a block that is there. */
+static int lookup_bit(struct vpc *v, uint64_t at, uint32_t sector,
+		      struct mapped_block *b)
+{
+	uint32_t from = align_down(sector / 8, BITMAP_PIECE);
+	uint8_t map[BITMAP_PIECE];
+	uint32_t bit = sector - from * 8;
+	int ret = pages_read(&v->m.pages, at + from, sizeof(map), map);
+
+	if (ret)
+		return ret;
+	b->rest = min(b->rest, (uint64_t)count_alike(map, bit,
+						     BITMAP_PIECE * 8));
+	if (!(map[bit / 8] & 0x80 >> bit % 8))
+		return 0;
+	b->flags = IMAGE_EXTENT_ALLOCATED | IMAGE_EXTENT_DATA |
+		   IMAGE_EXTENT_OFFSET;
+	b->host_offset = at + v->bitmap_bytes + (uint64_t)sector * SECTOR_SIZE;
+	return 0;
+}
+
+static int vpc_lookup_sector(struct mapped *m, uint64_t sector,
+			     struct mapped_block *b)
+{
+	struct vpc *v = container_of(m, struct vpc, m);
+	uint32_t per_block = v->block_size / SECTOR_SIZE;
+	uint32_t in = sector % per_block;
+	uint8_t entry[4];
+	int ret;
+
+	b->rest = per_block - in;
+	ret = pages_read(&m->pages, v->bat_offset + sector / per_block * 4, 4,
+			 entry);
+	if (ret || load_be32(entry) == NOT_THERE)
+		return ret;
+	return lookup_bit(v, (uint64_t)load_be32(entry) * SECTOR_SIZE, in, b);
+}
+
 static const struct mapped_ops vpc_ops;
+static const struct mapped_ops vpc_differencing_ops = {
+	.lookup = vpc_lookup_sector,
+};
 
 /* ---- opening ---- */
 
@@ -120,23 +183,22 @@ static int judge_dynamic(const uint8_t *h, struct error *err)
 	return 0;
 }
 
-static int open_dynamic(struct vpc *v, struct error *err)
+static int open_dynamic(struct vpc *v, uint8_t *h, struct error *err)
 {
 	uint64_t at = load_be64(v->footer + VHD_DATA_OFFSET);
-	uint8_t h[VHD_DYNAMIC_BYTES];
 	int ret;
 
 	ret = mapped_judge_table(v->m.file, "VHD dynamic header", at, 1,
 				 VHD_DYNAMIC_BYTES, err);
 	if (ret)
 		return ret;
-	ret = image_pread(v->m.file, at, sizeof(h), h);
+	ret = image_pread(v->m.file, at, VHD_DYNAMIC_BYTES, h);
 	if (ret)
 		return error_set_errno(err, -ret, "reading the header");
 	ret = judge_dynamic(h, err);
 	if (ret)
 		return ret;
-	v->m.block_size = load_be32(h + VHD_BLOCK_SIZE);
+	v->m.block_size = v->block_size = load_be32(h + VHD_BLOCK_SIZE);
 	v->entries = load_be32(h + VHD_ENTRIES);
 	v->bat_offset = load_be64(h + VHD_TABLE_OFFSET);
 	v->bitmap_bytes = align_up(v->m.block_size / SECTOR_SIZE / 8,
@@ -177,27 +239,70 @@ static int find_end(struct vpc *v, struct error *err)
 	return 0;
 }
 
+/* Is what was opened the image that ours was made from? What somebody said in
+ * its place need not be. */
+static int judge_parent(struct vpc *v, const uint8_t *uuid, struct error *err)
+{
+	struct image *parent = v->m.img->backing;
+	const struct vpc *p = parent->state;
+
+	if (parent->driver != v->m.img->driver ||
+	    !memcmp(p->footer + VHD_UUID, uuid, VHD_UUID_BYTES))
+		return 0;
+	return error_set(err, EINVAL, "'%s' is not the parent of the VHD "
+			 "image: its unique id is another one than recorded",
+			 parent->path);
+}
+
+static int open_differencing(struct vpc *v, const uint8_t *h, struct error *err)
+{
+	struct image *img = v->m.img;
+	int ret = vhd_parent_name(img->file, h, &v->parent, err);
+
+	if (ret)
+		return ret;
+	if (img->flags & IMAGE_RDWR)
+		return error_set(err, EROFS, "differencing VHD images can only "
+				 "be read");
+	v->m.ops = &vpc_differencing_ops;
+	v->m.block_size = SECTOR_SIZE;
+	if (img->flags & IMAGE_NO_BACKING)
+		return 0;
+	if (!v->parent)
+		return error_set(err, ENOTSUP, "the VHD image has a parent, "
+				 "but does not say which");
+	ret = image_open_backing(img, v->parent, "vpc", err);
+	return ret ? ret : judge_parent(v, h + VHD_PARENT_UUID, err);
+}
+
+static int open_blocks(struct vpc *v, uint32_t type, struct error *err)
+{
+	uint8_t h[VHD_DYNAMIC_BYTES];
+	int ret = open_dynamic(v, h, err);
+
+	if (ret)
+		return ret;
+	if (type == VHD_TYPE_DIFFERENCING)
+		return open_differencing(v, h, err);
+	return v->m.img->flags & IMAGE_RDWR ? find_end(v, err) : 0;
+}
+
 static int open_kind(struct vpc *v, struct error *err)
 {
 	uint32_t type = load_be32(v->footer + VHD_TYPE);
-	int ret;
 
 	if (v->m.size > VHD_MAX_SECTORS * SECTOR_SIZE)
 		return error_set(err, EFBIG, "a VHD disk of %" PRIu64 " bytes "
 				 "is too large, at most %" PRIu64, v->m.size,
 				 VHD_MAX_SECTORS * SECTOR_SIZE);
 	v->fixed = type == VHD_TYPE_FIXED;
-	if (type == VHD_TYPE_DYNAMIC) {
-		ret = open_dynamic(v, err);
-		return !ret && (v->m.img->flags & IMAGE_RDWR) ?
-			       find_end(v, err) : ret;
-	}
+	if (type == VHD_TYPE_DYNAMIC || type == VHD_TYPE_DIFFERENCING)
+		return open_blocks(v, type, err);
 	if (!v->fixed)
-		return error_set(err, ENOTSUP, "VHD type %u%s is not supported, "
-				 "only %u (fixed) and %u (dynamic)", type,
-				 type == VHD_TYPE_DIFFERENCING ?
-				 " (differencing)" : "", VHD_TYPE_FIXED,
-				 VHD_TYPE_DYNAMIC);
+		return error_set(err, ENOTSUP, "VHD type %u is not supported, "
+				 "only %u (fixed), %u (dynamic) and %u "
+				 "(differencing)", type, VHD_TYPE_FIXED,
+				 VHD_TYPE_DYNAMIC, VHD_TYPE_DIFFERENCING);
 	if (v->m.size > v->m.file->size)
 		return error_set(err, EINVAL, "a fixed VHD disk of %" PRIu64
 				 " bytes does not fit into the file of %"
@@ -220,8 +325,11 @@ static int vpc_open(struct image *img, const struct image_options *opts,
 	v->m.size = img->size = vhd_disk_size(v->footer);
 	mapped_limits(img);
 	ret = open_kind(v, err);
-	if (ret)
+	if (ret) {
 		mapped_deinit(&v->m);
+		free(v->parent);
+		v->parent = NULL;
+	}
 	return ret;
 }
 
@@ -300,6 +408,8 @@ static int vpc_close(struct image *img, struct error *err)
 	struct vpc *v = img->state;
 	int ret = write_footer(v), closed = mapped_close(img, ret ? NULL : err);
 
+	free(v->parent);
+	v->parent = NULL;
 	if (!ret)
 		return closed;
 	return error_set_errno(err, -ret, "%s: the footer could not be written",
@@ -313,9 +423,12 @@ static int vpc_get_info(struct image *img, struct image_info *info,
 {
 	const struct vpc *v = img->state;
 
-	if (!v->fixed)
-		info->cluster_size = (uint32_t)v->m.block_size;
-	return 0;
+	info->cluster_size = v->block_size;
+	if (!v->parent)
+		return 0;
+	info->backing_file = strdup(v->parent);
+	info->backing_format = strdup("vpc");
+	return info->backing_file && info->backing_format ? 0 : -ENOMEM;
 }
 
 static const struct image_create_help vpc_create_help[] = {

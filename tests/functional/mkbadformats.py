@@ -88,10 +88,18 @@ def vdi():
     bad('vdi', 'cut-data', '-', size=1024)
 
 
+def name_of(parent):
+    return 576, '%ds' % (2 * len(parent)), parent.encode('utf-16-be')
+
+
+def locator(length, off):
+    return 1088, '>4sIIIQ', b'W2ru', 512, length, 0, off
+
+
 def vpc():
     bad('vpc', 'sums', 'checksum', (20, '>I', 7), (-492, '>I', 7))
-    bad('vpc', 'type', 'type 4 (differencing)', (60, '>I', 4),
-        (-452, '>I', 4), sums=vhd_sums)
+    bad('vpc', 'type', 'VHD type 7', (60, '>I', 7), (-452, '>I', 7),
+        sums=vhd_sums)
     bad('vpc', 'dynamic-sum', 'checksum', (520, '>I', 7))
     bad('vpc', 'no-dynamic', 'no dynamic header', (512, '>I', 7))
     bad('vpc', 'far-dynamic', 'not within the file', (16, '>Q', HUGE),
@@ -108,6 +116,29 @@ def vpc():
         (-484, '4s', b'win '), (-464, '>Q', 1 << 62), sums=vhd_sums)
     bad('vpc', 'entry', '-', (1536, '>I', 0xfffffff0))
     bad('vpc', 'cut', '-', size=2048)
+    for name, said, *changes in (
+            ('nameless', 'does not say which'),
+            ('half', 'not a text', (576, '>HH', 0xd800, 0x41)),
+            ('low', 'not a text', (576, '>HH', 0xdc00, 0xd800)),
+            ('last-half', 'not a text', (1086, '>H', 0xd800),
+             *((at, '>H', 0x41) for at in range(576, 1086, 2))),
+            ('long-name', 'File name too long',
+             *((at, '>H', 0x4e00) for at in range(576, 1088, 2))),
+            ('raw', 'not a VHD image', name_of('raw')),
+            ('other', 'is not the parent', name_of('good.vpc')),
+            ('self', 'circle', name_of('vpc-child-self.bad')),
+            ('protocol', 'only plain files', name_of('json:{}')),
+            ('drive', 'only plain files', name_of('C:\\base.vhd')),
+            ('locator-0', 'locator of 0', locator(0, 0)),
+            ('locator-odd', 'locator of 7', locator(7, 0)),
+            ('locator-long', 'locator of 4294967294',
+             locator(0xfffffffe, 0)),
+            ('locator-far', 'not within the file', locator(2, HUGE)),
+            ('locator-end', 'not within the file', locator(2, 1 << 40)),
+            # zeroes within: the checksum of the header is not text
+            ('locator-zero', 'not a text', locator(512, 512))):
+        bad('vpc', 'child-' + name, said, (60, '>I', 4), (-452, '>I', 4),
+            *changes, sums=vhd_sums)
 
 
 def vmdk():
