@@ -114,8 +114,8 @@ static int flatten(struct patched *p, const struct patch *list, size_t nr)
 	return ret;
 }
 
-/* The first change that ends behind `off`, or the end of them. */
-static const struct patch *find(const struct patched *p, uint64_t off)
+/* The number of the first change that ends behind `off`; p->nr: none does. */
+static size_t find(const struct patched *p, uint64_t off)
 {
 	size_t low = 0, high = p->nr;
 
@@ -127,27 +127,28 @@ static const struct patch *find(const struct patched *p, uint64_t off)
 		else
 			high = mid;
 	}
-	return p->patches + low;
+	return low;
 }
 
 bool patched_touches(const struct patched *p, uint64_t off, uint64_t len)
 {
-	const struct patch *at = find(p, off);
+	size_t i = find(p, off);
 
-	return at < p->patches + p->nr && at->start < off + len;
+	return i < p->nr && p->patches[i].start < off + len;
 }
 
 static int patched_preadv(struct image *img, uint64_t off, uint64_t len,
 			  struct iow w)
 {
 	const struct patched *p = container_of(img, struct patched, node);
-	const struct patch *at = find(p, off), *end = p->patches + p->nr;
+	size_t i = find(p, off);
 	int ret = 0;
 
 	for (uint64_t n; len && !ret; off += n, len -= n) {
-		bool inside = at < end && at->start <= off;
+		const struct patch *at = i < p->nr ? &p->patches[i] : NULL;
+		bool inside = at && at->start <= off;
 
-		n = at == end ? len : (inside ? at->end : at->start) - off;
+		n = at ? (inside ? at->end : at->start) - off : len;
 		n = min(n, len);
 		if (!inside)
 			ret = image_preadv(p->file, off, n, w);
@@ -155,7 +156,7 @@ static int patched_preadv(struct image *img, uint64_t off, uint64_t len,
 			iow_from_buf(w, at->data + (off - at->start), n);
 		else
 			iow_zero(w, n);
-		at += inside;
+		i += inside;
 		w = iow_advance(w, n);
 	}
 	return ret;
