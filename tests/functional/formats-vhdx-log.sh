@@ -5,6 +5,7 @@
 . "${srcdir:=.}/tests/functional/formats-lib.sh"
 
 noise r.raw 9440768 1
+truncate -s 14M r.raw
 qemu-img convert -f raw -O vhdx -o block_size=1M,log_size=1M r.raw good.vhdx
 size=$(qemu-img info -f vhdx --output=json good.vhdx | jq '."virtual-size"')
 truncate -s "$size" r.raw
@@ -23,6 +24,8 @@ replayed()
 
 # qemu-img 7.2 does not look at the tail, as [MS-VHDX] says: it replays what is
 # before it, and of a sequence that goes around the end of the log only the end.
+# It does not make the file as large as the log says, and refuses the image for an
+# entry that cannot be though its checksum is right.
 for kind in one many zero wrap wrap_entry stale last_torn only_torn empty tail \
 		large_number metadata grow junk_length payload; do
 	cp good.vhdx x.vhdx
@@ -31,7 +34,7 @@ for kind in one many zero wrap wrap_entry stale last_torn only_torn empty tail \
 	ok "log: $kind" xdisk convert -f vhdx -O raw x.vhdx x.raw
 	[ $kind = payload ] || ok 'is what it was' cmp r.raw x.raw
 	case $kind in
-	tail | wrap*) ;;
+	tail | wrap* | grow | junk_length) ;;
 	*) ok 'as qemu-img replays it' replayed ;;
 	esac
 	ok 'in any order' model -n 0 x.vhdx vhdx x.raw
