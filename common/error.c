@@ -63,3 +63,10 @@ int error_reason(struct error *err, int ret)
 	return err && !err->msg[0] ? error_set(err, -ret, "%s", strerror(-ret)) :
 				     ret;
 }
+
+int error_where(struct error *err, int ret, const char *where)
+{
+	if (!ret || !err || err->msg[0])
+		return ret;
+	return error_set_errno(err, -ret, "%s", where);
+}

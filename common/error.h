@@ -27,6 +27,8 @@ int error_set_errno(struct error *err, int errnum, const char *fmt, ...)
 
 /* strerror(-ret) where nobody wrote a sentence; returns ret unchanged. */
 int error_reason(struct error *err, int ret);
+/* "where: strerror(-ret)" then; 0 is no error. */
+int error_where(struct error *err, int ret, const char *where);
 
 /* Puts "prefix: " before the sentence; returns ret unchanged. */
 int error_prefix(struct error *err, int ret, const char *fmt, ...)

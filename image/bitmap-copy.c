@@ -19,12 +19,15 @@
 int image_bitmap(struct image *img, enum image_bitmap_op op, const char *name,
 		 const struct image_bitmap_args *args, struct error *err)
 {
+	int ret;
+
 	if (!img->driver->bitmap)
 		return error_set(err, ENOTSUP, "images of format '%s' cannot "
 				 "store dirty bitmaps", img->driver->name);
 	if (!(img->flags & IMAGE_RDWR))
 		return error_set(err, EROFS, "%s is opened read-only", img->path);
-	return img->driver->bitmap(img, op, name, args, err);
+	ret = img->driver->bitmap(img, op, name, args, err);
+	return error_where(err, ret, img->path);
 }
 
 static int copy_one(struct image *from, struct image *to,

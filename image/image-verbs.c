@@ -16,13 +16,16 @@
 
 int image_truncate(struct image *img, uint64_t size, struct error *err)
 {
+	int ret;
+
 	if (!(img->flags & IMAGE_RDWR))
 		return error_set(err, EROFS, "%s is opened read-only", img->path);
 	if (!img->driver->truncate)
 		return error_set(err, ENOTSUP, "images of format '%s' cannot be "
 				 "resized", img->driver->name);
 	chain_forget(img);
-	return img->driver->truncate(img, size, err);
+	ret = img->driver->truncate(img, size, err);
+	return error_where(err, ret, img->path);
 }
 
 static const char *const preallocation_names[] = {
@@ -99,7 +102,9 @@ int image_change_backing(struct image *img, const char *file,
 	int ret = judge_change(img, img->driver->change_backing,
 			       "have no backing file", err);
 
-	return ret ? ret : img->driver->change_backing(img, file, format, err);
+	if (!ret)
+		ret = img->driver->change_backing(img, file, format, err);
+	return error_where(err, ret, img->path);
 }
 
 int image_make_empty(struct image *img, struct error *err)
@@ -107,7 +112,9 @@ int image_make_empty(struct image *img, struct error *err)
 	int ret = judge_change(img, img->driver->make_empty,
 			       "cannot be emptied", err);
 
-	return ret ? ret : img->driver->make_empty(img, err);
+	if (!ret)
+		ret = img->driver->make_empty(img, err);
+	return error_where(err, ret, img->path);
 }
 
 /* ---- internal snapshots ---- */
@@ -127,7 +134,9 @@ int image_snapshot_create(struct image *img, const char *name,
 {
 	int ret = judge_snapshots(img, err);
 
-	return ret ? ret : img->driver->snapshot_create(img, name, err);
+	if (!ret)
+		ret = img->driver->snapshot_create(img, name, err);
+	return error_where(err, ret, img->path);
 }
 
 int image_snapshot_apply(struct image *img, const char *id_or_name,
@@ -135,7 +144,9 @@ int image_snapshot_apply(struct image *img, const char *id_or_name,
 {
 	int ret = judge_snapshots(img, err);
 
-	return ret ? ret : img->driver->snapshot_apply(img, id_or_name, err);
+	if (!ret)
+		ret = img->driver->snapshot_apply(img, id_or_name, err);
+	return error_where(err, ret, img->path);
 }
 
 int image_snapshot_delete(struct image *img, const char *name_or_id,
@@ -143,7 +154,9 @@ int image_snapshot_delete(struct image *img, const char *name_or_id,
 {
 	int ret = judge_snapshots(img, err);
 
-	return ret ? ret : img->driver->snapshot_delete(img, name_or_id, err);
+	if (!ret)
+		ret = img->driver->snapshot_delete(img, name_or_id, err);
+	return error_where(err, ret, img->path);
 }
 
 int image_vmstate_preadv(struct image *img, uint64_t off, uint64_t len,
@@ -167,12 +180,15 @@ int image_vmstate_pwritev(struct image *img, uint64_t off, uint64_t len,
 int image_compact(struct image *img, struct image_compact *result,
 		  struct error *err)
 {
+	int ret;
+
 	if (!img->driver->compact)
 		return error_set(err, ENOTSUP, "images of format '%s' cannot be "
 				 "compacted", img->driver->name);
 	if (!result->dry_run && !(img->flags & IMAGE_RDWR))
 		return error_set(err, EROFS, "%s is opened read-only", img->path);
-	return img->driver->compact(img, result, err);
+	ret = img->driver->compact(img, result, err);
+	return error_where(err, ret, img->path);
 }
 
 /* ---- info, check, create ---- */
@@ -209,13 +225,16 @@ void image_info_free(struct image_info *info)
 int image_check(struct image *img, enum image_repair repair,
 		struct image_check *result, struct error *err)
 {
+	int ret;
+
 	if (!img->driver->check)
 		return error_set(err, ENOTSUP, "images of format '%s' have no "
 				 "metadata to check", img->driver->name);
 	if (repair != IMAGE_REPAIR_NONE && !result->dry_run &&
 	    !(img->flags & IMAGE_RDWR))
 		return error_set(err, EROFS, "%s is opened read-only", img->path);
-	return img->driver->check(img, repair, result, err);
+	ret = img->driver->check(img, repair, result, err);
+	return error_where(err, ret, img->path);
 }
 
 int image_create(struct loop *loop, const char *path, const char *format,
@@ -270,13 +289,16 @@ int image_amend(struct image *img, const struct image_create_option *options,
 		unsigned int nr_options, unsigned int flags,
 		const struct image_progress *progress, struct error *err)
 {
+	int ret;
+
 	if (!img->driver->amend)
 		return error_set(err, ENOTSUP, "Format driver '%s' does not "
 				 "support option amendment", img->driver->name);
 	if (!(img->flags & IMAGE_RDWR))
 		return error_set(err, EROFS, "%s is opened read-only", img->path);
-	return img->driver->amend(img, options, nr_options, flags, progress,
-				  err);
+	ret = img->driver->amend(img, options, nr_options, flags, progress,
+				 err);
+	return error_where(err, ret, img->path);
 }
 
 const struct image_create_help *image_amend_options(const char *format)
