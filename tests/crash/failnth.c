@@ -2,14 +2,25 @@
 /*
  * failnth.c: every operation of the file fails once.
  *
- *	failnth WHAT IMAGE WORK
+ *	failnth WHAT IMAGE WORK [DATA WORK-DATA]
  *
- * Does WHAT (write, discard, zero, grow, repair, create) to WORK, a copy of
- * IMAGE, again and again; in the n-th run the n-th read, write, flush or
- * fallocate() of the file below fails, in one of five ways. Afterwards WORK
- * must have no more corruptions than IMAGE has, each of its sectors must be what
- * it was before or what WHAT makes of it, and doing it again must succeed. A run
- * in which nothing failed is the last one.
+ * Does WHAT (failnth-whats.c) to WORK, a copy of IMAGE, again and again; in the
+ * n-th run the n-th read, write, flush, truncation or fallocate() of the file
+ * below fails, in one of five ways. Afterwards WORK must have no more
+ * corruptions than IMAGE has, each of its sectors must be what it was before or
+ * what WHAT makes of it, and doing it again must succeed. A run in which nothing
+ * failed is the last one.
+ *
+ * A snapshot "s" of IMAGE must hold what it held, even after the disk has been
+ * written all over.
+ *
+ * A dirty bitmap "b" of IMAGE must then be marked as in use, or know of what has
+ * changed besides what it knew.
+ *
+ * The external data file that IMAGE names, WORK-DATA, begins each time as DATA.
+ *
+ * FAILNTH_EVERY=N in the environment does one run in so many, others for each
+ * way to fail; FAILNTH_QEMU=1 has qemu-img check each WORK as well.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,12 +28,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/image.h"
 #include "image/loop.h"
+#include "image/qcow2-bitmap.h"
+#include "tests/crash/failnth.h"
 
 /* The begin of the disk and its last bytes. */
 #define LOOK_BYTES (2 * MiB)
@@ -68,22 +82,31 @@ static const struct way {
 	{ "the disk is gone", EIO, true, false, true },
 };
 
-struct what {
-	const char *name;
-	unsigned int flags;		/* to open with */
-	bool creates;			/* there is nothing to open */
-	int (*run)(struct image *img, struct error *err);
+/* What the parts of a disk hold that are looked at. */
+struct view {
+	uint8_t bytes[LOOK_BYTES];
+	uint64_t size;
+};
+
+/* Which sectors of it a bitmap marks. */
+struct marks {
+	bool v[LOOK_BYTES / SECTOR_SIZE];
 };
 
 static struct {
 	struct loop *loop;
-	const char *image, *work;
+	const char *image, *work, *data, *work_data;
+	char *trial;			/* for what does no good to WORK */
 	const struct what *what;
 	const struct way *way;
 	uint64_t count, fail_at;	/* operations; 0: none fails */
-	/* what the parts of the disk hold that are looked at */
-	uint8_t before[LOOK_BYTES], after[LOOK_BYTES], now[LOOK_BYTES];
-	uint64_t size_before, size_after;
+	uint64_t every;			/* one run in so many */
+	bool ask_qemu;
+	struct view before, after, now;
+	bool has_snapshot;
+	struct view snapshot;		/* "s" */
+	bool has_marks;
+	struct marks marks;		/* of bitmap "b" */
 	uint64_t corruptions;		/* that IMAGE has */
 } t;
 
@@ -132,7 +155,7 @@ int __wrap_aio_fallocate(struct aio_file *f, int mode, uint64_t off,
 
 static bool call_fails(void)
 {
-	if (!t.what->creates || !fails(false))
+	if (!fails(false))
 		return false;
 	errno = t.way->error;
 	return true;
@@ -140,7 +163,7 @@ static bool call_fails(void)
 
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off)
 {
-	if (!call_fails())
+	if (!t.what->create || !call_fails())
 		return __real_pwrite(fd, buf, len, off);
 	if (t.way->part)
 		return __real_pwrite(fd, buf, align_up(len / 2, SECTOR_SIZE),
@@ -155,7 +178,7 @@ int __wrap_ftruncate(int fd, off_t len)
 
 int __wrap_fdatasync(int fd)
 {
-	return call_fails() ? -1 : __real_fdatasync(fd);
+	return t.what->create && call_fails() ? -1 : __real_fdatasync(fd);
 }
 
 static void die(const char *what, uint64_t n)
@@ -166,83 +189,7 @@ static void die(const char *what, uint64_t n)
 	exit(1);
 }
 
-/* ---- what is done ---- */
-
-static int write_some(struct image *img, uint64_t off, uint64_t len, int byte)
-{
-	cleanup_free uint8_t *buf = malloc(len);
-
-	memset(buf, byte, len);
-	return image_pwrite(img, off, len, buf);
-}
-
-static int do_write(struct image *img, struct error *err)
-{
-	int ret = write_some(img, 1000, 9000, 0xa1);
-
-	ret = ret ? ret : write_some(img, 300 * KiB, 70000, 0xa2);
-	ret = ret ? ret : image_flush(img);
-	ret = ret ? ret : write_some(img, 1500 * KiB, 5000, 0xa3);
-	ret = ret ? ret : write_some(img, 20 * KiB, 40 * KiB, 0xa4);
-	return ret ? ret : image_flush(img);
-}
-
-static int do_discard(struct image *img, struct error *err)
-{
-	int ret = image_pdiscard(img, 0, 200 * KiB);
-
-	ret = ret ? ret : image_flush(img);
-	ret = ret ? ret : write_some(img, 640 * KiB, 128 * KiB, 0xb1);
-	ret = ret ? ret : image_pdiscard(img, 1 * MiB, 512 * KiB);
-	return ret ? ret : image_flush(img);
-}
-
-static int do_zero(struct image *img, struct error *err)
-{
-	int ret = image_pwrite_zeroes(img, 10000, 300000, IMAGE_ZERO_UNMAP);
-
-	ret = ret ? ret : image_pwrite_zeroes(img, 700 * KiB, 300000, 0);
-	return ret ? ret : image_flush(img);
-}
-
-static int do_grow(struct image *img, struct error *err)
-{
-	uint64_t size = image_size(img);
-	int ret = 0;
-
-	/* Done before, perhaps. */
-	if (size < 6 * MiB)
-		ret = image_truncate(img, 6 * MiB, err);
-	ret = ret ? ret : write_some(img, 6 * MiB - 20 * KiB, 9000, 0xc1);
-	return ret ? ret : image_flush(img);
-}
-
-static int do_repair(struct image *img, struct error *err)
-{
-	struct image_check c = { 0 };
-	int ret = image_check(img, IMAGE_REPAIR_ALL, &c, err);
-
-	return ret ? ret : c.check_errors ? -EIO : 0;
-}
-
-static int do_create(struct image *img, struct error *err)
-{
-	struct image_create_option o[] = {
-		{ "cluster_size", "4k" }, { "preallocation", "metadata" },
-	};
-
-	return image_create(t.loop, t.work, "qcow2", 4 * MiB, o, ARRAY_SIZE(o),
-			    err);
-}
-
-static const struct what whats[] = {
-	{ "write", IMAGE_RDWR | IMAGE_UNMAP, false, do_write },
-	{ "discard", IMAGE_RDWR | IMAGE_UNMAP, false, do_discard },
-	{ "zero", IMAGE_RDWR | IMAGE_UNMAP, false, do_zero },
-	{ "grow", IMAGE_RDWR | IMAGE_UNMAP, false, do_grow },
-	{ "repair", IMAGE_RDWR | IMAGE_REPAIR, false, do_repair },
-	{ "create", 0, true, do_create },
-};
+/* ---- doing it ---- */
 
 static int open_image(const char *path, unsigned int flags, struct image **img,
 		      struct error *err)
@@ -255,32 +202,37 @@ static int open_image(const char *path, unsigned int flags, struct image **img,
 	return image_open(t.loop, path, "qcow2", &opts, img, err);
 }
 
-/* 0 or -errno; a failure that is not explained is one of ours. */
+/* co. 0 or -errno; a failure that is not explained is one of ours. */
 static int do_it(void)
 {
 	struct error err = ERROR_INIT, close_err = ERROR_INIT;
 	struct image *img = NULL;
-	int ret = 0, closed = 0;
+	int ret, closed = 0;
 
-	if (!t.what->creates)
+	if (t.what->create)
+		ret = t.what->create(t.loop, t.work, &err);
+	else
 		ret = open_image(t.work, t.what->flags, &img, &err);
+	if (!ret && img)
+		ret = t.what->run(img, &err);
 	if (ret && !err.msg[0])
 		die("no reason is given", (uint64_t)-ret);
-	if (!ret)
-		ret = t.what->run(img, &err);
 	if (img)
 		closed = image_close(img, &close_err);
 	if (closed && !close_err.msg[0])
 		die("no reason is given by close", (uint64_t)-closed);
+	if (!t.fail_at && (ret || closed))
+		fprintf(stderr, "failnth: %s\n",
+			error_text(ret ? &err : &close_err, ret ?: closed));
 	return ret ? ret : closed;
 }
 
 /* ---- what it must have left ---- */
 
-static void copy_image(void)
+static void copy_file(const char *from, const char *to)
 {
-	cleanup_fd int in = open(t.image, O_RDONLY);
-	cleanup_fd int out = open(t.work, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	cleanup_fd int in = open(from, O_RDONLY);
+	cleanup_fd int out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	static uint8_t buf[MiB];
 	ssize_t n;
 
@@ -289,31 +241,73 @@ static void copy_image(void)
 			die("cannot copy the image", 0);
 }
 
-/* A flag that says "shared" of what is not costs a copy, never data: such flags
- * are left between refcounts that have gone down and the flags that follow. */
-static void count_harmless(void *arg, const char *sentence)
+static void begin_anew(void)
 {
-	size_t len = strlen(sentence);
-
-	if (!strncmp(sentence, "ERROR OFLAG_COPIED", 18) &&
-	    !strcmp(sentence + len - 11, " refcount=1"))
-		++*(uint64_t *)arg;
+	if (t.what->create)
+		unlink(t.work);
+	else
+		copy_file(t.image, t.work);
+	if (t.data)
+		copy_file(t.data, t.work_data);
 }
 
-static uint64_t count_corruptions(const char *path)
+/* Both programs find the same. */
+static void ask_qemu(const char *path, const struct image_check *c)
 {
-	uint64_t harmless = 0;
-	struct image_check c = {
-		.report = count_harmless, .report_arg = &harmless,
-	};
+	char command[512];
+	int status, ours = c->corruptions ? 2 : c->leaks ? 3 : 0;
+
+	snprintf(command, sizeof(command),
+		 "qemu-img check -q -f qcow2 '%s' >/dev/null 2>&1", path);
+	status = system(command);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != ours) {
+		fprintf(stderr, "%s: %" PRIu64 " corruptions, %" PRIu64
+			" leaks\n", path, c->corruptions, c->leaks);
+		die("qemu-img check has another status",
+		    (uint64_t)WEXITSTATUS(status));
+	}
+}
+
+struct findings {
+	uint64_t unmarked, marked;	/* COPIED flags, see below */
+};
+
+/* A flag that says "shared" of what is not costs a copy, never data: such flags
+ * are left between refcounts that have gone down and the flags that follow. The
+ * other way round it is refcounts that have gone up, and the flags follow. */
+static void count_flags(void *arg, const char *sentence)
+{
+	struct findings *f = arg;
+	size_t len = strlen(sentence);
+
+	if (strncmp(sentence, "ERROR OFLAG_COPIED", 18))
+		return;
+	if (!strcmp(sentence + len - 11, " refcount=1"))
+		f->unmarked++;
+	else if (t.what->leaves_flags)
+		f->marked++;
+}
+
+/* co. Corruptions that matter. With `leaks` those are mended first, and then
+ * no flag may say that a cluster is not shared which is. */
+static uint64_t count_corruptions(const char *path, bool leaks)
+{
+	struct findings f = { 0, 0 };
+	struct image_check c = { .report = count_flags, .report_arg = &f };
+	unsigned int flags = IMAGE_REPAIR | IMAGE_NO_BACKING;
+	struct image_check mend = { 0 };
 	struct image *img;
 
-	if (open_image(path, IMAGE_REPAIR | IMAGE_NO_BACKING, &img, NULL))
+	if (open_image(path, flags | (leaks ? IMAGE_RDWR : 0), &img, NULL))
 		die("cannot be opened for a check", 0);
+	if (leaks && image_check(img, IMAGE_REPAIR_LEAKS, &mend, NULL))
+		die("leaks cannot be mended", 0);
 	if (image_check(img, IMAGE_REPAIR_NONE, &c, NULL) || c.check_errors)
 		die("cannot be checked", c.check_errors);
 	image_close(img, NULL);
-	return c.corruptions - harmless;
+	if (t.ask_qemu && !leaks && !t.corruptions)
+		ask_qemu(path, &c);
+	return c.corruptions - f.unmarked - (leaks ? 0 : f.marked);
 }
 
 static void load_part(struct image *img, uint64_t off, uint64_t len,
@@ -330,42 +324,155 @@ static void load_part(struct image *img, uint64_t off, uint64_t len,
 	}
 }
 
-static void load(uint8_t *out, uint64_t *size)
+/* co. snapshot NULL: the disk. False: there is no such snapshot. */
+static bool load(const char *path, const char *snapshot, struct view *v)
 {
+	struct image_options opts = {
+		.cache = IMAGE_CACHE_WRITEBACK, .aio = AIO_THREADS,
+		.snapshot = snapshot,
+	};
 	struct image *img;
+	int ret = image_open(t.loop, path, "qcow2", &opts, &img, NULL);
 
-	if (open_image(t.work, 0, &img, NULL))
-		die("cannot be opened for reading", 0);
-	*size = image_size(img);
-	if (*size < LOOK_BYTES)
-		die("the disk is too small for this test", *size);
-	load_part(img, 0, LOOK_BYTES - LOOK_END, out);
-	load_part(img, *size - LOOK_END, LOOK_END, out + LOOK_BYTES - LOOK_END);
+	if (ret == -ENOENT && snapshot)
+		return false;
+	if (ret)
+		die("cannot be opened for reading", (uint64_t)-ret);
+	v->size = image_size(img);
+	memset(v->bytes, 0, LOOK_BYTES);
+	load_part(img, 0, min(v->size, LOOK_BYTES - LOOK_END), v->bytes);
+	load_part(img, v->size - LOOK_END, LOOK_END,
+		  v->bytes + LOOK_BYTES - LOOK_END);
 	image_close(img, NULL);
+	return true;
+}
+
+static bool same_view(const struct view *a, const struct view *b)
+{
+	return a->size == b->size && !memcmp(a->bytes, b->bytes, LOOK_BYTES);
+}
+
+/* Half of a change is none where all changes at once. */
+static void judge_effect(bool done)
+{
+	if (t.what->effect == KEEPS && !same_view(&t.before, &t.now))
+		die("the disk has changed", 0);
+	if (t.what->effect == SWITCHES && !done &&
+	    !same_view(&t.now, &t.before) && !same_view(&t.now, &t.after))
+		die("the disk is neither the old nor the new", 0);
 }
 
 static void compare(bool done)
 {
-	uint64_t size;
+	const struct view *now = &t.now, *old = &t.before, *new = &t.after;
+	uint64_t end = LOOK_BYTES;
 
-	load(t.now, &size);
-	if (size != t.size_after && (done || size != t.size_before))
-		die("the size is neither old nor new", size);
-	for (uint64_t o = 0; o < LOOK_BYTES; o += SECTOR_SIZE)
-		if (memcmp(t.now + o, t.after + o, SECTOR_SIZE) &&
-		    (done || memcmp(t.now + o, t.before + o, SECTOR_SIZE)))
+	load(t.work, NULL, &t.now);
+	/* In between. */
+	if (!strcmp(t.what->name, "cut") && !done && now->size != new->size)
+		end = min(now->size, LOOK_BYTES - LOOK_END);
+	else if (now->size != new->size && (done || now->size != old->size))
+		die("the size is neither old nor new", now->size);
+	for (uint64_t o = 0; o < end; o += SECTOR_SIZE)
+		if (memcmp(now->bytes + o, new->bytes + o, SECTOR_SIZE) &&
+		    (done || memcmp(now->bytes + o, old->bytes + o,
+				    SECTOR_SIZE)))
 			die(done ? "wrong content at" :
 				   "neither old nor new content at", o);
+	judge_effect(done);
+}
+
+/* co. Only "delete" may take it away. */
+static void judge_snapshot(const char *path)
+{
+	if (!t.has_snapshot)
+		return;
+	if (!load(path, "s", &t.now)) {
+		if (strcmp(t.what->name, "delete"))
+			die("the snapshot is gone", 0);
+	} else if (!same_view(&t.now, &t.snapshot)) {
+		die("the snapshot has changed", 0);
+	}
+}
+
+/* co. False: there is no such bitmap, or it does not count. */
+static bool load_marks(const char *path, struct marks *m)
+{
+	const uint64_t size = LOOK_BYTES - LOOK_END;
+	struct qcow2_bitmap *b = NULL;
+	uint64_t start, end = 0;
+	struct image *img;
+	struct qcow2 *q;
+
+	memset(m, 0, sizeof(*m));
+	if (open_image(path, IMAGE_RDWR, &img, NULL))
+		die("cannot be opened for its bitmaps", 0);
+	q = qcow2_of(img);
+	for (unsigned int i = 0; q->bitmaps && i < q->bitmaps->nr; i++)
+		if (!strcmp(q->bitmaps->v[i].name, "b"))
+			b = &q->bitmaps->v[i];
+	if (b && (!qcow2_bitmap_usable(b) || qcow2_bitmap_load(q, b)))
+		b = NULL;
+	while (b && end < size && qcow2_bitmap_next(q, b, end, &start, &end))
+		for (uint64_t o = start; o < min(end, size); o += SECTOR_SIZE)
+			m->v[o / SECTOR_SIZE] = true;
+	image_close(img, NULL);
+	return b;
+}
+
+/* co. After compare(). Only the begin of the disk: sizes change. */
+static void judge_marks(void)
+{
+	bool cleared = !strcmp(t.what->name, "bitmap-clear");
+	static struct marks m;
+
+	/* What was cut off is new space when it comes back. */
+	if (!t.has_marks || !strcmp(t.what->name, "cut") ||
+	    !load_marks(t.work, &m))
+		return;
+	for (uint64_t o = 0; o < min(t.now.size, LOOK_BYTES) - LOOK_END;
+	     o += SECTOR_SIZE) {
+		if (m.v[o / SECTOR_SIZE])
+			continue;
+		if (t.marks.v[o / SECTOR_SIZE] && !cleared)
+			die("a bitmap has forgotten about", o);
+		if (memcmp(t.now.bytes + o, t.before.bytes + o, SECTOR_SIZE))
+			die("a bitmap does not know of a change at", o);
+	}
+}
+
+/* co. Whatever the flags say, a guest who writes to the disk writes to no
+ * snapshot. */
+static void scribble(void)
+{
+	struct image *img;
+
+	if (!t.has_snapshot && !t.what->leaves_flags)
+		return;
+	copy_file(t.work, t.trial);
+	if (open_image(t.trial, IMAGE_RDWR, &img, NULL))
+		die("cannot be opened for writing", 0);
+	for (uint64_t o = 0; o < image_size(img); o += 64 * KiB)
+		if (write_some(img, o, min(image_size(img) - o, 64 * KiB), 0xee))
+			die("cannot be written to at", o);
+	if (image_close(img, NULL))
+		die("cannot be closed after writing", 0);
+	judge_snapshot(t.trial);
+	if (count_corruptions(t.trial, true))
+		die("corruptions after writing and mending leaks", 0);
 }
 
 static void must_be_good(bool done)
 {
-	uint64_t corruptions = count_corruptions(t.work);
+	uint64_t corruptions = count_corruptions(t.work, false);
 
 	if (corruptions > (done ? 0 : t.corruptions))
 		die(done ? "corruptions are left" : "new corruptions",
 		    corruptions);
 	compare(done);
+	if (!done)
+		judge_marks();
+	judge_snapshot(t.work);
 }
 
 /* ---- runs ---- */
@@ -373,16 +480,18 @@ static void must_be_good(bool done)
 /* What it is like when nothing fails. */
 static void run_well(void)
 {
-	if (t.what->creates) {
-		unlink(t.work);
-	} else {
-		copy_image();
-		t.corruptions = count_corruptions(t.work);
-		load(t.before, &t.size_before);
+	begin_anew();
+	if (!t.what->create) {
+		t.corruptions = count_corruptions(t.work, false);
+		load(t.work, NULL, &t.before);
+		/* What is broken may be mended. */
+		t.has_snapshot = !t.corruptions &&
+				 load(t.work, "s", &t.snapshot);
+		t.has_marks = !t.corruptions && load_marks(t.work, &t.marks);
 	}
 	if (do_it())
 		die("fails of its own", 0);
-	load(t.after, &t.size_after);
+	load(t.work, NULL, &t.after);
 	must_be_good(true);
 }
 
@@ -392,10 +501,7 @@ static bool run_failing(uint64_t n)
 	bool reached;
 	int ret;
 
-	if (t.what->creates)
-		unlink(t.work);
-	else
-		copy_image();
+	begin_anew();
 	t.count = 0;
 	t.fail_at = n;
 	ret = do_it();
@@ -404,8 +510,10 @@ static bool run_failing(uint64_t n)
 	t.count = n;			/* for messages */
 	if (ret && !reached)
 		die("fails without a reason", (uint64_t)-ret);
-	if (!ret || !t.what->creates)
+	if (!ret || !t.what->create) {
 		must_be_good(!ret);
+		scribble();
+	}
 	if (do_it())
 		die("cannot be done again", 0);
 	must_be_good(true);
@@ -414,14 +522,17 @@ static bool run_failing(uint64_t n)
 
 static int run_all(void *arg)
 {
-	uint64_t n;
+	uint64_t n, runs;
 
 	run_well();
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
 		t.way = &ways[i];
-		for (n = 1; n < RUNS_MAX && run_failing(n); n++)
-			;
-		printf("# %s: %" PRIu64 " runs\n", t.way->name, n);
+		runs = 1;
+		for (n = 1 + i % t.every; n < RUNS_MAX && run_failing(n);
+		     n += t.every)
+			runs++;
+		printf("# %s: %" PRIu64 " runs, %" PRIu64 " operations\n",
+		       t.way->name, runs, n);
 		if (n < 3)
 			die("hardly anything failed", n);
 	}
@@ -430,18 +541,23 @@ static int run_all(void *arg)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4)
+	const char *every = getenv("FAILNTH_EVERY");
+
+	if (argc != 4 && argc != 6)
 		return 2;
+	t.what = find_what(argv[1]);
 	t.image = argv[2];
 	t.work = argv[3];
-	for (size_t i = 0; i < ARRAY_SIZE(whats); i++)
-		if (!strcmp(argv[1], whats[i].name))
-			t.what = &whats[i];
-	if (!t.what)
+	t.data = argv[4];
+	t.work_data = t.data ? argv[5] : NULL;
+	t.every = every ? (uint64_t)max(atoi(every), 1) : 1;
+	t.ask_qemu = getenv("FAILNTH_QEMU");
+	if (!t.what || asprintf(&t.trial, "%s-trial", t.work) < 0)
 		return 2;
 	t.loop = loop_new();
 	if (!t.loop || co_run(t.loop, run_all, NULL))
 		return 1;
 	loop_free(t.loop);
+	free(t.trial);
 	return 0;
 }
