@@ -167,7 +167,7 @@ static void judge_place(struct check *ck, const struct l2_table *t,
 				    "offset %#" PRIx64 " in the data file",
 				    index, t->offset, word, guest);
 	} else if (!(word & QCOW2_COPIED)) {
-		ck->wrong_flags = true;
+		ck->wrong_flags++;
 		ck_corrupt(ck, "ERROR OFLAG_COPIED data cluster: l2_entry=%"
 			   PRIx64 " in a data file", word);
 	}

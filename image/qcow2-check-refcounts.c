@@ -166,7 +166,7 @@ static void compare_flags(struct check *ck, uint64_t cluster,
 	bool table = flags & SEEN_META;
 
 	if (flags & (refcount == 1 ? SEEN_SHARED : SEEN_COPIED)) {
-		ck->wrong_flags = true;
+		ck->wrong_flags++;
 		ck_corrupt(ck,
 			   "ERROR OFLAG_COPIED %s: %s=%" PRIx64
 			   " refcount=%" PRIu64,

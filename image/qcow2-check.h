@@ -110,7 +110,7 @@ struct check {
 	uint64_t bad_entries;		/* references nobody can trust */
 	bool rebuild;			/* refcounts need a new structure */
 	bool refs_unknown;		/* free nothing, something is unread */
-	bool wrong_flags;		/* COPIED */
+	uint64_t wrong_flags;		/* COPIED: so many corruptions */
 	bool cut;			/* the last cluster is incomplete */
 	bool bad_snapshots;		/* the table has to be written anew */
 	bool bad_bitmaps;

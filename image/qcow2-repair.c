@@ -285,9 +285,11 @@ static bool has_findings(const struct check *ck)
 	return ck->res->corruptions || ck->res->leaks;
 }
 
-static bool has_only_leaks(const struct check *ck)
+/* Nothing is doubtful but flags: refcounts tell what they should be, as soon as
+ * leaks are mended. */
+static bool has_only_flags(const struct check *ck)
 {
-	return ck->res->leaks && !ck->res->corruptions;
+	return ck->res->corruptions == ck->wrong_flags && has_findings(ck);
 }
 
 static int mend_flags(struct check *ck, struct error *err)
@@ -321,10 +323,12 @@ static const struct step all_steps[] = {
 	{ NULL, NULL, NULL },
 };
 
-/* While nothing is corrupt but flags, what was too high was so for them. */
+/* While nothing is corrupt but flags, what was too high was so for them. A power
+ * cut while a snapshot is made or deleted leaves that, see qcow2-snapshot-ops.c.
+ */
 static const struct step leak_steps[] = {
 	{ has_leaks, lower, "free leaked clusters" },
-	{ has_only_leaks, mend_flags, "set COPIED flags right" },
+	{ has_only_flags, mend_flags, "set COPIED flags right" },
 	{ NULL, NULL, NULL },
 };
 
@@ -349,7 +353,6 @@ static int take_steps(struct check *ck, const struct step *s,
 
 static int repair_leaks(struct check *ck, struct error *err)
 {
-	bool clean = !ck->res->corruptions;
 	int ret;
 
 	if (ck->bad_entries || ck->refs_unknown || ck->rebuild) {
@@ -359,9 +362,13 @@ static int repair_leaks(struct check *ck, struct error *err)
 		return 0;
 	}
 	ret = take_steps(ck, leak_steps, err);
-	if (!ret)
-		ck->res->leaks_fixed = ck->res->leaks;
-	return ret || !clean ? ret : clear_bits(ck);
+	if (ret)
+		return ret;
+	ck->res->leaks_fixed = ck->res->leaks;
+	if (ck->res->corruptions != ck->wrong_flags)
+		return 0;
+	ck->res->corruptions_fixed = ck->wrong_flags;
+	return clear_bits(ck);
 }
 
 static int repair_all(struct check *ck, struct error *err)

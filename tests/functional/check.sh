@@ -82,6 +82,32 @@ rc 2 '-r leaks leaves it' xdisk check -f qcow2 -r leaks x
 ok '-r all mends it' xdisk check -f qcow2 -r all x
 ok 'clean' clean x
 
+# ---- what a power cut leaves while a snapshot is made or deleted
+for state in "$((REFS + 10)) 0002" "$((L2 + 8)) 0000000000060000"; do
+	for r in leaks all; do
+		cp good x
+		poke x $state
+		ok 'a flag that does not agree with its refcount' same -f qcow2 x
+		said 'and is named' '^ERROR OFLAG_COPIED data cluster: '
+		ok "-r $r sets it right" xdisk check -f qcow2 -r $r x
+		ok 'clean' clean x
+	done
+done
+cp good x
+poke x $((REFS + 10)) 0002
+poke x $((L2 + 8)) 0000000000060000
+poke x $((REFS + 8)) 0002
+ok 'both, and of the L2 table' same -f qcow2 x
+ok '-r leaks sets all right' xdisk check -f qcow2 -r leaks x
+ok 'clean' clean x
+cp good x
+poke x $((REFS + 10)) 0000
+poke x $((L2 + 8)) 0000000000060000
+rc 2 'beside what is worse' xdisk check -f qcow2 x
+cp x y
+rc 2 '-r leaks sets no flag' xdisk check -f qcow2 -r leaks x
+ok 'at all' cmp x y
+
 # ---- what -r leaks must not do
 for entry in 8000000000040200 8000010000000000; do
 	cp good x
