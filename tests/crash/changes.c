@@ -159,7 +159,6 @@ void verify_snapshots(const char *path, int n)
 	fd = open(name, O_RDONLY);
 	if (fd < 0 || read(fd, &s, sizeof(s)) != sizeof(s))
 		die("cannot read which snapshots there were", (uint64_t)n);
-	unlink(name);
 	for (unsigned int i = 0; i < t.snapshots.nr; i++) {
 		bool there = has_snapshot(path, i);
 

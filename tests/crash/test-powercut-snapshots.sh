@@ -7,6 +7,17 @@
 # one power cut in so many writes of the file
 export POWERCUT_EVERY=3
 
+# Do both programs say the same of an image?
+same() {
+	local ours theirs
+
+	ours=$("$builddir/tool/xdisk" check -f qcow2 "$1" 2>/dev/null; echo $?)
+	theirs=$(timeout 20 qemu-img check -f qcow2 "$1" 2>/dev/null; echo $?)
+	[ "$ours" = "$theirs" ] && return 0
+	printf '%s\n' "$1" "$ours" "$theirs" | sed 's/^/# /'
+	return 1
+}
+
 # run OPTIONS SEED OPS CRASHES FAIL CHANGE...
 run() {
 	local image=$dir/i.qcow2
@@ -17,6 +28,7 @@ run() {
 	[ "${PIPESTATUS[0]}" = 0 ] || return 1
 	for image in "$dir/i.qcow2" "$dir"/crash-*5; do
 		[ -e "$image" ] || continue
+		same "$image" || return 1
 		# flags that a power cut left behind, see qcow2-snapshot-ops.c
 		timeout 20 qemu-img check -f qcow2 "$image" 2>&1 |
 			grep '^ERROR' | grep -v OFLAG_COPIED | sed 's/^/# /' |
