@@ -6,7 +6,9 @@
  * what a guest reads stays the same in each of them. New clusters are durable,
  * with a reference for each L1 entry that leads to the table, before the table
  * is written; what its entries held before is freed afterwards. A table half of
- * which has reached the disk is as good as either.
+ * which has reached the disk is as good as either. The disk's tables come first:
+ * what a snapshot lets go of may be left to the disk alone, whose entry would have
+ * to say so by a flag.
  *
  * Without a backing image nothing has to be there to read as zeroes. With one
  * each zero cluster takes space from now on, as in QEMU.
@@ -22,6 +24,7 @@
 struct table {
 	uint64_t offset;		/* bytes */
 	uint64_t refs;			/* L1 entries that lead here */
+	bool active;			/* one of them is the disk's */
 };
 
 struct expand {
@@ -33,7 +36,8 @@ struct expand {
 
 /* ---- all L2 tables ---- */
 
-static int add_table(struct expand *x, uint64_t entry, struct error *err)
+static int add_table(struct expand *x, uint64_t entry, bool active,
+		     struct error *err)
 {
 	uint64_t offset = entry & QCOW2_L1_OFFSET;
 
@@ -53,7 +57,7 @@ static int add_table(struct expand *x, uint64_t entry, struct error *err)
 		x->tables = t;
 		x->max = n;
 	}
-	x->tables[x->nr++] = (struct table){ offset, 1 };
+	x->tables[x->nr++] = (struct table){ offset, 1, active };
 	return 0;
 }
 
@@ -71,7 +75,7 @@ static int add_snapshot(void *arg, const struct qcow2_snapshot *sn,
 	if (ret)
 		return error_set_errno(err, -ret, "reading an L1 table");
 	for (size_t i = 0; i < bytes && !ret; i += 8)
-		ret = add_table(x, load_be64(l1 + i), err);
+		ret = add_table(x, load_be64(l1 + i), false, err);
 	return ret;
 }
 
@@ -89,18 +93,21 @@ static int list_tables(struct expand *x, struct error *err)
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && i < q->h.l1_size; i++)
-		ret = add_table(x, q->l1[i], err);
+		ret = add_table(x, q->l1[i], true, err);
 	if (!ret)
 		ret = qcow2_for_each_snapshot(q->file, &q->h, add_snapshot, x,
 					      NULL, err);
 	if (ret || !x->nr)
 		return ret;
 	qsort(x->tables, x->nr, sizeof(*x->tables), by_offset);
-	for (size_t i = 1; i < x->nr; i++)
-		if (x->tables[i].offset == x->tables[n].offset)
-			x->tables[n].refs++;
-		else
+	for (size_t i = 1; i < x->nr; i++) {
+		if (x->tables[i].offset != x->tables[n].offset) {
 			x->tables[++n] = x->tables[i];
+			continue;
+		}
+		x->tables[n].refs++;
+		x->tables[n].active |= x->tables[i].active;
+	}
 	x->nr = n + 1;
 	return 0;
 }
@@ -205,11 +212,29 @@ static int expand_table(struct expand *x, const struct table *t)
 	return ret;
 }
 
+/* co. The disk's tables, or those that only snapshots have. */
+static int expand_tables(struct expand *x, bool active, size_t *done,
+			 const struct image_progress *progress)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < x->nr; i++) {
+		if (x->tables[i].active != active)
+			continue;
+		ret = expand_table(x, &x->tables[i]);
+		++*done;
+		if (progress)
+			progress->set(progress->arg, *done, x->nr);
+	}
+	return ret;
+}
+
 int qcow2_expand_zero_clusters(struct qcow2 *q,
 			       const struct image_progress *progress,
 			       struct error *err)
 {
 	struct expand x = { .q = q };
+	size_t done = 0;
 	int ret = qcow2_commit_all(q);
 
 	if (!ret)
@@ -218,11 +243,10 @@ int qcow2_expand_zero_clusters(struct qcow2 *q,
 	x.before = malloc(q->cluster_size);
 	if (!ret && (!x.l2 || !x.before))
 		ret = -ENOMEM;
-	for (size_t i = 0; !ret && i < x.nr; i++) {
-		ret = expand_table(&x, &x.tables[i]);
-		if (progress)
-			progress->set(progress->arg, i + 1, x.nr);
-	}
+	if (!ret)
+		ret = expand_tables(&x, true, &done, progress);
+	if (!ret)
+		ret = expand_tables(&x, false, &done, progress);
 	if (!ret)
 		ret = qcow2_commit_all(q);
 	free(x.tables);
