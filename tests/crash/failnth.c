@@ -268,32 +268,28 @@ static void ask_qemu(const char *path, const struct image_check *c)
 	}
 }
 
-struct findings {
-	uint64_t unmarked, marked;	/* COPIED flags, see below */
-};
-
 /* A flag that says "shared" of what is not costs a copy, never data: such flags
  * are left between refcounts that have gone down and the flags that follow. The
  * other way round it is refcounts that have gone up, and the flags follow. */
-static void count_flags(void *arg, const char *sentence)
+static void count_harmless(void *arg, const char *sentence)
 {
-	struct findings *f = arg;
 	size_t len = strlen(sentence);
+	bool fewer = !strcmp(sentence + len - min(len, (size_t)11),
+			     " refcount=1");
 
-	if (strncmp(sentence, "ERROR OFLAG_COPIED", 18))
-		return;
-	if (!strcmp(sentence + len - 11, " refcount=1"))
-		f->unmarked++;
-	else if (t.what->leaves_flags)
-		f->marked++;
+	if (!strncmp(sentence, "ERROR OFLAG_COPIED", 18) &&
+	    t.what->flags_left >= (fewer ? FEWER : MORE))
+		++*(uint64_t *)arg;
 }
 
 /* co. Corruptions that matter. With `leaks` those are mended first, and then
- * no flag may say that a cluster is not shared which is. */
+ * all do. */
 static uint64_t count_corruptions(const char *path, bool leaks)
 {
-	struct findings f = { 0, 0 };
-	struct image_check c = { .report = count_flags, .report_arg = &f };
+	uint64_t harmless = 0;
+	struct image_check c = {
+		.report = count_harmless, .report_arg = &harmless,
+	};
 	unsigned int flags = IMAGE_REPAIR | IMAGE_NO_BACKING;
 	struct image_check mend = { 0 };
 	struct image *img;
@@ -307,7 +303,7 @@ static uint64_t count_corruptions(const char *path, bool leaks)
 	image_close(img, NULL);
 	if (t.ask_qemu && !leaks && !t.corruptions)
 		ask_qemu(path, &c);
-	return c.corruptions - f.unmarked - (leaks ? 0 : f.marked);
+	return c.corruptions - (leaks ? 0 : harmless);
 }
 
 static void load_part(struct image *img, uint64_t off, uint64_t len,
@@ -447,7 +443,7 @@ static void scribble(void)
 {
 	struct image *img;
 
-	if (!t.has_snapshot && !t.what->leaves_flags)
+	if (!t.has_snapshot && t.what->flags_left != MORE)
 		return;
 	copy_file(t.work, t.trial);
 	if (open_image(t.trial, IMAGE_RDWR, &img, NULL))

@@ -16,13 +16,19 @@ enum effect {
 	SWITCHES,			/* all is old or all is new */
 };
 
+/* COPIED flags that may be left, which mending leaks mends. */
+enum flags {
+	RIGHT,
+	FEWER,				/* none where the refcount is 1 */
+	MORE,				/* and one where the refcount says 2
+					 * although nobody shares it */
+};
+
 struct what {
 	const char *name;
 	unsigned int flags;		/* to open with */
 	enum effect effect;
-	/* Such may be left: COPIED where the refcount says 2 although nobody
-	 * shares the cluster. Mending leaks mends it. */
-	bool leaves_flags;
+	enum flags flags_left;
 	/* co. Doing it again is no error. */
 	int (*run)(struct image *img, struct error *err);
 	/* Instead of that, where there is nothing to open. co */
