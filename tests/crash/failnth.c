@@ -9,7 +9,8 @@
  * below fails, in one of five ways. Afterwards WORK must have no more
  * corruptions than IMAGE has, each of its sectors must be what it was before or
  * what WHAT makes of it, and doing it again must succeed. A run in which nothing
- * failed is the last one.
+ * failed is the last one. Every other run tries again before it closes the image,
+ * as a guest does: that may be refused, but what succeeds then must be done.
  *
  * A snapshot "s" of IMAGE must hold what it held, even after the disk has been
  * written all over.
@@ -20,7 +21,8 @@
  * The external data file that IMAGE names, WORK-DATA, begins each time as DATA.
  *
  * FAILNTH_EVERY=N in the environment does one run in so many, others for each
- * way to fail; FAILNTH_QEMU=1 has qemu-img check each WORK as well.
+ * way to fail; FAILNTH_TWICE=1 does each with trying again and without;
+ * FAILNTH_QEMU=1 has qemu-img check each WORK as well.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -101,7 +103,7 @@ static struct {
 	const struct way *way;
 	uint64_t count, fail_at;	/* operations; 0: none fails */
 	uint64_t every;			/* one run in so many */
-	bool ask_qemu;
+	bool ask_qemu, twice;
 	struct view before, after, now;
 	bool has_snapshot;
 	struct view snapshot;		/* "s" */
@@ -203,7 +205,7 @@ static int open_image(const char *path, unsigned int flags, struct image **img,
 }
 
 /* co. 0 or -errno; a failure that is not explained is one of ours. */
-static int do_it(void)
+static int do_it(bool persistent)
 {
 	struct error err = ERROR_INIT, close_err = ERROR_INIT;
 	struct image *img = NULL;
@@ -217,6 +219,12 @@ static int do_it(void)
 		ret = t.what->run(img, &err);
 	if (ret && !err.msg[0])
 		die("no reason is given", (uint64_t)-ret);
+	if (ret && img && persistent) {
+		err = (struct error)ERROR_INIT;
+		ret = t.what->run(img, &err);
+		if (ret && !err.msg[0])
+			die("no reason is given again", (uint64_t)-ret);
+	}
 	if (img)
 		closed = image_close(img, &close_err);
 	if (closed && !close_err.msg[0])
@@ -485,14 +493,14 @@ static void run_well(void)
 				 load(t.work, "s", &t.snapshot);
 		t.has_marks = !t.corruptions && load_marks(t.work, &t.marks);
 	}
-	if (do_it())
+	if (do_it(false))
 		die("fails of its own", 0);
 	load(t.work, NULL, &t.after);
 	must_be_good(true);
 }
 
 /* False when nothing was left to fail. */
-static bool run_failing(uint64_t n)
+static bool run_failing(uint64_t n, bool persistent)
 {
 	bool reached;
 	int ret;
@@ -500,7 +508,7 @@ static bool run_failing(uint64_t n)
 	begin_anew();
 	t.count = 0;
 	t.fail_at = n;
-	ret = do_it();
+	ret = do_it(persistent);
 	reached = t.count >= n;
 	t.fail_at = 0;
 	t.count = n;			/* for messages */
@@ -510,7 +518,7 @@ static bool run_failing(uint64_t n)
 		must_be_good(!ret);
 		scribble();
 	}
-	if (do_it())
+	if (do_it(false))
 		die("cannot be done again", 0);
 	must_be_good(true);
 	return reached;
@@ -519,14 +527,19 @@ static bool run_failing(uint64_t n)
 static int run_all(void *arg)
 {
 	uint64_t n, runs;
+	bool odd;
 
 	run_well();
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
 		t.way = &ways[i];
 		runs = 1;
-		for (n = 1 + i % t.every; n < RUNS_MAX && run_failing(n);
-		     n += t.every)
-			runs++;
+		for (n = 1 + i % t.every; n < RUNS_MAX; n += t.every, runs++) {
+			odd = n / t.every % 2;
+			if (!run_failing(n, odd))
+				break;
+			if (t.twice)
+				run_failing(n, !odd);
+		}
 		printf("# %s: %" PRIu64 " runs, %" PRIu64 " operations\n",
 		       t.way->name, runs, n);
 		if (n < 3)
@@ -548,6 +561,7 @@ int main(int argc, char **argv)
 	t.work_data = t.data ? argv[5] : NULL;
 	t.every = every ? (uint64_t)max(atoi(every), 1) : 1;
 	t.ask_qemu = getenv("FAILNTH_QEMU");
+	t.twice = getenv("FAILNTH_TWICE");
 	if (!t.what || asprintf(&t.trial, "%s-trial", t.work) < 0)
 		return 2;
 	t.loop = loop_new();

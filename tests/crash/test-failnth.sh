@@ -8,7 +8,7 @@ IN_MEMORY=yes
 . "${srcdir:=.}/tests/functional/tap.sh"
 requires qemu-img qemu-io python3
 if [ "${FULL:-}" ]; then
-	export FAILNTH_QEMU=1
+	export FAILNTH_QEMU=1 FAILNTH_TWICE=1
 fi
 
 # One operation in so many; others for each way to fail.
