@@ -18,7 +18,8 @@
  * A dirty bitmap "b" of IMAGE must then be marked as in use, or know of what has
  * changed besides what it knew.
  *
- * The external data file that IMAGE names, WORK-DATA, begins each time as DATA.
+ * The external data file that IMAGE names, WORK-DATA, begins each time as DATA. A
+ * raw one must hold by itself what the disk may hold.
  *
  * FAILNTH_EVERY=N in the environment does one run in so many, others for each
  * way to fail; FAILNTH_TWICE=1 does each with trying again and without;
@@ -105,7 +106,7 @@ static struct {
 	uint64_t every;			/* one run in so many */
 	bool ask_qemu, twice;
 	struct view before, after, now;
-	bool has_snapshot;
+	bool has_snapshot, has_raw;
 	struct view snapshot;		/* "s" */
 	bool has_marks;
 	struct marks marks;		/* of bitmap "b" */
@@ -329,14 +330,15 @@ static void load_part(struct image *img, uint64_t off, uint64_t len,
 }
 
 /* co. snapshot NULL: the disk. False: there is no such snapshot. */
-static bool load(const char *path, const char *snapshot, struct view *v)
+static bool load_as(const char *format, const char *path, const char *snapshot,
+		    struct view *v)
 {
 	struct image_options opts = {
 		.cache = IMAGE_CACHE_WRITEBACK, .aio = AIO_THREADS,
 		.snapshot = snapshot,
 	};
 	struct image *img;
-	int ret = image_open(t.loop, path, "qcow2", &opts, &img, NULL);
+	int ret = image_open(t.loop, path, format, &opts, &img, NULL);
 
 	if (ret == -ENOENT && snapshot)
 		return false;
@@ -349,6 +351,11 @@ static bool load(const char *path, const char *snapshot, struct view *v)
 		  v->bytes + LOOK_BYTES - LOOK_END);
 	image_close(img, NULL);
 	return true;
+}
+
+static bool load(const char *path, const char *snapshot, struct view *v)
+{
+	return load_as("qcow2", path, snapshot, v);
 }
 
 static bool same_view(const struct view *a, const struct view *b)
@@ -366,6 +373,30 @@ static void judge_effect(bool done)
 		die("the disk is neither the old nor the new", 0);
 }
 
+/* co. [0, end) of what is there now. */
+static void compare_sectors(const struct view *now, uint64_t end, bool done)
+{
+	for (uint64_t o = 0; o < end; o += SECTOR_SIZE)
+		if (memcmp(now->bytes + o, t.after.bytes + o, SECTOR_SIZE) &&
+		    (done || memcmp(now->bytes + o, t.before.bytes + o,
+				    SECTOR_SIZE)))
+			die(done ? "wrong content at" :
+				   "neither old nor new content at", o);
+}
+
+/* co. Only the begin: what lies behind the end of the disk is nobody's. */
+static void compare_raw(bool done)
+{
+	static struct view raw;
+	uint64_t size;
+
+	if (!t.has_raw)
+		return;
+	load_as("raw", t.work_data, NULL, &raw);
+	size = min(min(raw.size, t.now.size), LOOK_BYTES);
+	compare_sectors(&raw, align_down(size, SECTOR_SIZE) - LOOK_END, done);
+}
+
 static void compare(bool done)
 {
 	const struct view *now = &t.now, *old = &t.before, *new = &t.after;
@@ -377,13 +408,9 @@ static void compare(bool done)
 		end = min(now->size, LOOK_BYTES - LOOK_END);
 	else if (now->size != new->size && (done || now->size != old->size))
 		die("the size is neither old nor new", now->size);
-	for (uint64_t o = 0; o < end; o += SECTOR_SIZE)
-		if (memcmp(now->bytes + o, new->bytes + o, SECTOR_SIZE) &&
-		    (done || memcmp(now->bytes + o, old->bytes + o,
-				    SECTOR_SIZE)))
-			die(done ? "wrong content at" :
-				   "neither old nor new content at", o);
+	compare_sectors(now, end, done);
 	judge_effect(done);
+	compare_raw(done);
 }
 
 /* co. Only "delete" may take it away. */
@@ -481,10 +508,28 @@ static void must_be_good(bool done)
 
 /* ---- runs ---- */
 
+/* co */
+static bool has_raw_data(void)
+{
+	struct image_info info;
+	struct image *img;
+	bool raw;
+
+	if (!t.data || open_image(t.work, 0, &img, NULL))
+		return false;
+	if (image_get_info(img, &info, NULL))
+		die("no information", 0);
+	raw = info.data_file_raw;
+	image_info_free(&info);
+	image_close(img, NULL);
+	return raw;
+}
+
 /* What it is like when nothing fails. */
 static void run_well(void)
 {
 	begin_anew();
+	t.has_raw = has_raw_data();
 	if (!t.what->create) {
 		t.corruptions = count_corruptions(t.work, false);
 		load(t.work, NULL, &t.before);
