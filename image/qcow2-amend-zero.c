@@ -6,9 +6,9 @@
  * what a guest reads stays the same in each of them. New clusters are durable,
  * with a reference for each L1 entry that leads to the table, before the table
  * is written; what its entries held before is freed afterwards. A table half of
- * which has reached the disk is as good as either. The disk's tables come first:
- * what a snapshot lets go of may be left to the disk alone, whose entry would have
- * to say so by a flag.
+ * which has reached the disk is as good as either. The disk's tables come
+ * first: what a snapshot lets go of may be left to the disk alone, whose entry
+ * would have to say so by a flag.
  *
  * Without a backing image nothing has to be there to read as zeroes. With one
  * each zero cluster takes space from now on, as in QEMU.

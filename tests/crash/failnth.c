@@ -7,19 +7,20 @@
  * Does WHAT (failnth-whats.c) to WORK, a copy of IMAGE, again and again; in the
  * n-th run the n-th read, write, flush, truncation or fallocate() of the file
  * below fails, in one of five ways. Afterwards WORK must have no more
- * corruptions than IMAGE has, each of its sectors must be what it was before or
- * what WHAT makes of it, and doing it again must succeed. A run in which nothing
- * failed is the last one. Every other run tries again before it closes the image,
- * as a guest does: that may be refused, but what succeeds then must be done.
+ * corruptions than IMAGE has, each of its sectors must be what it was before
+ * or what WHAT makes of it, and doing it again must succeed. A run in which
+ * nothing failed is the last one. Every other run tries again before it closes
+ * the image, as a guest does: that may be refused, but what succeeds then must
+ * be done.
  *
  * A snapshot "s" of IMAGE must hold what it held, even after the disk has been
  * written all over.
  *
- * A dirty bitmap "b" of IMAGE must then be marked as in use, or know of what has
- * changed besides what it knew.
+ * A dirty bitmap "b" of IMAGE must then be marked as in use, or know of what
+ * has changed besides what it knew.
  *
- * The external data file that IMAGE names, WORK-DATA, begins each time as DATA. A
- * raw one must hold by itself what the disk may hold.
+ * The external data file that IMAGE names, WORK-DATA, begins each time as DATA.
+ * A raw one must hold by itself what the disk may hold.
  *
  * FAILNTH_EVERY=N in the environment does one run in so many, others for each
  * way to fail; FAILNTH_TWICE=1 does each with trying again and without;
@@ -310,7 +311,7 @@ static uint64_t count_corruptions(const char *path, bool leaks)
 	if (image_check(img, IMAGE_REPAIR_NONE, &c, NULL) || c.check_errors)
 		die("cannot be checked", c.check_errors);
 	image_close(img, NULL);
-	if (t.ask_qemu && !leaks && !t.corruptions)
+	if (t.ask_qemu && !leaks && strcmp(t.what->name, "repair"))
 		ask_qemu(path, &c);
 	return c.corruptions - (leaks ? 0 : harmless);
 }
@@ -477,15 +478,18 @@ static void judge_marks(void)
 static void scribble(void)
 {
 	struct image *img;
+	uint64_t n;
 
 	if (!t.has_snapshot && t.what->flags_left != MORE)
 		return;
 	copy_file(t.work, t.trial);
 	if (open_image(t.trial, IMAGE_RDWR, &img, NULL))
 		die("cannot be opened for writing", 0);
-	for (uint64_t o = 0; o < image_size(img); o += 64 * KiB)
-		if (write_some(img, o, min(image_size(img) - o, 64 * KiB), 0xee))
+	for (uint64_t o = 0; o < image_size(img); o += n) {
+		n = min(image_size(img) - o, 64 * KiB);
+		if (write_some(img, o, n, 0xee))
 			die("cannot be written to at", o);
+	}
 	if (image_close(img, NULL))
 		die("cannot be closed after writing", 0);
 	judge_snapshot(t.trial);

@@ -3,7 +3,7 @@
 # Every read, write, flush and allocation of the file fails once while images
 # are written to, resized, repaired, created, or changed as a whole: nothing gets
 # worse, and all can be done again. FULL=1 leaves no operation out and has
-# qemu-img check each image that is left: minutes.
+# qemu-img check each image that is left: a quarter of an hour.
 IN_MEMORY=yes
 . "${srcdir:=.}/tests/functional/tap.sh"
 requires qemu-img qemu-io python3
@@ -123,7 +123,7 @@ each()
 	done
 }
 
-every 2
+every 3
 each zero grow -- extended
 each write discard zero grow shrink -- data edata rdata
 each empty -- data edata little plain overlay subclusters
@@ -138,12 +138,12 @@ each narrow -- shared subclusters
 each bitmap-add bitmap-clear bitmap-merge bitmap-remove bitmap-disable -- \
 	marked ticked
 each write grow -- marked
-every 4
+every 6
 each cut -- plain overlay little data shared extended rdata ticked
 each snapshot apply delete -- tiny
 each compact -- gaps shared subclusters
 each write discard -- ticked
-every 11
+every 17
 each compact -- holes
 each compress -- plain packed extended overlay shared
 every 1
