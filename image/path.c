@@ -20,6 +20,7 @@ int image_backing_path(const char *image_path, const char *name, char **full,
 		       struct error *err)
 {
 	const char *slash = strrchr(image_path, '/');
+	const char *here = "";
 	int dir;
 
 	if (!strncmp(name, "file:", 5))
@@ -31,7 +32,10 @@ int image_backing_path(const char *image_path, const char *name, char **full,
 	if (!*name)
 		return error_set(err, EINVAL, "the backing file name is empty");
 	dir = slash && *name != '/' ? (int)(slash + 1 - image_path) : 0;
-	if (asprintf(full, "%.*s%s", dir, image_path, name) < 0) {
+	/* "file:nbd:x" is a file, and must stay one without "file:". */
+	if (!dir && has_protocol(name))
+		here = "./";
+	if (asprintf(full, "%.*s%s%s", dir, image_path, here, name) < 0) {
 		*full = NULL;
 		return error_set_errno(err, ENOMEM, "%s", name);
 	}

@@ -19,6 +19,8 @@ static const struct {
 	{ "/a/over.qcow2", "/b/base.raw", "/b/base.raw" },
 	{ "/a/over.qcow2", "file:base.raw", "/a/base.raw" },
 	{ "/a/over.qcow2", "file:/b/base.raw", "/b/base.raw" },
+	{ "over.qcow2", "file:json:{}", "./json:{}" },
+	{ "/a/over.qcow2", "file:nbd:x", "/a/nbd:x" },
 	{ "/a/over.qcow2", "./with:colon", "/a/./with:colon" },
 	{ "a:b/over.qcow2", "base.raw", "a:b/base.raw" },
 	{ "over.qcow2", "%s%n", "%s%n" },
