@@ -12,14 +12,26 @@
 #define XD_IMAGE_DRIVER_H
 
 #include "common/list.h"
+#include "image/coroutine.h"
 #include "image/image.h"
 
 #define IMAGE_PROBE_BYTES 2048	/* of a file's head, for a guess */
+
+/* Moments in the life of an image at which a test may want an error. */
+enum image_event {
+#define IMAGE_EVENT(id, name) IMAGE_EVENT_##id,
+#include "image/events.h"
+#undef IMAGE_EVENT
+	IMAGE_EVENTS,
+};
 
 struct image_driver {
 	const char *name;
 	size_t state_size;	/* of img->state, zeroed before open */
 	bool has_snapshots;	/* open takes options->snapshot */
+	bool testing;		/* only opened with IMAGE_TESTING */
+	/* What image_node_options() tells; open judges the values. */
+	const char *const *node_options;
 
 	/* Do these first bytes of `path` look like it? NULL: never. */
 	bool (*probe)(const char *path, const uint8_t *head, size_t len);
@@ -86,6 +98,9 @@ struct image_driver {
 		     unsigned int nr_options, unsigned int flags,
 		     const struct image_progress *progress, struct error *err);
 	const struct image_create_help *amend_help;
+	/* co. The image that stands on this protocol has come so far; may wait.
+	 * NULL: nobody wants to know. */
+	void (*debug_event)(struct image *img, enum image_event event);
 	int (*bitmap)(struct image *img, enum image_bitmap_op op,
 		      const char *name, const struct image_bitmap_args *args,
 		      struct error *err);
@@ -110,6 +125,8 @@ struct image {
 	uint32_t mem_align;		/* bytes, of buffers */
 	struct image_limits limits;
 	bool zero_beyond_end;		/* growing the file reads as zeroes */
+	bool below;			/* a format that serves another as its
+					 * file, which may grow by writing */
 	uint64_t device, inode;		/* protocols: which file it is */
 
 	/* how it was opened */
@@ -119,6 +136,7 @@ struct image {
 
 	/* writes in flight, where request_align > 1 (image.c) */
 	struct list writes;
+	struct co_mutex growing;	/* of one below */
 
 	void *state;			/* the driver's */
 };
@@ -129,7 +147,9 @@ extern const struct image_driver image_cloop_driver;
 extern const struct image_driver image_dmg_driver;
 extern const struct image_driver image_parallels_driver;
 extern const struct image_driver image_qcow_driver;
-extern const struct image_driver image_file_driver, image_null_driver;
+extern const struct image_driver image_null_driver;
+extern const struct image_driver image_blkdebug_driver;
+extern const struct image_driver image_blkverify_driver;
 extern const struct image_driver image_qcow2_driver;
 extern const struct image_driver image_luks_driver;
 extern const struct image_driver image_qed_driver;
@@ -138,6 +158,13 @@ extern const struct image_driver image_vdi_driver;
 extern const struct image_driver image_vhdx_driver;
 extern const struct image_driver image_vmdk_driver;
 extern const struct image_driver image_vpc_driver;
+
+/* co. Tells a protocol that makes errors for tests. */
+static inline void image_event(struct image *file, enum image_event event)
+{
+	if (__builtin_expect(file->driver->debug_event != NULL, 0))
+		file->driver->debug_event(file, event);
+}
 
 /* co. image-verbs.c, for drivers: takes the space for a range that reads as zeroes. */
 int image_preallocate(struct image *img, uint64_t off, uint64_t len,
@@ -149,6 +176,19 @@ void image_look_below(struct image *file, struct image_extent *e);
 
 /* open.c. NULL: there is no such format. */
 const struct image_driver *image_find_format(const char *name);
+
+/* co. open.c, for protocols that stand on others: opens what `node` says, in the
+ * way that `parent` is opened with. */
+int image_open_child(struct image *parent, const struct image_node *node,
+		     const struct image_options *opts, struct image **child,
+		     struct error *err);
+
+/* The value of an option of a protocol's or format's node; NULL: not said. */
+const char *image_node_option(const struct image_options *opts,
+			      const char *name);
+/* The same of a number of bytes; *value stays where nothing is said. -EINVAL */
+int image_node_bytes(const struct image_options *opts, const char *name,
+		     uint64_t *value, struct error *err);
 
 /* open.c, for drivers: opens `path` as a backing image of `parent`. */
 int image_open_backing(struct image *parent, const char *path,

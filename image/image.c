@@ -296,11 +296,23 @@ static int tracked_write(struct image *img, uint64_t off, uint64_t len,
 
 /* ---- data ---- */
 
+/* A format below another reads as a protocol would: zeroes beyond its end. */
+static int read_beyond_end(struct image *img, uint64_t off, uint64_t len,
+			   struct iow w)
+{
+	uint64_t n = min(len, img->size - min(off, img->size));
+	int ret = n ? image_preadv(img, off, n, w) : 0;
+
+	if (!ret)
+		iow_zero(iow_advance(w, n), len - n);
+	return ret;
+}
+
 int image_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w)
 {
 	/* Protocols read zeroes beyond their end (a table cut short). */
 	if (unlikely(img->file && !range_within(off, len, img->size)))
-		return -EINVAL;
+		return img->below ? read_beyond_end(img, off, len, w) : -EINVAL;
 	if (unlikely(!len))
 		return 0;
 	if (unlikely(needs_bounce(img, off, len, w)))
@@ -319,13 +331,27 @@ static int write_done(struct image *img, int ret)
 	return ret;
 }
 
+/* As a protocol does. Others may make it longer meanwhile. */
+static int grow_to(struct image *img, uint64_t end)
+{
+	int ret = 0;
+
+	co_mutex_lock(&img->growing);
+	if (end > img->size)
+		ret = image_truncate(img, align_up(end, SECTOR_SIZE), NULL);
+	co_mutex_unlock(&img->growing);
+	return ret;
+}
+
 /* A protocol grows where it is written to; an image has its size. */
-static int judge_write(const struct image *img, uint64_t off, uint64_t len)
+static int judge_write(struct image *img, uint64_t off, uint64_t len)
 {
 	if (!(img->flags & IMAGE_RDWR))
 		return -EROFS;
-	if (img->file && !range_within(off, len, img->size))
-		return -EINVAL;
+	if (unlikely(img->file && !range_within(off, len, img->size)))
+		return img->below && len && off <= INT64_MAX - SECTOR_SIZE &&
+		       len <= INT64_MAX - SECTOR_SIZE - off ?
+			       grow_to(img, off + len) : -EINVAL;
 	return off > INT64_MAX || len > INT64_MAX - off ? -EFBIG : 0;
 }
 

@@ -61,19 +61,35 @@ enum image_open_flags {
 	IMAGE_NO_LEGACY_AES = 1 << 8,
 	/* It is empty and written once, mostly in large pieces. */
 	IMAGE_WRITE_ONCE = 1 << 9,
+	/* A person has asked for it: protocols that make errors for tests may
+	 * be opened. Never given for an image that a guest is served from. */
+	IMAGE_TESTING = 1 << 10,
 };
 
-/* What is said of a node besides its path and format (--image-opts). It and its
- * strings stay the caller's and outlive the image. */
+struct image_create_option;
+
+/* What a person says of a node (--image-opts, json:). It and its strings stay
+ * the caller's and outlive the image. */
 struct image_node {
-	/* of a backing image, instead of what the overlay records */
-	const char *format, *path;	/* NULL: as recorded */
+	/* A format or a protocol; NULL: as recorded, or as the path begins. The
+	 * topmost node's and a backing image's are formats. */
+	const char *driver;
+	const char *path;		/* of a protocol */
 	const char *data_file;		/* NULL: as recorded */
 	/* of an encrypted one */
 	const char *key_secret;		/* an id of image/secret.h, NULL: none */
 	const char *encrypt_format;	/* "aes", "luks"; NULL: whichever */
+	bool no_backing;		/* whatever is recorded */
 	const struct image_node *backing;	/* NULL: nothing is said */
+	/* What it stands on; NULL: image_open()'s path, or what is recorded. */
+	const struct image_node *file;
+	const struct image_node *test;	/* blkverify: what is compared to it */
+	/* The driver's own (struct image_driver.node_options). */
+	const struct image_create_option *options;
+	unsigned int nr_options;
 };
+/* The name of the file, device or URL that a node stands on at last. */
+const char *image_node_path(const struct image_node *node);
 
 /* How to open; zeroed = the defaults. Strings stay the caller's. */
 struct image_options {
@@ -115,6 +131,10 @@ const char *image_format_names(void);
 /* The same of protocols, those of modules included. */
 const char *image_protocol_names(void);
 bool image_format_known(const char *name);
+bool image_protocol_known(const char *name);
+/* The options of its own that a node of that format or protocol may have, ended
+ * by NULL; "a." stands for all that begin so. NULL: none. */
+const char *const *image_node_options(const char *driver);
 
 /* Reads a file's first bytes and tells what they look like, or else "raw".
  * Only for people who asked for a guess; the daemon never does. */
@@ -122,6 +142,9 @@ int image_probe(const char *file, const char **format, struct error *err);
 /* co. The same for a name of any protocol. */
 int image_probe_name(struct loop *loop, const char *name, const char **format,
 		     struct error *err);
+/* co. The same for what `node` says that an image stands on. */
+int image_probe_node(struct loop *loop, const struct image_node *node,
+		     const char **format, struct error *err);
 
 /* ---- properties ---- */
 
@@ -267,6 +290,17 @@ int image_switch_backing(struct image *img, const char *path,
  * without one, zeroes. Snapshots keep theirs. Nothing may be in flight.
  * -ENOTSUP */
 int image_make_empty(struct image *img, struct error *err);
+
+/* ---- breakpoints, where there is a blkdebug below ---- */
+
+/* The next request that comes by `event` waits there. -ENOTSUP: there is no
+ * blkdebug; -ENOENT: no such event. */
+int image_break(struct image *img, const char *event, const char *tag);
+/* Lets go on what waits at a breakpoint, which is gone then; `remove`: that is
+ * gone even if nothing waits. -ENOENT: there is nothing. */
+int image_resume(struct image *img, const char *tag, bool remove);
+/* Does something wait there? */
+bool image_is_suspended(struct image *img, const char *tag);
 
 /* ---- where the bytes are ---- */
 

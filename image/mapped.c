@@ -523,7 +523,7 @@ int mapped_open_backing(struct image *img, const char *name,
 	if (img->flags & IMAGE_NO_BACKING)
 		return 0;
 	node = node ? node->backing : NULL;
-	if (!format && (!node || !node->format)) {
+	if (!format && (!node || !node->driver)) {
 		ret = image_backing_path(img->path, name, &full, err);
 		if (!ret)
 			ret = image_probe(full, &looks, err);

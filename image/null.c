@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * null.c: the protocol "null-co": 1 GiB of zeroes that swallows what is written.
+ * null.c: the protocol "null-co": zeroes, 1 GiB if nothing is said, that swallow
+ * what is written.
  *
  * For benchmarks of everything above the disk.
  */
@@ -21,7 +22,7 @@ static int null_open(struct image *img, const struct image_options *opts,
 				 img->path);
 	img->size = 1 * GiB;
 	img->limits.discard = true;
-	return 0;
+	return image_node_bytes(opts, "size", &img->size, err);
 }
 
 static int null_preadv(struct image *img, uint64_t off, uint64_t len,
@@ -74,6 +75,8 @@ static int null_allocated_size(struct image *img, uint64_t *bytes)
 
 const struct image_driver image_null_driver = {
 	.name = "null-co",
+	.node_options = (const char *const[]){
+		"size", "latency-ns", "read-zeroes", NULL },
 	.open = null_open,
 	.preadv = null_preadv,
 	.pwritev = null_pwritev,

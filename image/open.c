@@ -21,6 +21,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/size.h"
 #include "image/chain.h"
 #include "image/driver.h"
 #include "image/path.h"
@@ -86,6 +87,7 @@ static struct image *node_new(struct loop *loop, const char *path,
 	img->request_align = 1;
 	img->mem_align = 1;
 	list_init(&img->writes);
+	co_mutex_init(&img->growing);
 	img->path = strdup(path);
 	img->state = calloc(1, driver->state_size ? driver->state_size : 1);
 	if (!img->path || !img->state) {
@@ -104,19 +106,65 @@ static void node_free(struct image *img)
 	free(img);
 }
 
-/* A name out of an image (`foreign`) is a file's, whatever it looks like. */
-static int open_file(struct loop *loop, const char *path, bool foreign,
-		     const struct image_options *opts, struct image **out,
-		     struct error *err)
+/* ---- what is said of nodes ---- */
+
+const char *image_node_path(const struct image_node *node)
 {
-	const struct image_driver *driver = &image_file_driver;
+	while (node->file)
+		node = node->file;
+	return node->path;
+}
+
+const char *image_node_option(const struct image_options *opts,
+			      const char *name)
+{
+	const struct image_node *node = opts->node;
+
+	for (unsigned int i = 0; node && i < node->nr_options; i++)
+		if (!strcmp(node->options[i].name, name))
+			return node->options[i].value;
+	return NULL;
+}
+
+int image_node_bytes(const struct image_options *opts, const char *name,
+		     uint64_t *value, struct error *err)
+{
+	const char *text = image_node_option(opts, name);
+
+	if (!text || !size_parse(text, value))
+		return 0;
+	return error_set(err, EINVAL, "Parameter '%s' expects a size, not '%s'",
+			 name, text);
+}
+
+const char *const *image_node_options(const char *name)
+{
+	const struct image_driver *driver = image_find_format(name);
+
+	if (!driver)
+		driver = protocol_named(name, NULL);
+	return driver ? driver->node_options : NULL;
+}
+
+bool image_protocol_known(const char *name)
+{
+	return protocol_named(name, NULL);
+}
+
+/* ---- protocols ---- */
+
+/* The one place where protocols for tests are let in or not. */
+static int open_protocol(struct loop *loop, const char *path,
+			 const struct image_driver *driver,
+			 const struct image_options *opts, struct image **out,
+			 struct error *err)
+{
 	struct image *img;
 	int ret;
 
-	if (!foreign)
-		driver = protocol_of(&path, err);
-	if (!driver)
-		return -ENOTSUP;
+	if (driver->testing && !(opts->flags & IMAGE_TESTING))
+		return error_set(err, EACCES, "%s: the protocol %s is for tests "
+				 "and not opened here", path, driver->name);
 	img = node_new(loop, path, driver, opts);
 	if (!img)
 		return error_set_errno(err, ENOMEM, "%s", path);
@@ -132,6 +180,113 @@ static int open_file(struct loop *loop, const char *path, bool foreign,
 	*out = img;
 	return 0;
 }
+
+/* A name out of an image (`foreign`) is a file's, whatever it looks like. */
+static int open_file(struct loop *loop, const char *path, bool foreign,
+		     const struct image_options *opts, struct image **out,
+		     struct error *err)
+{
+	const struct image_driver *driver = &image_file_driver;
+	struct image_options own = *opts;
+
+	own.node = NULL;		/* it tells of what stands on the file */
+	if (!foreign)
+		driver = protocol_of(&path, err);
+	return driver ? open_protocol(loop, path, driver, &own, out, err) :
+			-ENOTSUP;
+}
+
+/* "file" and "host_device" are one driver, but who says one means it. */
+static int judge_kind(const struct image_node *node, struct error *err)
+{
+	struct stat st;
+	bool device;
+
+	if (!node->driver || stat(node->path, &st))
+		return 0;
+	device = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
+	if (!strcmp(node->driver, "file") && !S_ISREG(st.st_mode))
+		return error_set(err, EINVAL, "'file' driver requires '%s' to "
+				 "be a regular file", node->path);
+	if (!strncmp(node->driver, "host_", 5) && !device)
+		return error_set(err, EINVAL, "'%s' driver requires '%s' to be "
+				 "either a character or block device",
+				 node->driver, node->path);
+	return 0;
+}
+
+static int open_node(struct loop *loop, struct image *overlay,
+		     const char *path, const struct image_driver *driver,
+		     const struct image_options *opts, struct image **out,
+		     struct error *err);
+
+/* raw has its file's answer already; others grow by what reads as zeroes, unless
+ * a backing image shows through. */
+static void serve_as_file(struct image *img)
+{
+	img->below = true;
+	if (img->driver != &image_raw_driver)
+		img->zero_beyond_end = img->driver->truncate &&
+				       !img->backing && !img->data;
+}
+
+/* A look at the header of the image above reads what this one holds; nor is it
+ * this one that is repaired or whose format was guessed. */
+static unsigned int flags_below(unsigned int flags)
+{
+	if (flags & IMAGE_NO_IO)
+		flags = (flags & ~(unsigned int)IMAGE_RDWR) | IMAGE_SHARE;
+	return flags & ~(unsigned int)(IMAGE_NO_IO | IMAGE_NO_BACKING |
+				       IMAGE_REPAIR | IMAGE_GUESSED);
+}
+
+/* What a person has described: a protocol, or a format on another file. */
+static int open_described(struct loop *loop, const struct image_node *node,
+			  const struct image_options *opts, struct image **out,
+			  struct error *err)
+{
+	const char *path = image_node_path(node);
+	const struct image_driver *driver;
+	struct image_options own = *opts;
+	int ret;
+
+	own.node = node;
+	own.snapshot = NULL;
+	own.writable_backing = 0;
+	driver = node->driver ? image_find_format(node->driver) : NULL;
+	if (driver) {
+		own.flags = flags_below(own.flags);
+		ret = open_node(loop, NULL, path, driver, &own, out, err);
+		if (!ret)
+			serve_as_file(*out);
+		return ret;
+	}
+	driver = node->driver ? protocol_named(node->driver, err) :
+				protocol_of(&path, err);
+	if (!driver)
+		return -ENOTSUP;
+	ret = driver == &image_file_driver ? judge_kind(node, err) : 0;
+	return ret ? ret : open_protocol(loop, path, driver, &own, out, err);
+}
+
+int image_open_child(struct image *parent, const struct image_node *node,
+		     const struct image_options *opts, struct image **child,
+		     struct error *err)
+{
+	return open_described(parent->loop, node, opts, child, err);
+}
+
+static int open_below(struct image *img, bool foreign,
+		      const struct image_options *opts, struct error *err)
+{
+	const struct image_node *node = opts->node ? opts->node->file : NULL;
+
+	if (node)
+		return open_described(img->loop, node, opts, &img->file, err);
+	return open_file(img->loop, img->path, foreign, opts, &img->file, err);
+}
+
+/* ---- formats ---- */
 
 /* Opens what `overlay` (NULL: nothing) stands on, file and format. */
 static int open_node(struct loop *loop, struct image *overlay,
@@ -150,7 +305,9 @@ static int open_node(struct loop *loop, struct image *overlay,
 		return error_set_errno(err, ENOMEM, "%s", path);
 	img->overlay = overlay;
 	img->options = *opts;
-	ret = open_file(loop, path, overlay != NULL, opts, &img->file, err);
+	if (opts->node && opts->node->no_backing)
+		img->flags |= IMAGE_NO_BACKING;
+	ret = open_below(img, overlay != NULL, opts, err);
 	if (ret)
 		goto out;
 	img->cache = img->file->cache;
@@ -193,11 +350,15 @@ int image_open(struct loop *loop, const char *path, const char *format,
 }
 
 /* Is `path` the file of `img` or of an image that stands on it? */
-static int check_chain(struct image *img, const char *path, struct error *err)
+static int check_chain(struct image *img, const char *path, bool described,
+		       struct error *err)
 {
 	struct stat above, st;
 	unsigned int depth = 0;
 
+	/* It need not be a file: opening it will tell. */
+	if (stat(path, &st) && described)
+		return 0;
 	if (stat(path, &st))
 		return error_set_errno(err, errno, "Could not open backing "
 				       "file: Could not open '%s'", path);
@@ -219,9 +380,9 @@ static int backing_path(const struct image *parent, const char *path,
 			const struct image_node *node, char **full,
 			struct error *err)
 {
-	if (!node || !node->path)
+	if (!node || !node->file)
 		return image_backing_path(parent->path, path, full, err);
-	*full = strdup(node->path);
+	*full = strdup(image_node_path(node));
 	return *full ? 0 : -ENOMEM;
 }
 
@@ -234,8 +395,8 @@ int image_open_backing(struct image *parent, const char *path,
 	cleanup_free char *full = NULL;
 	int ret;
 
-	if (node && node->format)
-		format = node->format;
+	if (node && node->driver)
+		format = node->driver;
 	driver = image_find_format(format ? format : "raw");
 	if (!driver)
 		return error_set(err, ENOTSUP, "backing file '%s' has the "
@@ -244,7 +405,7 @@ int image_open_backing(struct image *parent, const char *path,
 	opts.node = node;
 	ret = backing_path(parent, path, node, &full, err);
 	if (!ret)
-		ret = check_chain(parent, full, err);
+		ret = check_chain(parent, full, node && node->file, err);
 	if (ret)
 		return ret;
 	opts.flags &= ~(unsigned int)(IMAGE_RDWR | IMAGE_REPAIR | IMAGE_UNMAP);
@@ -402,15 +563,28 @@ int image_probe(const char *file, const char **format, struct error *err)
 	return 0;
 }
 
+/* co. Takes over `file`. */
+static int probe_opened(struct image *file, const char *name,
+			const char **format, struct error *err)
+{
+	size_t len = (size_t)min((uint64_t)IMAGE_PROBE_BYTES, file->size);
+	uint8_t head[IMAGE_PROBE_BYTES];
+	int ret = image_pread(file, 0, len, head);
+
+	image_close(file, NULL);
+	if (ret)
+		return error_set_errno(err, -ret, "Could not read '%s'", name);
+	*format = guess_format(name, head, len);
+	return 0;
+}
+
 int image_probe_name(struct loop *loop, const char *name, const char **format,
 		     struct error *err)
 {
 	const struct image_options opts = { .flags = IMAGE_SHARE };
 	const char *path = name;
 	const struct image_driver *protocol = protocol_of(&path, err);
-	uint8_t head[IMAGE_PROBE_BYTES];
 	struct image *file;
-	size_t len;
 	int ret;
 
 	if (!protocol)
@@ -418,13 +592,21 @@ int image_probe_name(struct loop *loop, const char *name, const char **format,
 	if (protocol == &image_file_driver)
 		return image_probe(path, format, err);
 	ret = open_file(loop, name, false, &opts, &file, err);
-	if (ret)
-		return ret;
-	len = (size_t)min((uint64_t)sizeof(head), file->size);
-	ret = image_pread(file, 0, len, head);
-	image_close(file, NULL);
-	if (ret)
-		return error_set_errno(err, -ret, "Could not read '%s'", name);
-	*format = guess_format(name, head, len);
-	return 0;
+	return ret ? ret : probe_opened(file, name, format, err);
+}
+
+int image_probe_node(struct loop *loop, const struct image_node *node,
+		     const char **format, struct error *err)
+{
+	const struct image_options opts = {
+		.flags = IMAGE_SHARE | IMAGE_TESTING,
+	};
+	struct image *file;
+	int ret;
+
+	if (!node->file)
+		return error_set(err, EINVAL, "no file is named");
+	ret = open_described(loop, node->file, &opts, &file, err);
+	return ret ? ret : probe_opened(file, image_node_path(node), format,
+					err);
 }

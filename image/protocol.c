@@ -17,6 +17,8 @@ static const struct scheme {
 	const struct image_driver *driver;
 	const char *module;		/* if it has no driver built in */
 } schemes[] = {
+	{ "blkdebug:", &image_blkdebug_driver, NULL },
+	{ "blkverify:", &image_blkverify_driver, NULL },
 	{ "file:", &image_file_driver, NULL },
 	{ "ftp:", NULL, "curl" },
 	{ "ftps:", NULL, "curl" },
@@ -80,7 +82,37 @@ const struct image_driver *protocol_of(const char **path, struct error *err)
 			*path += n;
 		return s->driver ? s->driver : load(s, err);
 	}
-	return &image_file_driver;
+	if (strncmp(*path, "json:", 5))
+		return &image_file_driver;
+	error_set(err, ENOTSUP, "'%s' describes an image, which is only taken "
+		  "where one is opened by xdisk (a file of that name is "
+		  "'file:json:...')", *path);
+	return NULL;
+}
+
+static const struct {
+	const char *name;
+	const struct image_driver *driver;
+} named[] = {
+	{ "host_cdrom", &image_file_driver },
+	{ "host_device", &image_file_driver },
+};
+
+const struct image_driver *protocol_named(const char *name, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(named); i++)
+		if (!strcmp(name, named[i].name))
+			return named[i].driver;
+	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
+		const struct scheme *s = &schemes[i];
+		size_t n = strlen(s->prefix) - 1;
+
+		if (!strncmp(name, s->prefix, n) && !name[n])
+			return s->driver ? s->driver : load(s, err);
+	}
+	error_set(err, ENOTSUP, "Unknown protocol '%s' (known: %s)", name,
+		  image_protocol_names());
+	return NULL;
 }
 
 const char *image_protocol_names(void)

@@ -3,7 +3,8 @@
  * protocol.h: which protocol a name that somebody typed belongs to.
  *
  * Names with a known scheme ("nbd:") belong to its protocol, all others are
- * files, colon or not; "file:" before a name says that it is one.
+ * files, colon or not; "file:" before a name says that it is one. "json:" is a
+ * description that the tool takes apart (image_node) before it comes here.
  *
  * Protocols that need a library are modules, xdisk-NAME.so, loaded when a name
  * asks for them: a worker that serves files carries no TLS stack. A module
@@ -16,5 +17,7 @@
 
 /* The driver for *path; "file:" is taken off *path. NULL: said why. */
 const struct image_driver *protocol_of(const char **path, struct error *err);
+/* The same for a protocol that somebody has named: "file", "host_device"... */
+const struct image_driver *protocol_named(const char *name, struct error *err);
 
 #endif

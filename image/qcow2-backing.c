@@ -162,6 +162,7 @@ int qcow2_make_empty(struct image *img, struct error *err)
 
 	if (!ret)
 		ret = qcow2_commit_all(q);
+	image_event(q->file, IMAGE_EVENT_EMPTY_IMAGE_PREPARE);
 	for (uint32_t i = 0; !ret && i < q->h.l1_size; i++)
 		ret = drop_l2(q, i, buf);
 	if (!ret)

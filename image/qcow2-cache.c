@@ -240,6 +240,7 @@ void qcow2_cache_put(struct qcow2_slice *s)
 static int load(struct qcow2_cache *c, struct qcow2_slice *s)
 {
 	s->loading = true;
+	image_event(c->file, c->loads);
 	s->error = image_pread(c->file, s->offset, c->slice_size, s->data);
 	s->loading = false;
 	co_queue_wake_all(&s->waiters);

@@ -217,11 +217,13 @@ static int run_write(void *arg)
 }
 
 /* Neighbours go out in one write. */
-static int write_batch(const struct batch *b)
+static int write_batch(const struct batch *b, enum image_event event)
 {
 	struct co_group g;
 	size_t i = 0;
 
+	if (b->nr)
+		image_event(b->file, event);
 	co_group_init(&g, WRITES_AT_ONCE);
 	while (i < b->nr) {
 		struct write_job job = {
@@ -238,9 +240,12 @@ static int write_batch(const struct batch *b)
 	return co_group_wait(&g);
 }
 
-static int write_table(struct image *file, const struct table_copy *t)
+static int write_table(struct image *file, const struct table_copy *t,
+		       enum image_event event)
 {
 	int ret = 0;
+
+	image_event(file, event);
 
 	for (size_t i = 0; !ret && i < t->nr; i++)
 		ret = image_pwrite(file, t->offset + t->sectors[i] * 512ull,
@@ -290,20 +295,22 @@ static int write_checkpoint(struct qcow2 *q, const struct checkpoint *cp)
 	if (!ret && q->data != q->file)
 		ret = flush_or_fail(q, q->data);
 	if (!ret)
-		ret = write_batch(&cp->refcounts);
+		ret = write_batch(&cp->refcounts, IMAGE_EVENT_REFBLOCK_UPDATE);
 	if (!ret && cp->reftable.nr) {
 		ret = barrier(q);
 		if (!ret)
-			ret = write_table(q->file, &cp->reftable);
+			ret = write_table(q->file, &cp->reftable,
+					  IMAGE_EVENT_REFTABLE_UPDATE);
 	}
 	if (!ret && (cp->l2.nr || cp->l1.nr))
 		ret = barrier(q);
 	if (!ret)
-		ret = write_batch(&cp->l2);
+		ret = write_batch(&cp->l2, IMAGE_EVENT_L2_UPDATE);
 	if (!ret && cp->l1.nr) {
 		ret = barrier(q);
 		if (!ret)
-			ret = write_table(q->file, &cp->l1);
+			ret = write_table(q->file, &cp->l1,
+					  IMAGE_EVENT_L1_UPDATE);
 	}
 	return ret ? ret : barrier(q);
 }
@@ -373,7 +380,7 @@ int qcow2_write_refcounts(struct qcow2 *q)
 	if (!ret)
 		ret = judge_batch(q, &b, QCOW2_META_REFBLOCK);
 	if (!ret)
-		ret = write_batch(&b);
+		ret = write_batch(&b, IMAGE_EVENT_REFBLOCK_UPDATE);
 	if (!ret)
 		ret = barrier(q);
 	settle_batch(&q->ref_cache, &b, ret != 0);

@@ -63,6 +63,7 @@ int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 
 	if (!in)
 		return -ENOMEM;
+	image_event(file, IMAGE_EVENT_READ_COMPRESSED);
 	ret = image_pread(file, c.offset, c.len, in);
 	if (ret)
 		return ret;
@@ -158,6 +159,7 @@ static int place(struct qcow2 *q, uint64_t index, const uint8_t *bytes,
 				    false);
 		return -E2BIG;
 	}
+	image_event(q->file, IMAGE_EVENT_WRITE_COMPRESSED);
 	ret = image_pwrite(q->file, host, len, bytes);
 	if (!ret)
 		ret = link_compressed(q, index, entry);

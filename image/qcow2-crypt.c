@@ -36,6 +36,7 @@ static uint64_t vector(const struct qcow2 *q, uint64_t guest, uint64_t host)
 int qcow2_read_data(struct qcow2 *q, uint64_t guest, uint64_t host,
 		    uint64_t len, struct iow w)
 {
+	image_event(q->file, IMAGE_EVENT_READ_AIO);
 	if (likely(!q->crypto))
 		return image_preadv(q->data, host, len, w);
 	return crypto_preadv(q->crypto, q->data, host, vector(q, guest, host),
@@ -45,6 +46,7 @@ int qcow2_read_data(struct qcow2 *q, uint64_t guest, uint64_t host,
 int qcow2_write_data(struct qcow2 *q, uint64_t guest, uint64_t host,
 		     uint64_t len, struct iow w)
 {
+	image_event(q->file, IMAGE_EVENT_WRITE_AIO);
 	if (likely(!q->crypto))
 		return image_pwritev(q->data, host, len, w);
 	return crypto_pwritev(q->crypto, q->data, host, vector(q, guest, host),

@@ -92,10 +92,12 @@ static int read_mapping(struct qcow2 *q, const struct qcow2_mapping *m,
 		return qcow2_read_data(q, off, m->host, len, w);
 	case QCOW2_UNALLOCATED:
 	case QCOW2_UNALLOCATED_ALLOC:
-		if (likely(off < q->img->size))
-			return chain_preadv(q->img, off, len, w);
-		iow_zero(w, len);	/* a VM state has no backing image */
-		return 0;
+		if (unlikely(off >= q->img->size)) {
+			iow_zero(w, len);	/* a VM state has no backing image */
+			return 0;
+		}
+		image_event(q->file, IMAGE_EVENT_READ_BACKING_AIO);
+		return chain_preadv(q->img, off, len, w);
 	case QCOW2_COMPRESSED_CLUSTER:
 		return read_compressed(q, m->entry.word,
 				       off & (q->cluster_size - 1), len, w);
@@ -312,12 +314,14 @@ static int write_new(struct qcow2 *q, const struct part *p,
 	if (c->zero) {
 		memset(pad, 0, head + tail);
 	} else {
+		image_event(q->file, IMAGE_EVENT_COW_READ);
 		ret = read_old(q, c->start, head, pad);
 		if (!ret)
 			ret = read_old(q, p->off + len, tail, pad + head);
 		if (ret)
 			return ret;
 	}
+	image_event(q->file, IMAGE_EVENT_COW_WRITE);
 	return write_padded(q, p->off, host, pad, head, p->w, len, pad + head,
 			    tail);
 }

@@ -260,6 +260,7 @@ static int copy_l2(struct qcow2 *q, uint64_t from, uint64_t to)
  * reads as zeroes already. */
 static int clear_l2(struct qcow2 *q, uint64_t offset, bool fresh)
 {
+	image_event(q->file, IMAGE_EVENT_L2_ALLOC_WRITE);
 	if (fresh)
 		return 0;
 	qcow2_cache_drop(&q->l2_cache, offset, q->cluster_size);

@@ -108,6 +108,8 @@ int qcow2_prepare_refblock(struct qcow2 *q, uint64_t cluster)
 		return qcow2_corrupt(q, "a new refcount block would lie on %s "
 				     "at %#" PRIx64, qcow2_meta_name(type),
 				     offset);
+	image_event(q->file, IMAGE_EVENT_REFBLOCK_ALLOC);
+	image_event(q->file, IMAGE_EVENT_REFBLOCK_ALLOC_WRITE);
 	ret = qcow2_reach(q, offset + q->cluster_size);
 	if (!ret && !fresh)
 		ret = image_pwrite_zeroes(q->file, offset, q->cluster_size, 0);
@@ -243,6 +245,7 @@ int qcow2_alloc_clusters(struct qcow2 *q, uint64_t max, uint64_t *offset,
 	uint64_t cluster;
 	int ret;
 
+	image_event(q->file, IMAGE_EVENT_CLUSTER_ALLOC);
 	for (;;) {
 		co_mutex_lock(&q->alloc_lock);
 		*fresh = false;
@@ -458,6 +461,8 @@ int qcow2_release_freed(struct qcow2 *q, struct qcow2_freed_list *list)
 	size_t kept = 0;
 	int ret = 0;
 
+	if (list->nr)
+		image_event(q->file, IMAGE_EVENT_CLUSTER_FREE);
 	co_mutex_lock(&q->alloc_lock);
 	for (size_t i = 0; i < list->nr; i++) {
 		struct qcow2_request *oldest = list_empty(&q->requests) ? NULL :

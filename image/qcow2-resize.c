@@ -58,6 +58,7 @@ static int write_l1(struct qcow2 *q, uint64_t offset, uint64_t clusters)
 	for (uint64_t i = 0; !ret && i < clusters; i++)
 		ret = qcow2_meta_add(&q->meta, (offset >> q->cluster_bits) + i,
 				     QCOW2_META_L1);
+	image_event(q->file, IMAGE_EVENT_L1_GROW_WRITE_TABLE);
 	if (!ret)
 		ret = image_pwrite(q->file, offset, bytes, buf);
 	return ret ? ret : qcow2_commit_all(q);

@@ -348,6 +348,7 @@ static int load_metadata(struct qcow2 *q, struct error *err)
 					  << q->cluster_bits) / 8);
 	ret = load_table(q, "L1 table", q->h.l1_table_offset, q->h.l1_size,
 			 &q->l1, &q->l1_dirty, err);
+	image_event(q->file, IMAGE_EVENT_REFTABLE_LOAD);
 	if (!ret)
 		ret = load_table(q, "refcount table",
 				 q->h.refcount_table_offset,
@@ -463,6 +464,8 @@ static int init_caches(struct qcow2 *q, const struct image_options *opts)
 				       refs);
 	if (!ret)
 		ret = qcow2_meta_init(&q->meta);
+	q->l2_cache.loads = IMAGE_EVENT_L2_LOAD;
+	q->ref_cache.loads = IMAGE_EVENT_REFBLOCK_LOAD;
 	return ret;
 }
 

@@ -93,6 +93,7 @@ struct qcow2_cache {
 	struct list orphans;		/* dropped while somebody had them */
 	void **chunks;			/* memory of the slices */
 	unsigned int nr_chunks;
+	enum image_event loads;		/* what reading one is to tests */
 };
 
 int qcow2_cache_init(struct qcow2_cache *c, struct image *file,

@@ -343,8 +343,10 @@ static int open_target(struct convert *c)
 			     option_value(c, "key-secret");
 	if (!c->no_create)
 		opts.node = &c->node;
-	if (c->to.image_opts)
-		ret = image_opts_parse(path, &opts, &path, &format, &err);
+	if (tool_is_described(&c->to, path))
+		ret = image_opts_parse(c->loop, c->to.image_opts ? path : NULL,
+				       c->to.image_opts ? NULL : path, &opts,
+				       &path, &format, &err);
 	if (!ret)
 		ret = image_open(c->loop, path,
 				 format ? format : target_format(c), &opts,

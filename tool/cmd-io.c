@@ -92,46 +92,19 @@ static void free_target(struct io_target *t)
 	free(t->opts);
 }
 
-/* "OPTS,file.filename=PATH", with each comma of the path twice; NULL: no
- * memory. */
-static char *whole_options(const char *opts, const char *path)
-{
-	char *text, *end;
-
-	if (!path)
-		return strdup(opts);
-	text = malloc(strlen(opts) + 2 * strlen(path) + 32);
-	if (!text)
-		return NULL;
-	end = text + sprintf(text, "%s,file.filename=", opts);
-	for (; *path; path++) {
-		if (*path == ',')
-			*end++ = ',';
-		*end++ = *path;
-	}
-	*end = '\0';
-	return text;
-}
-
 /* NULL: printed why. */
 static struct image *open_target(struct io_shell *sh,
 				 const struct io_target *t, bool again)
 {
-	cleanup_free char *text = NULL;
 	struct tool_common c = sh->common;
 
 	c.format = t->format;
 	c.cache = t->cache;
 	c.device = again ? "" : t->path;
+	c.nameless = !t->path;
 	c.image_opts = t->opts;
-	if (t->opts) {
-		text = whole_options(t->opts, t->path);
-		if (!text) {
-			tool_error("out of memory");
-			return NULL;
-		}
-	}
-	return tool_open(sh->loop, text ? text : t->path, &c, t->flags);
+	c.beside = t->path;
+	return tool_open(sh->loop, t->opts ? t->opts : t->path, &c, t->flags);
 }
 
 /* Takes over the target; what was open is closed first. */
@@ -186,7 +159,7 @@ static struct image *open_temporary(struct io_shell *sh, const char *base)
 	struct image *img;
 	int fd;
 
-	if (!real || sh->common.image_opts) {
+	if (!real || tool_is_described(&sh->common, base)) {
 		tool_error("%s: -s needs the path of a file", base);
 		return NULL;
 	}
@@ -351,6 +324,40 @@ static void do_sleep(struct io_shell *sh, int argc, char **argv)
 	else
 		co_sleep(sh->loop, ms * 1000000);
 }
+
+/* ---- breakpoints of blkdebug ---- */
+
+static void judge_break(struct io_shell *sh, const char *what, int ret)
+{
+	if (ret)
+		io_fail(sh, "Could not %s: %s", what, strerror(-ret));
+}
+
+static void do_break(struct io_shell *sh, int argc, char **argv)
+{
+	judge_break(sh, "set a breakpoint",
+		    image_break(sh->img, argv[1], argv[2]));
+}
+
+static void do_remove_break(struct io_shell *sh, int argc, char **argv)
+{
+	judge_break(sh, "remove a breakpoint",
+		    image_resume(sh->img, argv[1], true));
+}
+
+static void do_resume(struct io_shell *sh, int argc, char **argv)
+{
+	judge_break(sh, "resume request",
+		    image_resume(sh->img, argv[1], false));
+}
+
+static void do_wait_break(struct io_shell *sh, int argc, char **argv)
+{
+	while (!image_is_suspended(sh->img, argv[1]))
+		co_sleep(sh->loop, 1000000);
+}
+
+/* ---- open and reopen ---- */
 
 /* As qemu-io has it, discards reach the host unless they are not to. */
 static int discard_option(struct io_shell *sh, const char *mode,
@@ -528,6 +535,8 @@ static const struct command {
 	  "[-Cfquz] [-P pattern] off len [len..]" },
 	{ "alloc", 1, 2, IMAGE, do_alloc,
 	  "off [len] -- how much is allocated in this layer", "a" },
+	{ "break", 2, 2, IMAGE, do_break,
+	  "event tag -- the next request that comes by waits there" },
 	{ "close", 0, 0, IMAGE, do_close, "", "c" },
 	{ "discard", 2, IO_MAX_ARGS, WRITABLE, io_discard, "[-Cq] off len", "d" },
 	{ "flush", 0, 0, IMAGE, do_flush, "", "f" },
@@ -541,12 +550,18 @@ static const struct command {
 	  "[-Cqv] [-P pattern [-s off] [-l len]] off len", "r" },
 	{ "readv", 2, IO_MAX_ARGS, IMAGE, io_readv,
 	  "[-Cqv] [-P pattern] off len [len..]" },
+	{ "remove_break", 1, 1, IMAGE, do_remove_break, "tag" },
 	{ "reopen", 0, IO_MAX_ARGS, IMAGE, do_reopen,
 	  "[-r | -w] [-c cache] [-o options] -- close and open again" },
+	{ "resume", 1, 1, IMAGE, do_resume,
+	  "tag -- what waits at the breakpoint goes on" },
 	{ "sigraise", 1, 1, NO_IMAGE, do_sigraise, "signal number" },
 	{ "sleep", 1, 1, NO_IMAGE, do_sleep, "milliseconds" },
 	{ "truncate", 1, 3, WRITABLE, do_truncate,
 	  "[-m preallocation] size", "t" },
+	  "[-m preallocation] size" },
+	{ "wait_break", 1, 1, IMAGE, do_wait_break,
+	  "tag -- waits until a request has come there" },
 	{ "write", 2, IO_MAX_ARGS, WRITABLE, io_write,
 	  "[-Ccfnquz] [-P pattern | -s file] off len", "w" },
 	{ "writev", 2, IO_MAX_ARGS, WRITABLE, io_writev,

@@ -3,28 +3,75 @@
  * image-opts.c: see image-opts.h.
  *
  * The names are those of QEMU's block nodes, as far as they mean something
- * here; any other is refused by its name. "backing." before a name goes one
- * image down, and only what belongs to a single node may stand behind it.
+ * here; any other is refused by its name. Text and JSON are first made the same:
+ * a list of names and values, which image-json.c does for JSON. The list is then
+ * planted as a tree of nodes, names of files are put where they belong, and last
+ * each node is judged by its driver.
  */
 #include "tool/image-opts.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/bits.h"
+#include "common/cleanup.h"
 #include "common/size.h"
+#include "tool/debug-rules.h"
+#include "tool/image-json.h"
 #include "tool/keyval.h"
 
 #define MAX_DEPTH 64
 
-/* One --image-opts. */
+enum child { FILE_BELOW, BACKING, DATA_FILE, IMAGE, TEST, RAW, NR_CHILDREN };
+
+static const char *const child_names[] = {
+	[FILE_BELOW] = "file.",
+	[BACKING] = "backing.",
+	[DATA_FILE] = "data-file.",
+	[IMAGE] = "image.",
+	[TEST] = "test.",
+	[RAW] = "raw.",
+};
+
+struct said {
+	struct said *next;
+	char *key, *value;		/* as it was typed */
+	const char *name;		/* the key's end, of the node alone */
+};
+
+/* What kind of driver a node has; bits, to say where an option belongs. */
+enum kind {
+	OF_RAW = 1 << 0, OF_QCOW2 = 1 << 1, OF_OTHER = 1 << 2,	/* formats */
+	OF_FILE = 1 << 3, OF_NBD = 1 << 4, OF_PROTOCOL = 1 << 5,
+	OF_GUESS = OF_RAW | OF_QCOW2 | OF_OTHER,
+	OF_ANY = OF_GUESS | OF_FILE | OF_NBD | OF_PROTOCOL,
+};
+
+struct node {
+	struct image_node n;		/* what is made of it */
+	struct node *next;		/* of all */
+	struct node *child[NR_CHILDREN];
+	struct said *said;
+	const char *filename;
+	bool top;			/* what is said is said of the whole */
+	struct image_create_option *options;
+};
+
+struct kept {
+	struct kept *next;
+	char text[];
+};
+
+/* One image. */
 struct described {
 	struct described *next;
-	struct keyvals kv;
-	struct image_node nodes[MAX_DEPTH];	/* 0: the topmost image */
-	const char *protocols[MAX_DEPTH];	/* file.driver */
-	const char *data_protocols[MAX_DEPTH];	/* data-file.driver */
+	struct loop *loop;
+	struct image_options *opts;
+	struct said *said;		/* not planted yet */
+	struct node *nodes;		/* all, and the strings' owners */
+	struct kept *kept;		/* URLs and the like */
 	bool direct, no_flush;
 	uint64_t cache_size;			/* of both caches, 0: not said */
 	bool has_cache_size, has_l2, has_refcount;
@@ -32,222 +79,792 @@ struct described {
 
 static struct described *all;
 
-/* ---- values ---- */
+/* ---- lists and trees ---- */
 
-static int parse_bool(const struct keyval *kv, bool *value, struct error *err)
+/* What was said before wins. */
+static int add_said(struct said **list, const char *key, const char *value)
 {
-	*value = !strcmp(kv->value, "on");
-	if (!*value && strcmp(kv->value, "off"))
-		return error_set(err, EINVAL, "Parameter '%s' expects 'on' or "
-				 "'off', not '%s'", kv->key, kv->value);
-	return 0;
+	struct said *s;
+
+	for (; *list; list = &(*list)->next)
+		if (!strcmp((*list)->key, key))
+			return 0;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->key = strdup(key);
+	s->value = strdup(value);
+	s->name = s->key;
+	*list = s;
+	return s->key && s->value ? 0 : -ENOMEM;
 }
 
-static int set_flag(const struct keyval *kv, struct image_options *opts,
-		    unsigned int flag, struct error *err)
+/* Of text the last one wins, as with all options. */
+static int add_text(struct described *d, const char *text)
 {
-	bool on;
-	int ret = parse_bool(kv, &on, err);
+	struct keyvals kv;
+	int ret = keyval_parse(&kv, text, NULL);
 
-	if (!ret)
-		opts->flags = on ? opts->flags | flag : opts->flags & ~flag;
+	for (unsigned int i = kv.nr; !ret && i > 0; i--)
+		ret = add_said(&d->said, kv.v[i - 1].key, kv.v[i - 1].value);
+	keyval_free(&kv);
 	return ret;
 }
 
-static int set_bytes(const struct keyval *kv, uint64_t *bytes,
-		     struct error *err)
+static int add_json(void *arg, const char *key, const char *value)
 {
-	if (!size_parse(kv->value, bytes))
-		return 0;
-	return error_set(err, EINVAL, "Parameter '%s' expects a size, not '%s'",
-			 kv->key, kv->value);
+	struct described *d = arg;
+
+	return add_said(&d->said, key, value);
 }
 
-static int bad_value(const struct keyval *kv, const char *known,
-		     struct error *err)
+static struct node *new_node(struct described *d)
 {
-	return error_set(err, EINVAL, "Parameter '%s' does not accept value "
-			 "'%s' (known: %s)", kv->key, kv->value, known);
+	struct node *n = calloc(1, sizeof(*n));
+
+	if (n) {
+		n->next = d->nodes;
+		d->nodes = n;
+	}
+	return n;
 }
 
-/* ---- of the whole: 1 when it was not one of these ---- */
+static struct node *get_child(struct described *d, struct node *n,
+			      enum child which)
+{
+	if (!n->child[which])
+		n->child[which] = new_node(d);
+	if (n->child[which] && (which == FILE_BELOW || which == IMAGE))
+		n->child[which]->top = n->top;
+	return n->child[which];
+}
 
-static int set_discard(const struct keyval *kv, struct image_options *opts,
+static int find_child(const char *name)
+{
+	for (int i = 0; i < NR_CHILDREN; i++)
+		if (!strncmp(name, child_names[i], strlen(child_names[i])))
+			return i;
+	return -1;
+}
+
+/* Takes over `s`. */
+static int plant(struct described *d, struct node *n, struct said *s,
+		 struct error *err)
+{
+	unsigned int depth = 0;
+	int which;
+
+	while (n && (which = find_child(s->name)) >= 0 &&
+	       ++depth <= MAX_DEPTH) {
+		s->name += strlen(child_names[which]);
+		n = get_child(d, n, (enum child)which);
+	}
+	if (n) {
+		s->next = n->said;
+		n->said = s;
+		if (!strcmp(s->name, "driver"))
+			n->n.driver = s->value;
+		if (!strcmp(s->name, "filename"))
+			n->filename = s->value;
+	} else {
+		s->next = d->said;	/* only to be freed */
+		d->said = s;
+	}
+	if (depth > MAX_DEPTH)
+		return error_set(err, EINVAL, "--image-opts go down %d images "
+				 "at most", MAX_DEPTH);
+	return n ? 0 : -ENOMEM;
+}
+
+/* A copy that lives as long as the tree; NULL: no memory. */
+static const char *keep(struct described *d, const char *text)
+{
+	struct kept *k = malloc(sizeof(*k) + strlen(text) + 1);
+
+	if (!k)
+		return NULL;
+	strcpy(k->text, text);
+	k->next = d->kept;
+	d->kept = k;
+	return k->text;
+}
+
+/* ---- names of files ---- */
+
+static bool is_format(const struct node *n)
+{
+	return n->n.driver && image_format_known(n->n.driver);
+}
+
+static bool is_driver(const struct node *n, const char *name)
+{
+	return n->n.driver && !strcmp(n->n.driver, name);
+}
+
+static int place(struct described *d, struct node *n, const char *name,
+		 bool format, struct error *err);
+
+static int place_below(struct described *d, struct node *n, enum child which,
+		       const char *name, struct error *err)
+{
+	struct node *child = get_child(d, n, which);
+
+	return child ? place(d, child, name, which == TEST, err) : -ENOMEM;
+}
+
+/* The first part of "A:B"; *name becomes B. */
+static char *cut_part(const char **name)
+{
+	const char *colon = strchr(*name, ':');
+	char *part = colon ? strndup(*name, (size_t)(colon - *name)) : NULL;
+
+	*name = colon ? colon + 1 : *name;
+	return part;
+}
+
+static int place_debug(struct described *d, struct node *n, const char *name,
 		       struct error *err)
 {
-	if (!strcmp(kv->value, "unmap") || !strcmp(kv->value, "on"))
-		opts->flags |= IMAGE_UNMAP;
-	else if (!strcmp(kv->value, "ignore") || !strcmp(kv->value, "off"))
-		opts->flags &= ~(unsigned int)IMAGE_UNMAP;
-	else
-		return bad_value(kv, "ignore, off, unmap, on", err);
+	cleanup_free char *config = NULL;
+	int ret = 0;
+
+	if (!strncmp(name, "blkdebug:", 9)) {
+		name += 9;
+		config = cut_part(&name);
+		if (!config)
+			return error_set(err, EINVAL, "blkdebug requires both "
+					 "config file and image path");
+		if (*config)
+			ret = add_said(&n->said, "config", config);
+	}
+	return ret ? ret : place_below(d, n, IMAGE, name, err);
+}
+
+static int place_verify(struct described *d, struct node *n, const char *name,
+			struct error *err)
+{
+	cleanup_free char *raw = NULL;
+	const char *kept;
+	int ret = 0;
+
+	if (!strncmp(name, "blkverify:", 10)) {
+		name += 10;
+		raw = cut_part(&name);
+		if (!raw)
+			return error_set(err, EINVAL, "blkverify requires raw "
+					 "copy and original image path");
+		kept = keep(d, raw);
+		ret = kept ? place_below(d, n, RAW, kept, err) : -ENOMEM;
+	}
+	return ret ? ret : place_below(d, n, TEST, name, err);
+}
+
+/* Gives the file's name to the node below `n` that it belongs to. `format`: a
+ * node without a driver is a format, which will be guessed. */
+static int place(struct described *d, struct node *n, const char *name,
+		 bool format, struct error *err)
+{
+	if (is_format(n) || (!n->n.driver && format))
+		return place_below(d, n, FILE_BELOW, name, err);
+	if (!n->n.driver && !strncmp(name, "blkdebug:", 9))
+		n->n.driver = "blkdebug";
+	if (!n->n.driver && !strncmp(name, "blkverify:", 10))
+		n->n.driver = "blkverify";
+	if (is_driver(n, "blkdebug"))
+		return place_debug(d, n, name, err);
+	if (is_driver(n, "blkverify"))
+		return place_verify(d, n, name, err);
+	if (n->n.path)
+		return error_set(err, EINVAL, "two files are named, '%s' and "
+				 "'%s'", n->n.path, name);
+	n->n.path = name;
 	return 0;
 }
 
-static int set_read_only(const struct keyval *kv, struct image_options *opts,
-			 struct error *err)
-{
-	bool on;
-	int ret = parse_bool(kv, &on, err);
-
-	/* "off" grants nothing that the verb did not ask for. */
-	if (!ret && on)
-		opts->flags &= ~(unsigned int)IMAGE_RDWR;
-	return ret;
-}
-
-/* Whether clusters are as large is seen when the image is opened. */
-static int set_entry_size(const struct keyval *kv, uint64_t *bytes,
-			  struct error *err)
-{
-	int ret = set_bytes(kv, bytes, err);
-
-	/* 0 would be "not said". */
-	if (!ret && !*bytes)
-		*bytes = 1;
-	return ret;
-}
-
-static int set_cache_size(struct described *d, const struct keyval *kv,
-			  struct image_options *opts, struct error *err)
-{
-	if (!strcmp(kv->key, "l2-cache-size")) {
-		d->has_l2 = true;
-		return set_bytes(kv, &opts->l2_cache_size, err);
-	}
-	if (!strcmp(kv->key, "refcount-cache-size")) {
-		d->has_refcount = true;
-		return set_bytes(kv, &opts->refcount_cache_size, err);
-	}
-	if (!strcmp(kv->key, "cache-size")) {
-		d->has_cache_size = true;
-		return set_bytes(kv, &d->cache_size, err);
-	}
-	if (!strcmp(kv->key, "l2-cache-entry-size"))
-		return set_entry_size(kv, &opts->l2_cache_entry_size, err);
-	return 1;
-}
-
-static int set_whole(struct described *d, const struct keyval *kv,
-		     struct image_options *opts, struct error *err)
-{
-	if (!strcmp(kv->key, "read-only"))
-		return set_read_only(kv, opts, err);
-	if (!strcmp(kv->key, "force-share"))
-		return set_flag(kv, opts, IMAGE_SHARE, err);
-	if (!strcmp(kv->key, "discard"))
-		return set_discard(kv, opts, err);
-	if (!strcmp(kv->key, "cache.direct"))
-		return parse_bool(kv, &d->direct, err);
-	if (!strcmp(kv->key, "cache.no-flush"))
-		return parse_bool(kv, &d->no_flush, err);
-	if (!strcmp(kv->key, "file.aio"))
-		return aio_parse_kind(kv->value, &opts->aio) ?
-			bad_value(kv, "threads, native, io_uring", err) : 0;
-	return set_cache_size(d, kv, opts, err);
-}
-
-/* ---- of one node: 1 when it was not one of these ---- */
-
-static int set_node(struct described *d, unsigned int depth, const char *key,
-		    const char *value)
-{
-	struct image_node *n = &d->nodes[depth];
-	const struct {
-		const char *name, **field;
-	} fields[] = {
-		{ "driver", &n->format },
-		{ "file.driver", &d->protocols[depth] },
-		{ "file.filename", &n->path },
-		{ "data-file.driver", &d->data_protocols[depth] },
-		{ "data-file.filename", &n->data_file },
-		{ "key-secret", &n->key_secret },
-		{ "encrypt.key-secret", &n->key_secret },
-		{ "encrypt.format", &n->encrypt_format },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		if (strcmp(key, fields[i].name))
-			continue;
-		*fields[i].field = value;
-		return 0;
-	}
-	return 1;
-}
-
-static int set_option(struct described *d, const struct keyval *kv,
-		      struct image_options *opts, struct error *err)
-{
-	const char *key = kv->key;
-	unsigned int depth = 0;
-	int ret;
-
-	for (; !strncmp(key, "backing.", 8); key += 8)
-		if (++depth == MAX_DEPTH)
-			return error_set(err, EINVAL, "--image-opts go down %d "
-					 "images at most", MAX_DEPTH);
-	for (unsigned int i = 0; i < depth; i++)
-		d->nodes[i].backing = &d->nodes[i + 1];
-	ret = set_node(d, depth, key, kv->value);
-	if (ret > 0 && !depth)
-		ret = set_whole(d, kv, opts, err);
-	if (ret <= 0)
-		return ret;
-	return error_set(err, EINVAL, "Unknown image option '%s' (known: "
-			 "driver, file.driver, file.filename, "
-			 "data-file.driver, data-file.filename, key-secret, "
-			 "encrypt.format, encrypt.key-secret, the same behind "
-			 "'backing.'; and read-only, force-share, discard, "
-			 "cache.direct, cache.no-flush, cache-size, "
-			 "l2-cache-size, l2-cache-entry-size, "
-			 "refcount-cache-size, file.aio)", kv->key);
-}
-
-/* ---- */
-
-static bool one_of(const char *word, const char *a, const char *b)
-{
-	return !word || !strcmp(word, a) || !strcmp(word, b);
-}
-
-static int judge_node(const struct described *d, unsigned int depth,
-		      struct error *err)
-{
-	const struct image_node *n = &d->nodes[depth];
-
-	if (!one_of(d->protocols[depth], "file", "host_device"))
-		return error_set(err, ENOTSUP, "Unknown protocol '%s' (known: "
-				 "file, host_device)", d->protocols[depth]);
-	if (!one_of(d->data_protocols[depth], "file", "host_device"))
-		return error_set(err, ENOTSUP, "Unknown protocol '%s' of a data "
-				 "file (known: file, host_device)",
-				 d->data_protocols[depth]);
-	if (n->data_file && n->format && strcmp(n->format, "qcow2"))
-		return error_set(err, EINVAL, "Block format '%s' does not "
-				 "support the option 'data-file'", n->format);
-	if (!one_of(n->encrypt_format, "aes", "luks"))
-		return error_set(err, EINVAL, "Parameter 'encrypt.format' does "
-				 "not accept value '%s' (known: aes, luks)",
-				 n->encrypt_format);
-	if (n->format && !strcmp(n->format, "raw") &&
-	    (n->key_secret || n->encrypt_format))
-		return error_set(err, EINVAL, "Block format 'raw' does not "
-				 "support the option 'encrypt.%s'",
-				 n->key_secret ? "key-secret" : "format");
-	return 0;
-}
-
-static int judge(const struct described *d, struct error *err)
+/* Names that were options; a node above takes its own before those below. */
+static int place_all(struct described *d, struct node *n, bool format,
+		     struct error *err)
 {
 	int ret = 0;
 
-	if (!d->nodes[0].path)
-		return error_set(err, EINVAL, "--image-opts need "
-				 "file.filename=PATH");
-	for (unsigned int i = 0; !ret && i < MAX_DEPTH; i++)
-		ret = judge_node(d, i, err);
+	if (n->filename)
+		ret = place(d, n, n->filename, format, err);
+	for (int i = 0; !ret && i < NR_CHILDREN; i++)
+		if (n->child[i] && i != DATA_FILE)
+			ret = place_all(d, n->child[i],
+					i == BACKING || i == TEST, err);
 	return ret;
 }
+
+/* ---- values ---- */
+
+static int parse_bool(const struct said *s, bool *value, struct error *err)
+{
+	*value = !strcmp(s->value, "on");
+	if (!*value && strcmp(s->value, "off"))
+		return error_set(err, EINVAL, "Parameter '%s' expects 'on' or "
+				 "'off', not '%s'", s->key, s->value);
+	return 0;
+}
+
+static int set_bytes(const struct said *s, uint64_t *bytes, struct error *err)
+{
+	if (!size_parse(s->value, bytes))
+		return 0;
+	return error_set(err, EINVAL, "Parameter '%s' expects a size, not '%s'",
+			 s->key, s->value);
+}
+
+static int bad_value(const struct said *s, const char *known,
+		     struct error *err)
+{
+	return error_set(err, EINVAL, "Parameter '%s' does not accept value "
+			 "'%s' (known: %s)", s->key, s->value, known);
+}
+
+/* `known` has a space between its words. */
+static int judge_word(const struct said *s, const char *known,
+		      struct error *err)
+{
+	size_t n = strlen(s->value);
+	const char *at = known;
+
+	for (; n && (at = strstr(at, s->value)); at += n)
+		if ((at == known || at[-1] == ' ') &&
+		    (!at[n] || at[n] == ' '))
+			return 0;
+	return bad_value(s, known, err);
+}
+
+/* ---- options ---- */
+
+static int set_nothing(struct described *d, struct node *n,
+		       const struct said *s, struct error *err)
+{
+	return 0;
+}
+
+static int set_bool(struct described *d, struct node *n, const struct said *s,
+		    struct error *err)
+{
+	bool ignored;
+
+	return parse_bool(s, &ignored, err);
+}
+
+static int set_number(struct described *d, struct node *n,
+		      const struct said *s, struct error *err)
+{
+	uint64_t ignored;
+
+	return set_bytes(s, &ignored, err);
+}
+
+static int set_detect_zeroes(struct described *d, struct node *n,
+			     const struct said *s, struct error *err)
+{
+	return judge_word(s, "off on unmap", err);
+}
+
+static int set_overlap_check(struct described *d, struct node *n,
+			     const struct said *s, struct error *err)
+{
+	return judge_word(s, "none constant cached all", err);
+}
+
+static int set_discard(struct described *d, struct node *n,
+		       const struct said *s, struct error *err)
+{
+	bool unmap = !strcmp(s->value, "unmap") || !strcmp(s->value, "on");
+	int ret = judge_word(s, "ignore off unmap on", err);
+
+	if (!ret && unmap && n->top)
+		d->opts->flags |= IMAGE_UNMAP;
+	else if (!ret && n->top)
+		d->opts->flags &= ~(unsigned int)IMAGE_UNMAP;
+	return ret;
+}
+
+static int set_read_only(struct described *d, struct node *n,
+			 const struct said *s, struct error *err)
+{
+	bool on;
+	int ret = parse_bool(s, &on, err);
+
+	/* "off" grants nothing that the verb did not ask for. */
+	if (!ret && on && n->top)
+		d->opts->flags &= ~(unsigned int)IMAGE_RDWR;
+	return ret;
+}
+
+static int set_share(struct described *d, struct node *n, const struct said *s,
+		     struct error *err)
+{
+	bool on;
+	int ret = parse_bool(s, &on, err);
+
+	if (!ret && on && n->top)
+		d->opts->flags |= IMAGE_SHARE;
+	return ret;
+}
+
+static int set_locking(struct described *d, struct node *n,
+		       const struct said *s, struct error *err)
+{
+	int ret = judge_word(s, "auto on off", err);
+
+	if (!ret && !strcmp(s->value, "off") && n->top)
+		d->opts->flags |= IMAGE_SHARE;
+	return ret;
+}
+
+static int set_direct(struct described *d, struct node *n,
+		      const struct said *s, struct error *err)
+{
+	return parse_bool(s, &d->direct, err);
+}
+
+static int set_no_flush(struct described *d, struct node *n,
+			const struct said *s, struct error *err)
+{
+	return parse_bool(s, &d->no_flush, err);
+}
+
+static int set_aio(struct described *d, struct node *n, const struct said *s,
+		   struct error *err)
+{
+	return aio_parse_kind(s->value, &d->opts->aio) ?
+		bad_value(s, "threads, native, io_uring", err) : 0;
+}
+
+static int set_cache_size(struct described *d, struct node *n,
+			  const struct said *s, struct error *err)
+{
+	d->has_cache_size = true;
+	return set_bytes(s, &d->cache_size, err);
+}
+
+static int set_l2(struct described *d, struct node *n, const struct said *s,
+		  struct error *err)
+{
+	d->has_l2 = true;
+	return set_bytes(s, &d->opts->l2_cache_size, err);
+}
+
+static int set_refcount(struct described *d, struct node *n,
+			const struct said *s, struct error *err)
+{
+	d->has_refcount = true;
+	return set_bytes(s, &d->opts->refcount_cache_size, err);
+}
+
+/* Whether clusters are as large is seen when the image is opened. */
+static int set_entry_size(struct described *d, struct node *n,
+			  const struct said *s, struct error *err)
+{
+	int ret = set_bytes(s, &d->opts->l2_cache_entry_size, err);
+
+	/* 0 would be "not said". */
+	if (!ret && !d->opts->l2_cache_entry_size)
+		d->opts->l2_cache_entry_size = 1;
+	return ret;
+}
+
+static int set_key_secret(struct described *d, struct node *n,
+			  const struct said *s, struct error *err)
+{
+	if (is_driver(n, "raw"))
+		return error_set(err, EINVAL, "Block format 'raw' does not "
+				 "support the option '%s'", s->key);
+	n->n.key_secret = s->value;
+	return 0;
+}
+
+static int set_encrypt_format(struct described *d, struct node *n,
+			      const struct said *s, struct error *err)
+{
+	if (is_driver(n, "raw"))
+		return set_key_secret(d, n, s, err);
+	n->n.encrypt_format = s->value;
+	return judge_word(s, "aes luks", err);
+}
+
+/* JSON's null. */
+static int set_backing(struct described *d, struct node *n,
+		       const struct said *s, struct error *err)
+{
+	n->n.no_backing = true;
+	return !*s->value ? 0 :
+		error_set(err, ENOTSUP, "Parameter '%s': there is no node '%s' "
+			  "to refer to, describe it by '%s.driver', "
+			  "'%s.file.filename'", s->key, s->value, s->key,
+			  s->key);
+}
+
+static const struct known {
+	const char *name;
+	unsigned int of;		/* enum kind */
+	bool whole;			/* of what is no part of another */
+	int (*set)(struct described *d, struct node *n, const struct said *s,
+		   struct error *err);
+} known[] = {
+	{ "driver", OF_ANY, false, set_nothing },
+	{ "filename", OF_ANY, false, set_nothing },
+	{ "node-name", OF_ANY, false, set_nothing },
+	{ "read-only", OF_ANY, false, set_read_only },
+	{ "auto-read-only", OF_ANY, false, set_bool },
+	{ "force-share", OF_ANY, false, set_share },
+	{ "discard", OF_ANY, false, set_discard },
+	{ "detect-zeroes", OF_ANY, false, set_detect_zeroes },
+	{ "cache.direct", OF_ANY, true, set_direct },
+	{ "cache.no-flush", OF_ANY, true, set_no_flush },
+	{ "locking", OF_FILE, false, set_locking },
+	{ "aio", OF_FILE, true, set_aio },
+	{ "backing", OF_GUESS, false, set_backing },
+	{ "key-secret", OF_GUESS, false, set_key_secret },
+	{ "encrypt.key-secret", OF_GUESS, false, set_key_secret },
+	{ "encrypt.format", OF_GUESS, false, set_encrypt_format },
+	{ "cache-size", OF_QCOW2, true, set_cache_size },
+	{ "l2-cache-size", OF_QCOW2, true, set_l2 },
+	{ "l2-cache-entry-size", OF_QCOW2, true, set_entry_size },
+	{ "refcount-cache-size", OF_QCOW2, true, set_refcount },
+	{ "cache-clean-interval", OF_QCOW2, false, set_number },
+	/* Ours has neither dirty images nor unchecked writes. */
+	{ "lazy-refcounts", OF_QCOW2, false, set_bool },
+	{ "overlap-check", OF_QCOW2, false, set_overlap_check },
+	{ "overlap-check.template", OF_QCOW2, false, set_overlap_check },
+	{ "overlap-check.main-header", OF_QCOW2, false, set_bool },
+	{ "overlap-check.active-l1", OF_QCOW2, false, set_bool },
+	{ "overlap-check.active-l2", OF_QCOW2, false, set_bool },
+	{ "overlap-check.refcount-table", OF_QCOW2, false, set_bool },
+	{ "overlap-check.refcount-block", OF_QCOW2, false, set_bool },
+	{ "overlap-check.snapshot-table", OF_QCOW2, false, set_bool },
+	{ "overlap-check.inactive-l1", OF_QCOW2, false, set_bool },
+	{ "overlap-check.inactive-l2", OF_QCOW2, false, set_bool },
+	{ "overlap-check.bitmap-directory", OF_QCOW2, false, set_bool },
+	{ "pass-discard-request", OF_QCOW2, false, set_bool },
+	{ "pass-discard-snapshot", OF_QCOW2, false, set_bool },
+	{ "pass-discard-other", OF_QCOW2, false, set_bool },
+	/* These make a URL. */
+	{ "host", OF_NBD, false, set_nothing },
+	{ "port", OF_NBD, false, set_nothing },
+	{ "path", OF_NBD, false, set_nothing },
+	{ "export", OF_NBD, false, set_nothing },
+	{ "server.type", OF_NBD, false, set_nothing },
+	{ "server.host", OF_NBD, false, set_nothing },
+	{ "server.port", OF_NBD, false, set_nothing },
+	{ "server.path", OF_NBD, false, set_nothing },
+};
+
+static enum kind kind_of(const struct node *n)
+{
+	const char *driver = n->n.driver;
+
+	if (!driver)
+		return n->n.path ? OF_FILE : OF_GUESS;
+	if (!strcmp(driver, "raw"))
+		return OF_RAW;
+	if (!strcmp(driver, "qcow2"))
+		return OF_QCOW2;
+	if (image_format_known(driver))
+		return OF_OTHER;
+	if (!strcmp(driver, "file") || !strncmp(driver, "host_", 5))
+		return OF_FILE;
+	return !strcmp(driver, "nbd") ? OF_NBD : OF_PROTOCOL;
+}
+
+static int unknown(const struct node *n, const struct said *s,
+		   struct error *err)
+{
+	const char *const *own = n->n.driver ?
+		image_node_options(n->n.driver) : NULL;
+	char list[1000] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(known) && len < sizeof(list); i++)
+		if ((known[i].of & kind_of(n)) && (n->top || !known[i].whole))
+			len += (size_t)snprintf(list + len, sizeof(list) - len,
+						", %s", known[i].name);
+	for (; own && *own && len < sizeof(list); own++)
+		len += (size_t)snprintf(list + len, sizeof(list) - len,
+					", %s%s", *own,
+					(*own)[strlen(*own) - 1] == '.' ?
+						"..." : "");
+	return error_set(err, EINVAL, "Unknown image option '%s' (known: %s)",
+			 s->key, list + 2);
+}
+
+/* The driver's own, which it judges itself. */
+static bool is_own(const struct node *n, const char *name)
+{
+	const char *const *own = n->n.driver ?
+		image_node_options(n->n.driver) : NULL;
+
+	for (; own && *own; own++) {
+		size_t len = strlen(*own);
+
+		if (!strcmp(*own, name) ||
+		    ((*own)[len - 1] == '.' && !strncmp(*own, name, len)))
+			return true;
+	}
+	return false;
+}
+
+static int apply(struct described *d, struct node *n, const struct said *s,
+		 struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (!strcmp(s->name, known[i].name) &&
+		    (known[i].of & kind_of(n)) && (n->top || !known[i].whole))
+			return known[i].set(d, n, s, err);
+	if (!is_own(n, s->name))
+		return unknown(n, s, err);
+	n->options[n->n.nr_options++] = (struct image_create_option){
+		s->name, s->value,
+	};
+	return 0;
+}
+
+static int apply_all(struct described *d, struct node *n, struct error *err)
+{
+	unsigned int nr = 0;
+	int ret = 0;
+
+	for (struct said *s = n->said; s; s = s->next)
+		nr++;
+	n->options = calloc(nr + 1, sizeof(*n->options));
+	if (!n->options)
+		return -ENOMEM;
+	n->n.options = n->options;
+	for (struct said *s = n->said; !ret && s; s = s->next)
+		ret = apply(d, n, s, err);
+	return ret;
+}
+
+/* ---- nodes by their drivers ---- */
+
+static const char *said_of(const struct node *n, const char *name)
+{
+	for (struct said *s = n->said; s; s = s->next)
+		if (!strcmp(s->name, name))
+			return s->value;
+	return NULL;
+}
+
+static int add_rule(void *arg, const char *key, const char *value)
+{
+	struct node *n = arg;
+
+	return add_said(&n->said, key, value);
+}
+
+static int read_config(struct node *n, struct error *err)
+{
+	const char *config = said_of(n, "config");
+
+	return config ? debug_rules_read(config, add_rule, n, err) : 0;
+}
+
+static int make_nbd_url(struct described *d, struct node *n,
+			struct error *err)
+{
+	const char *host = said_of(n, "server.host") ?: said_of(n, "host");
+	const char *port = said_of(n, "server.port") ?: said_of(n, "port");
+	const char *path = said_of(n, "server.path") ?: said_of(n, "path");
+	const char *export = said_of(n, "export") ?: "";
+	cleanup_free char *url = NULL;
+
+	if (n->n.path)
+		return 0;
+	if (!host && !path)
+		return error_set(err, EINVAL, "one of path and host must be "
+				 "specified");
+	if (path ? asprintf(&url, "nbd+unix:///%s?socket=%s", export, path) < 0 :
+		   asprintf(&url, "nbd://%s:%s/%s", host, port ?: "10809",
+			    export) < 0) {
+		url = NULL;
+		return -ENOMEM;
+	}
+	n->n.path = keep(d, url);
+	return n->n.path ? 0 : -ENOMEM;
+}
+
+static int settle(struct described *d, struct node *n, bool recorded,
+		  struct error *err);
+
+/* The child `which` of `n` becomes *to; it must be one that the driver has. */
+static int settle_child(struct described *d, struct node *n, enum child which,
+			const struct image_node **to, struct error *err)
+{
+	struct node *child = n->child[which];
+	int ret;
+
+	n->child[which] = NULL;
+	if (!child)
+		return 0;
+	ret = settle(d, child, which == BACKING, err);
+	if (!ret)
+		*to = &child->n;
+	return ret;
+}
+
+/* Children that are left belong to no such driver. */
+static int judge_children(struct node *n, struct error *err)
+{
+	for (int i = 0; i < NR_CHILDREN; i++) {
+		char name[16];
+
+		if (!n->child[i])
+			continue;
+		snprintf(name, sizeof(name), "%s", child_names[i]);
+		name[strlen(name) - 1] = '\0';
+		return error_set(err, EINVAL, "Block driver '%s' does not "
+				 "support the option '%s'",
+				 n->n.driver ? n->n.driver : "file", name);
+	}
+	return 0;
+}
+
+static int settle_data_file(struct node *n, struct error *err)
+{
+	const struct node *data = n->child[DATA_FILE];
+	const char *driver = data ? data->n.driver : NULL;
+
+	n->child[DATA_FILE] = NULL;
+	if (!data)
+		return 0;
+	if (n->n.driver && strcmp(n->n.driver, "qcow2"))
+		return error_set(err, EINVAL, "Block format '%s' does not "
+				 "support the option 'data-file'",
+				 n->n.driver);
+	if (driver && strcmp(driver, "file") && strcmp(driver, "host_device"))
+		return error_set(err, ENOTSUP, "Unknown protocol '%s' of a data "
+				 "file (known: file, host_device)", driver);
+	for (struct said *s = data->said; s; s = s->next)
+		if (strcmp(s->name, "driver") && strcmp(s->name, "filename") &&
+		    strcmp(s->name, "node-name"))
+			return error_set(err, EINVAL, "Unknown image option "
+					 "'%s' (known: driver, filename, "
+					 "node-name)", s->key);
+	n->n.data_file = data->filename;
+	return 0;
+}
+
+/* "backing.file.driver=file" alone says nothing of where it is. */
+static bool is_only_kind(const struct node *n)
+{
+	return n && !n->n.path && (!n->n.driver || is_driver(n, "file") ||
+				   is_driver(n, "host_device")) &&
+	       !n->child[FILE_BELOW] && !n->child[IMAGE];
+}
+
+static int settle_format(struct described *d, struct node *n, bool recorded,
+			 struct error *err)
+{
+	int ret = 0;
+
+	if (recorded && is_only_kind(n->child[FILE_BELOW]))
+		n->child[FILE_BELOW] = NULL;
+	if (!recorded && !n->child[FILE_BELOW])
+		return error_set(err, EINVAL, "A block device must be specified "
+				 "for \"file\": --image-opts need "
+				 "file.filename=PATH");
+	ret = settle_child(d, n, FILE_BELOW, &n->n.file, err);
+	if (!ret)
+		ret = settle_child(d, n, BACKING, &n->n.backing, err);
+	return ret ? ret : settle_data_file(n, err);
+}
+
+static int settle_test(struct described *d, struct node *n, struct error *err)
+{
+	struct node *test = n->child[TEST];
+	int ret = settle_child(d, n, RAW, &n->n.file, err);
+
+	if (!ret)
+		ret = settle_child(d, n, TEST, &n->n.test, err);
+	if (!ret && test && !test->n.driver)
+		ret = image_probe_node(d->loop, &test->n, &test->n.driver, err);
+	if (!ret && (!n->n.file || !n->n.test))
+		ret = error_set(err, EINVAL, "blkverify needs two images, raw "
+				"and test");
+	return ret;
+}
+
+static int settle_protocol(struct described *d, struct node *n,
+			   struct error *err)
+{
+	int ret = 0;
+
+	if (is_driver(n, "blkdebug")) {
+		ret = read_config(n, err);
+		if (!ret)
+			ret = settle_child(d, n, IMAGE, &n->n.file, err);
+		if (!ret && !n->n.file)
+			ret = error_set(err, EINVAL, "A block device must be "
+					"specified for \"image\"");
+		return ret;
+	}
+	if (is_driver(n, "blkverify"))
+		return settle_test(d, n, err);
+	if (is_driver(n, "nbd"))
+		return make_nbd_url(d, n, err);
+	if (is_driver(n, "null-co") || is_driver(n, "null-aio"))
+		n->n.path = "null-co://";
+	if (!n->n.path)
+		return error_set(err, EINVAL, "The '%s' block driver requires a "
+				 "file name", n->n.driver ? n->n.driver : "file");
+	return 0;
+}
+
+/* `recorded`: what is not said stands in the image above. */
+static int settle(struct described *d, struct node *n, bool recorded,
+		  struct error *err)
+{
+	bool format = n->n.driver ? is_format(n) : !n->n.path;
+	int ret;
+
+	if (n->n.driver && !format && !image_protocol_known(n->n.driver))
+		return error_set(err, ENOTSUP, "Unknown driver '%s' (known: %s; "
+				 "%s)", n->n.driver, image_format_names(),
+				 image_protocol_names());
+	ret = format ? settle_format(d, n, recorded, err) :
+		       settle_protocol(d, n, err);
+	if (!ret)
+		ret = judge_children(n, err);
+	return ret ? ret : apply_all(d, n, err);
+}
+
+/* A protocol where an image should be is raw bytes. */
+static int wrap(struct described *d, struct node **n)
+{
+	struct node *raw;
+
+	if (!*n || !(*n)->n.driver || is_format(*n))
+		return 0;
+	raw = new_node(d);
+	if (!raw)
+		return -ENOMEM;
+	raw->n.driver = "raw";
+	raw->top = (*n)->top;
+	raw->child[FILE_BELOW] = *n;
+	*n = raw;
+	return 0;
+}
+
+static int wrap_all(struct described *d, struct node **n)
+{
+	int ret = 0;
+
+	for (int i = 0; *n && !ret && i < NR_CHILDREN; i++)
+		ret = i == BACKING || !(*n)->child[i] ? 0 :
+			wrap_all(d, &(*n)->child[i]);
+	if (*n && !ret && (*n)->child[BACKING])
+		ret = wrap_all(d, &(*n)->child[BACKING]) ?:
+		      wrap(d, &(*n)->child[BACKING]);
+	return ret;
+}
+
+/* ---- */
 
 static void apply_cache(const struct described *d, struct image_options *opts)
 {
@@ -283,31 +900,108 @@ static int apply_cache_sizes(const struct described *d,
 	return 0;
 }
 
-int image_opts_parse(const char *text, struct image_options *opts,
-		     const char **path, const char **format,
+bool image_opts_is_name(const char *name)
+{
+	return !strncmp(name, "json:", 5) || !strncmp(name, "blkdebug:", 9) ||
+	       !strncmp(name, "blkverify:", 10);
+}
+
+static int gather(struct described *d, const char *text, const char *name,
+		  struct error *err)
+{
+	int ret = text ? add_text(d, text) : 0;
+
+	if (!ret && name && !strncmp(name, "json:", 5))
+		ret = image_json_parse(name + 5, add_json, d, err);
+	return ret;
+}
+
+static int make_tree(struct described *d, const char *name, struct node **top,
 		     struct error *err)
 {
+	int ret = 0;
+
+	*top = new_node(d);
+	if (!*top)
+		return -ENOMEM;
+	(*top)->top = true;
+	while (!ret && d->said) {
+		struct said *s = d->said;
+
+		d->said = s->next;
+		ret = plant(d, *top, s, err);
+	}
+	if (!ret)
+		ret = place_all(d, *top, true, err);
+	if (!ret && name && strncmp(name, "json:", 5)) {
+		name = keep(d, name);
+		ret = name ? place(d, *top, name, true, err) : -ENOMEM;
+	}
+	if (!ret)
+		ret = wrap_all(d, top);
+	if (!ret)
+		ret = wrap(d, top);
+	return ret ? ret : settle(d, *top, false, err);
+}
+
+int image_opts_parse(struct loop *loop, const char *text, const char *name,
+		     struct image_options *opts, const char **path,
+		     const char **format, struct error *err)
+{
 	struct described *d = calloc(1, sizeof(*d));
+	struct node *top;
 	int ret;
 
 	if (!d)
 		return -ENOMEM;
 	d->next = all;
 	all = d;
-	ret = keyval_parse(&d->kv, text, NULL);
-	for (unsigned int i = 0; !ret && i < d->kv.nr; i++)
-		ret = set_option(d, &d->kv.v[i], opts, err);
+	d->loop = loop;
+	d->opts = opts;
+	ret = gather(d, text, name, err);
 	if (!ret)
-		ret = judge(d, err);
+		ret = make_tree(d, name, &top, err);
 	if (!ret)
 		ret = apply_cache_sizes(d, opts, err);
 	if (ret)
 		return ret;
 	apply_cache(d, opts);
-	opts->node = &d->nodes[0];
-	*path = d->nodes[0].path;
-	*format = d->nodes[0].format;
+	opts->flags |= IMAGE_TESTING;
+	opts->node = &top->n;
+	*path = image_node_path(&top->n);
+	*format = top->n.driver;
 	return 0;
+}
+
+static void free_said(struct said *s)
+{
+	struct said *next;
+
+	for (; s; s = next) {
+		next = s->next;
+		free(s->key);
+		free(s->value);
+		free(s);
+	}
+}
+
+static void free_described(struct described *d)
+{
+	struct kept *k;
+	struct node *n;
+
+	free_said(d->said);
+	while ((n = d->nodes)) {
+		d->nodes = n->next;
+		free_said(n->said);
+		free(n->options);
+		free(n);
+	}
+	while ((k = d->kept)) {
+		d->kept = k->next;
+		free(k);
+	}
+	free(d);
 }
 
 void image_opts_free_all(void)
@@ -316,7 +1010,6 @@ void image_opts_free_all(void)
 
 	while ((d = all)) {
 		all = d->next;
-		keyval_free(&d->kv);
-		free(d);
+		free_described(d);
 	}
 }

@@ -226,21 +226,10 @@ bool tool_strict_format(void)
 	return ret || settings.strict_format;
 }
 
-const char *tool_format(struct loop *loop, const char *path, const char *given,
-			const char *option, bool quiet)
+/* What was guessed, and by which option it is said for sure. */
+static const char *judge_guess(const char *path, const char *format,
+			       const char *option, bool quiet)
 {
-	struct error err = ERROR_INIT;
-	const char *format;
-	int ret;
-
-	if (given)
-		return given;
-	option = option ? option : "-f";
-	ret = image_probe_name(loop, path, &format, &err);
-	if (ret) {
-		tool_error("%s", error_text(&err, ret));
-		return NULL;
-	}
 	if (tool_strict_format()) {
 		tool_error("%s: no format given, and none may be guessed; it "
 			   "looks like %s.", path, format);
@@ -253,15 +242,54 @@ const char *tool_format(struct loop *loop, const char *path, const char *given,
 	return format;
 }
 
+const char *tool_format(struct loop *loop, const char *path, const char *given,
+			const char *option, bool quiet)
+{
+	struct error err = ERROR_INIT;
+	const char *format;
+	int ret;
+
+	if (given)
+		return given;
+	ret = image_probe_name(loop, path, &format, &err);
+	if (!ret)
+		return judge_guess(path, format, option ?: "-f", quiet);
+	tool_error("%s", error_text(&err, ret));
+	return NULL;
+}
+
 static struct image *open_failed(const struct tool_common *c, const char *name,
 				 const char *why)
 {
 	if (c->device && !*c->device)
 		tool_error("%s", why);
+	else if (c->nameless)
+		tool_error("can't open: %s", why);
 	else if (c->device)
 		tool_error("can't open device %s: %s", c->device, why);
 	else
 		tool_error("Could not open '%s': %s", name, why);
+	return NULL;
+}
+
+bool tool_is_described(const struct tool_common *c, const char *name)
+{
+	return c->image_opts || image_opts_is_name(name);
+}
+
+/* Of what `opts` describe; NULL: printed why. */
+static const char *described_format(struct loop *loop, const char *path,
+				    const struct image_options *opts,
+				    const struct tool_common *c)
+{
+	struct error err = ERROR_INIT;
+	const char *format;
+	int ret = image_probe_node(loop, opts->node, &format, &err);
+
+	if (!ret)
+		return judge_guess(path, format, c->format_option ?: "-f",
+				   c->quiet || c->guess_told);
+	open_failed(c, path, error_text(&err, ret));
 	return NULL;
 }
 
@@ -280,13 +308,20 @@ struct image *tool_open(struct loop *loop, const char *path,
 	struct image *img;
 	int ret = 0;
 
-	if (c->image_opts)
-		ret = image_opts_parse(path, &opts, &path, &given, &err);
+	if (tool_is_described(c, path))
+		ret = image_opts_parse(loop, c->image_opts ? path : NULL,
+				       c->image_opts ? c->beside : path, &opts,
+				       &path, &given, &err);
 	if (ret)
 		return open_failed(c, name, error_text(&err, ret));
 	given = given ? given : c->format;
-	format = tool_format(loop, path, given, c->format_option,
-			     c->quiet || c->guess_told);
+	if (given)
+		format = given;
+	else if (opts.node)
+		format = described_format(loop, path, &opts, c);
+	else
+		format = tool_format(loop, path, NULL, c->format_option,
+				     c->quiet || c->guess_told);
 	if (!format)
 		return NULL;
 	opts.flags |= given ? 0 : IMAGE_GUESSED;

@@ -74,6 +74,8 @@ struct tool_common {
 	const char *format;	/* NULL: not given */
 	bool quiet, share, json, progress;
 	bool image_opts;	/* names of images are options: image-opts.h */
+	const char *beside;	/* with image_opts: a name besides, NULL: none */
+	bool nameless;		/* an error says qemu-io's "can't open" */
 	enum image_cache cache;
 	enum aio_kind aio;
 	const char *snapshot;	/* struct image_options.snapshot, NULL: none */
@@ -144,6 +146,8 @@ int tool_usage(const struct verb *verb, const char *fmt, ...)
 
 /* Is guessing a format forbidden, by --strict-format or xdisk.conf? */
 bool tool_strict_format(void);
+/* Is `name` one of image-opts.h, in itself or since all are? */
+bool tool_is_described(const struct tool_common *c, const char *name);
 /* On stderr: the command line that was given, with that option in it. */
 void tool_suggest(const char *option, const char *value);
 
