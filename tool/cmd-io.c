@@ -25,6 +25,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/loop.h"
+#include "tool/keyval.h"
 
 static const struct tool_option options[] = {
 	TOOL_FORMAT,
@@ -70,6 +71,7 @@ static void io_error(struct io_shell *sh, const char *fmt, ...)
 }
 
 /* ---- opening and closing ---- */
+
 
 static void wait_idle(struct io_shell *sh)
 {
@@ -249,6 +251,32 @@ static void do_length(struct io_shell *sh, int argc, char **argv)
 	char text[SIZE_TEXT_MAX];
 
 	puts(io_exact_size((double)image_size(sh->img), text));
+}
+
+static void do_info(struct io_shell *sh, int argc, char **argv)
+{
+	struct error err = ERROR_INIT;
+	char text[SIZE_TEXT_MAX];
+	struct image_info info;
+	uint64_t unit;
+	int ret = image_get_info(sh->img, &info, &err);
+
+	if (ret) {
+		io_error(sh, "%s", error_text(&err, ret));
+		return;
+	}
+	printf("format name: %s\n", image_format(sh->img));
+	if (info.cluster_size)
+		printf("cluster size: %s\n",
+		       io_exact_size((double)info.cluster_size, text));
+	if (info.is_qcow2) {
+		/* what one L2 table covers */
+		unit = (uint64_t)info.cluster_size * info.cluster_size /
+		       (info.extended_l2 ? 16 : 8);
+		printf("vm state offset: %s\n", io_exact_size((double)
+		       align_up(image_size(sh->img), unit), text));
+	}
+	image_info_free(&info);
 }
 
 /* Calls each(arg) for each run of clusters alike in this layer. */
@@ -463,6 +491,80 @@ static int copy_target(struct io_target *t, const struct io_target *from,
 	       !t->opts == !from->opts ? 0 : -ENOMEM;
 }
 
+/* Was that option said when the image was opened? */
+static bool was_said(const struct io_target *t, const struct keyval *kv)
+{
+	struct keyvals old = { 0 };
+	bool found = false;
+
+	if (!t->opts || keyval_parse(&old, t->opts, NULL))
+		return false;
+	for (unsigned int i = 0; i < old.nr; i++)
+		found |= !strcmp(old.v[i].key, kv->key) &&
+			 !strcmp(old.v[i].value, kv->value);
+	keyval_free(&old);
+	return found;
+}
+
+static bool is_driver_of(const struct image *img, const char *value)
+{
+	return img && !strcmp(image_format(img), value);
+}
+
+/* What the nodes are cannot change, only how they are open. */
+static bool may_change(struct io_shell *sh, const struct keyval *kv)
+{
+	const char *dot = strrchr(kv->key, '.');
+	const char *name = dot ? dot + 1 : kv->key;
+
+	if ((strcmp(name, "driver") && strcmp(name, "node-name")) ||
+	    was_said(&sh->target, kv) ||
+	    (!strcmp(kv->key, "driver") && is_driver_of(sh->img, kv->value)) ||
+	    (!strcmp(kv->key, "file.driver") &&
+	     is_driver_of(image_file(sh->img), kv->value)) ||
+	    (!strcmp(kv->key, "backing.driver") &&
+	     is_driver_of(image_backing(sh->img), kv->value)))
+		return true;
+	io_error(sh, "Cannot change the option '%s'", name);
+	return false;
+}
+
+/* What is said by a letter is not said by an option as well. */
+static bool judge_reopen(struct io_shell *sh, const struct keyval *kv,
+			 bool mode, bool cache)
+{
+	if (mode && !strcmp(kv->key, "read-only")) {
+		io_error(sh, "Cannot set both -r/-w and 'read-only'");
+		return false;
+	}
+	if (cache && !strncmp(kv->key, "cache.", 6)) {
+		io_error(sh, "Cannot set both -c and the cache options");
+		return false;
+	}
+	return may_change(sh, kv);
+}
+
+static bool judge_reopen_all(struct io_shell *sh, int argc, char **argv)
+{
+	bool mode = false, cache = false, good = true;
+
+	for (int i = 1; i < argc; i++) {
+		mode |= !strcmp(argv[i], "-r") || !strcmp(argv[i], "-w");
+		cache |= !strcmp(argv[i], "-c");
+	}
+	for (int i = 1; good && i + 1 < argc; i++) {
+		struct keyvals kv = { 0 };
+
+		if (strcmp(argv[i], "-o"))
+			continue;
+		good = !keyval_parse(&kv, argv[i + 1], NULL);
+		for (unsigned int k = 0; good && k < kv.nr; k++)
+			good = judge_reopen(sh, &kv.v[k], mode, cache);
+		keyval_free(&kv);
+	}
+	return good;
+}
+
 /* When it cannot be opened in the new way it is opened in the old one. */
 static void do_reopen(struct io_shell *sh, int argc, char **argv)
 {
@@ -474,6 +576,7 @@ static void do_reopen(struct io_shell *sh, int argc, char **argv)
 		return;
 	}
 	good = !copy_target(&t, &sh->target, sh->img) &&
+	       judge_reopen_all(sh, argc, argv) &&
 	       open_options(sh, &t, argc, argv, "c:o:rw");
 	if (good && optind != argc) {
 		io_fail(sh, "reopen: there is no file to be named");
@@ -541,6 +644,7 @@ static const struct command {
 	{ "discard", 2, IO_MAX_ARGS, WRITABLE, io_discard, "[-Cq] off len", "d" },
 	{ "flush", 0, 0, IMAGE, do_flush, "", "f" },
 	{ "help", 0, 1, NO_IMAGE, do_help, "", "?" },
+	{ "info", 0, 0, IMAGE, do_info, "-- about the image", "i" },
 	{ "length", 0, 0, IMAGE, do_length, "-- of the disk", "l" },
 	{ "map", 0, 0, IMAGE, do_map, "-- what is allocated in this layer" },
 	{ "open", 1, IO_MAX_ARGS, NO_IMAGE, do_open,
@@ -559,7 +663,6 @@ static const struct command {
 	{ "sleep", 1, 1, NO_IMAGE, do_sleep, "milliseconds" },
 	{ "truncate", 1, 3, WRITABLE, do_truncate,
 	  "[-m preallocation] size", "t" },
-	  "[-m preallocation] size" },
 	{ "wait_break", 1, 1, IMAGE, do_wait_break,
 	  "tag -- waits until a request has come there" },
 	{ "write", 2, IO_MAX_ARGS, WRITABLE, io_write,
@@ -678,8 +781,10 @@ static int shell(struct io_shell *sh, const char *path, char **lines, int n)
 
 static int run_io(struct loop *loop, int argc, char **argv)
 {
-	struct io_shell sh = { .loop = loop, .flags = IMAGE_RDWR |
-						       IMAGE_UNMAP };
+	/* As in qemu-io, what is discarded is. */
+	struct io_shell sh = {
+		.loop = loop, .flags = IMAGE_RDWR | IMAGE_UNMAP,
+	};
 	cleanup_free char **lines = calloc((size_t)argc + 1, sizeof(*lines));
 	int id, n = 0;
 

@@ -293,6 +293,28 @@ static const char *described_format(struct loop *loop, const char *path,
 	return NULL;
 }
 
+/* Takes apart what describes an image: "-f file" is "driver=file" as well. */
+static int described(struct loop *loop, const struct tool_common *c,
+		     struct image_options *opts, const char **path,
+		     const char **format, struct error *err)
+{
+	cleanup_free char *driver = NULL;
+	const char *name = *path;
+
+	if (c->image_opts)
+		return image_opts_parse(loop, name, c->beside, opts, path,
+					format, err);
+	if (c->format && !image_format_known(c->format) &&
+	    image_protocol_known(c->format) &&
+	    asprintf(&driver, "driver=%s", c->format) < 0) {
+		driver = NULL;
+		return -ENOMEM;
+	}
+	return driver || image_opts_is_name(name) ?
+		image_opts_parse(loop, driver, name, opts, path, format, err) :
+		0;
+}
+
 struct image *tool_open(struct loop *loop, const char *path,
 			const struct tool_common *c, unsigned int flags)
 {
@@ -306,12 +328,8 @@ struct image *tool_open(struct loop *loop, const char *path,
 	const char *given = NULL, *format, *name = path;
 	struct error err = ERROR_INIT;
 	struct image *img;
-	int ret = 0;
+	int ret = described(loop, c, &opts, &path, &given, &err);
 
-	if (tool_is_described(c, path))
-		ret = image_opts_parse(loop, c->image_opts ? path : NULL,
-				       c->image_opts ? c->beside : path, &opts,
-				       &path, &given, &err);
 	if (ret)
 		return open_failed(c, name, error_text(&err, ret));
 	given = given ? given : c->format;

@@ -192,4 +192,24 @@ said 'and says so' 'lock'
 rc 1 'for qemu too' qemu-io -f qcow2 -c 'write 0 1' x
 ok 'but not for looking' xdisk io -r -U -f qcow2 -c 'read 0 1' x
 wait
+
+# ---- how reopen is told, and what is open ----
+xdisk create -q -f qcow2 n 64M
+ok 'info' xdisk io -f qcow2 -c info n
+is 'as qemu-io says it' "$(cat .log)" "$(qemu-io -f qcow2 -c info n | head -n 3)"
+said_no() { rc 1 "reopen: $1" xdisk io -f qcow2 -c "reopen $2" n && said "$1: said" "$3"; }
+said_no 'another driver' '-o driver=raw' "option 'driver'"
+said_no 'another one below' '-o file.driver=qcow2' "option 'driver'"
+said_no 'another name of the node' '-o node-name=a' "option 'node-name'"
+said_no '-r and read-only' '-r -o read-only=on' 'Cannot set both -r/-w'
+said_no '-c and a cache option' '-c none -o cache.direct=on' 'Cannot set both -c'
+ok 'reopen: what it is already' xdisk io \
+	-c 'open -o driver=qcow2,node-name=a n' \
+	-c 'reopen -o driver=qcow2,file.driver=file,node-name=a' -c 'write 0 512'
+ok 'the format may be a protocol' xdisk io -f file -c 'read 0 512' n
+truncate -s 1M raw1
+ok 'discards reach the file' xdisk io -f raw -c 'write -P 1 0 1M' \
+	-c 'discard 0 1M' -c 'read -P 0 0 1M' raw1
+ok 'if they may' xdisk io -f raw -d ignore -c 'write -P 1 0 1M' \
+	-c 'discard 0 1M' -c 'read -P 1 0 1M' raw1
 finish
