@@ -8,12 +8,16 @@
  * the next only, and takes the place of those that did so before. Rules for the
  * event "none" do so from the beginning.
  *
+ * Breakpoints tell on stdout when they hold a request, as those who use them in
+ * scripts expect.
+ *
  * It also has requests aligned and split as some other host might want them.
  */
 #include "config.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -340,6 +344,7 @@ static void suspend(struct blkdebug *b, enum image_event event)
 		if (p->event != event || p->stopped)
 			continue;
 		p->stopped = true;
+		printf("blkdebug: Suspended request '%s'\n", p->tag);
 		co_queue_wait(&p->queue);
 		forget_point(b, p);
 		return;
@@ -587,10 +592,12 @@ int image_resume(struct image *img, const char *tag, bool remove)
 	p = find_point(img->state, tag);
 	if (!p || (!remove && !p->stopped))
 		return -ENOENT;
-	if (p->stopped)
+	if (p->stopped) {
+		printf("blkdebug: Resuming request '%s'\n", tag);
 		co_queue_wake_one(&p->queue);	/* which forgets it */
-	else
+	} else {
 		forget_point(img->state, p);
+	}
 	return 0;
 }
 

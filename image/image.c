@@ -63,7 +63,9 @@ const char *image_path(const struct image *img)
 
 const char *image_format(const struct image *img)
 {
-	return img->driver->name;
+	const struct image_node *node = img->options.node;
+
+	return node && node->called ? node->called : img->driver->name;
 }
 
 uint64_t image_size(const struct image *img)

@@ -75,6 +75,7 @@ struct image_node {
 	 * topmost node's and a backing image's are formats. */
 	const char *driver;
 	const char *path;		/* of a protocol */
+	const char *called;		/* image_format(); NULL: the driver */
 	const char *data_file;		/* NULL: as recorded */
 	/* of an encrypted one */
 	const char *key_secret;		/* an id of image/secret.h, NULL: none */

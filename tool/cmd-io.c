@@ -336,8 +336,11 @@ static void do_alloc(struct io_shell *sh, int argc, char **argv)
 	if (!io_parse_size(sh, "offset", argv[1], &off) ||
 	    (argc > 2 && !io_parse_size(sh, "length", argv[2], &len)))
 		return;
-	/* What lies beyond the end is not asked for. */
-	len = min(len, image_size(sh->img) - min(off, image_size(sh->img)));
+	if (off > image_size(sh->img)) {
+		io_fail(sh, "the range is beyond the end of the image");
+		return;
+	}
+	len = min(len, image_size(sh->img) - off);
 	if (for_each_run(sh, off, off + len, sum_run, &sum))
 		printf("%" PRIu64 "/%" PRIu64 " bytes allocated at offset %s\n",
 		       sum, len, io_exact_size((double)off, at));

@@ -845,6 +845,7 @@ static int wrap(struct described *d, struct node **n)
 	if (!raw)
 		return -ENOMEM;
 	raw->n.driver = "raw";
+	raw->n.called = (*n)->n.driver;
 	raw->top = (*n)->top;
 	raw->child[FILE_BELOW] = *n;
 	*n = raw;

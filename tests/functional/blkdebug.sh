@@ -124,6 +124,8 @@ ok 'a write that waits' xdisk io -f qcow2 -c 'break write_aio A' \
 	-c 'aio_write -P 9 0 64k' -c 'wait_break A' -c 'write -P 8 64k 64k' \
 	-c 'read -P 5 0 64k' -c 'resume A' -c aio_flush -c 'read -P 9 0 64k' \
 	-c 'read -P 8 64k 64k' blkdebug::a
+said 'is told' "^blkdebug: Suspended request 'A'"
+said 'to go on, too' "^blkdebug: Resuming request 'A'"
 ok 'a breakpoint that goes unused' xdisk io -f qcow2 -c 'break write_aio A' \
 	-c 'remove_break A' -c 'write 0 64k' blkdebug::a
 rc 1 'no such event' xdisk io -f qcow2 -c 'break never A' blkdebug::a
