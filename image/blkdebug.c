@@ -533,7 +533,7 @@ static int blkdebug_block_status(struct image *img, uint64_t off, uint64_t len,
 	int ret = judge(b, REQ_BLOCK_STATUS, off, len);
 
 	if (!ret)
-		ret = image_block_status_chain(b->child, off, len, out);
+		ret = image_block_status(b->child, off, len, out);
 	/* Whoever asks wants whole blocks. */
 	if (!ret && !is_aligned(out->length, img->request_align)) {
 		out->length = align_up(out->length, img->request_align);

@@ -499,6 +499,24 @@ int image_flush(struct image *img)
 
 /* ---- where the bytes are ---- */
 
+/* What serves as a file has no layers for those above: all is decided in it,
+ * here by what stands below a part that it does not have. */
+static int status_below(struct image *img, uint64_t off,
+			struct image_extent *out)
+{
+	uint64_t size = img->backing->size, len = out->length;
+	int ret = 0;
+
+	if (off >= size)
+		out->flags = IMAGE_EXTENT_ZERO;
+	else
+		ret = image_block_status_chain(img->backing, off,
+					       min(len, size - off), out);
+	out->flags |= IMAGE_EXTENT_ALLOCATED;
+	out->depth = 0;
+	return ret;
+}
+
 int image_block_status(struct image *img, uint64_t off, uint64_t len,
 		       struct image_extent *out)
 {
@@ -518,6 +536,9 @@ int image_block_status(struct image *img, uint64_t off, uint64_t len,
 	}
 	if (!ret)
 		out->length = min(out->length, len);
+	if (unlikely(!ret && img->below && img->backing &&
+		     !(out->flags & IMAGE_EXTENT_ALLOCATED)))
+		ret = status_below(img, off, out);
 	return ret;
 }
 

@@ -18,6 +18,7 @@
 #include "common/size.h"
 #include "image/path.h"
 #include "tool/backing.h"
+#include "tool/image-opts.h"
 #include "tool/tool.h"
 
 #define MAX_OPTIONS 64
@@ -135,6 +136,37 @@ static int look_at_backing(struct create *c, const char *full)
 	return tool_close(img);
 }
 
+/* What a person has described is looked at. As a name in an image it will be
+ * opened by QEMU, but not by us: image/path.h. */
+static int look_at_described(struct create *c, const char *name)
+{
+	const struct tool_common common = {
+		.format = option_value(c, "backing_fmt"),
+		.quiet = c->common.quiet,
+		.share = true,
+		.cache = IMAGE_CACHE_WRITEBACK,
+		.format_option = "-F",
+	};
+	struct image *img = tool_open(c->loop, name, &common,
+				      IMAGE_NO_IO | IMAGE_NO_BACKING);
+	const char *format;
+	int ret = EXIT_OK;
+
+	if (!img)
+		return tool_error("Could not open backing image.");
+	if (c->size == UINT64_MAX)
+		c->size = image_size(img);
+	format = image_format(img);
+	if (!common.format)
+		ret = add_option(c, "backing_fmt",
+				 image_format_known(format) ? format : "raw");
+	if (!c->common.quiet)
+		fprintf(stderr, "xdisk: %s: xdisk opens no such backing image "
+			"on an image's word, but where --image-opts "
+			"backing.driver=... say what it is\n", c->path);
+	return tool_close(img) ?: ret;
+}
+
 static int judge_backing(struct create *c)
 {
 	const char *name = option_value(c, "backing_file");
@@ -148,6 +180,8 @@ static int judge_backing(struct create *c)
 		return option_value(c, "backing_fmt") ? 0 :
 			tool_error("%s: -u needs the backing format: -F FMT",
 				   c->path);
+	if (image_opts_is_name(name))
+		return look_at_described(c, name);
 	ret = image_backing_path(c->path, name, &full, &err);
 	if (ret)
 		return tool_error("%s: %s", c->path, error_text(&err, ret));

@@ -51,6 +51,13 @@ ok 'qemu-io sees the same' qemu-io --image-opts -c 'read -P 9 0 3M' \
 	-c 'read -P 8 12M 1M' "$twice"
 said 'without a mismatch' '1 MiB'
 
+xdisk create -q -f qcow2 -b base,x -F qcow2 upper 1M
+ok 'all of a chain is the file of what stands on it' xdisk convert -O raw \
+	--image-opts driver=raw,file.driver=qcow2,file.file.filename=upper low
+ok 'its backing image too' xdisk io -f raw -c 'read -P 3 0 64k' low
+ok 'through blkdebug as well' xdisk compare -f raw -F raw \
+	low "json:{'driver':'blkdebug','image':{'driver':'qcow2',$(
+	)'file.filename':'upper'}}"
 opt 'a protocol alone is raw bytes' driver=file,filename=store \
 	-c 'write -P 1 0 1M' -c 'write -P 2 1M 1M'
 opt 'a part of a file' driver=raw,offset=1M,size=1M,file.filename=store \
@@ -104,6 +111,13 @@ bad_json 'no JSON' 'json:{' JSON
 bad_json 'no object' 'json:[1]' object
 bad_json 'twice the same' 'json:{"driver":"raw","driver":"raw"}' JSON
 bad_json 'null elsewhere' 'json:{"driver":null,"file.filename":"plain"}' driver
+ok 'an image on a described one is made' xdisk create -f qcow2 -F raw \
+	-b 'json:{"driver":"null-co","size":65536}' k
+said 'and it is told that it is not opened' "on an image's word"
+rc 1 'nor is it' xdisk io -f qcow2 -c 'read 0 1' k
+ok 'but by options' xdisk io --image-opts -c 'read -P 0 0 64k' -c length \
+	driver=qcow2,file.filename=k,backing.driver=null-co,backing.size=64k
+said 'in its size' '^64 KiB'
 rc 1 'nothing is created there' xdisk create -f raw 'json:{"a":"b"}' 1M
 rc 1 'nor there' xdisk create -f raw blkdebug::neu 1M
 rc 1 'nor by convert' xdisk convert -f raw -O raw plain 'json:{"a":"b"}'
