@@ -280,12 +280,13 @@ int image_change_backing(struct image *img, const char *file,
 
 /*
  * co. Reads and copies through another backing image from now on; the file is
- * not changed. path NULL: none. *old (NULL: there was none) is the caller's to
+ * not changed. path NULL: none; node NULL: it is what path says. *old (NULL: there was none) is the caller's to
  * close. Nothing may be in flight. Errors as image_open(): all is as before.
  */
 int image_switch_backing(struct image *img, const char *path,
-			 const char *format, enum image_cache cache,
-			 struct image **old, struct error *err);
+			 const char *format, const struct image_node *node,
+			 enum image_cache cache, struct image **old,
+			 struct error *err);
 
 /* co. Lets go of all that is in this layer, which then shows its backing image;
  * without one, zeroes. Snapshots keep theirs. Nothing may be in flight.

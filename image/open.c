@@ -418,15 +418,18 @@ int image_open_backing(struct image *parent, const char *path,
 }
 
 int image_switch_backing(struct image *img, const char *path,
-			 const char *format, enum image_cache cache,
-			 struct image **old, struct error *err)
+			 const char *format, const struct image_node *node,
+			 enum image_cache cache, struct image **old,
+			 struct error *err)
 {
+	const struct image_node over = { .backing = node };
 	struct image_options opts = img->options;
 	int ret = 0;
 
 	*old = img->backing;
 	img->backing = NULL;
-	img->options.node = NULL;	/* it tells of the old one */
+	img->options.node = &over;	/* the other tells of the old one */
+	img->options.flags |= node ? IMAGE_TESTING : 0;
 	img->options.cache = cache;
 	img->options.writable_backing = 0;
 	if (path)

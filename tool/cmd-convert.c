@@ -334,6 +334,8 @@ static int open_target(struct convert *c)
 		.aio = c->from.aio,
 		.compression_level = c->level,
 	};
+	const char *backing = option_value(c, "backing_file");
+	const char *backing_format = option_value(c, "backing_fmt");
 	const char *path = c->target, *format = NULL;
 	struct error err = ERROR_INIT;
 	int ret = 0;
@@ -343,6 +345,15 @@ static int open_target(struct convert *c)
 			     option_value(c, "key-secret");
 	if (!c->no_create)
 		opts.node = &c->node;
+	if (backing && image_opts_is_name(backing)) {
+		c->node.backing = tool_describe(c->loop, backing,
+						&backing_format,
+						c->from.quiet);
+		if (!c->node.backing)
+			return EXIT_FAILED;
+		opts.flags |= IMAGE_TESTING;
+		opts.node = &c->node;
+	}
 	if (tool_is_described(&c->to, path))
 		ret = image_opts_parse(c->loop, c->to.image_opts ? path : NULL,
 				       c->to.image_opts ? NULL : path, &opts,

@@ -25,12 +25,15 @@
 #include "common/cleanup.h"
 #include "image/path.h"
 #include "tool/backing.h"
+#include "tool/image-opts.h"
 #include "tool/pieces.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
 #include "tool/walk.h"
 
 struct rebase {
+	struct loop *loop;
+	const struct image_node *node;	/* the new one, if described */
 	struct tool_common common;
 	enum image_cache source_cache;
 	const char *path;
@@ -282,6 +285,11 @@ static int settle_format(struct rebase *r, const struct image_info *info)
 	cleanup_free char *full = NULL;
 	int ret;
 
+	if (r->backing && image_opts_is_name(r->backing)) {
+		r->node = tool_describe(r->loop, r->backing, &r->format,
+					r->common.quiet);
+		return r->node ? EXIT_OK : EXIT_FAILED;
+	}
 	if (!r->backing || r->format)
 		return EXIT_OK;
 	ret = image_backing_path(image_path(r->img), r->backing, &full, &err);
@@ -298,7 +306,7 @@ static int settle_format(struct rebase *r, const struct image_info *info)
 static int switch_backing(struct rebase *r)
 {
 	struct error err = ERROR_INIT;
-	int ret = image_switch_backing(r->img, r->backing, r->format,
+	int ret = image_switch_backing(r->img, r->backing, r->format, r->node,
 				       r->source_cache, &r->old.img, &err);
 
 	if (ret)
@@ -367,6 +375,7 @@ static int rebase(struct rebase *r, struct loop *loop)
 {
 	int ret;
 
+	r->loop = loop;
 	r->img = tool_open(loop, r->path, &r->common,
 			   IMAGE_RDWR | IMAGE_READ_BESIDE |
 			   (r->unsafe ? IMAGE_NO_BACKING : 0));

@@ -347,6 +347,26 @@ struct image *tool_open(struct loop *loop, const char *path,
 	return ret ? open_failed(c, path, error_text(&err, ret)) : img;
 }
 
+const struct image_node *tool_describe(struct loop *loop, const char *name,
+				       const char **format, bool quiet)
+{
+	const struct tool_common c = { .quiet = quiet, .format_option = "-F" };
+	struct image_options opts = { 0 };
+	struct error err = ERROR_INIT;
+	const char *path, *said;
+	int ret = image_opts_parse(loop, NULL, name, &opts, &path, &said, &err);
+
+	if (ret) {
+		open_failed(&c, name, error_text(&err, ret));
+		return NULL;
+	}
+	if (said)
+		*format = said;
+	else if (!*format)
+		*format = described_format(loop, path, &opts, &c);
+	return *format ? opts.node : NULL;
+}
+
 int tool_list_create_options(const char *format)
 {
 	const struct image_create_help *help = image_create_options(format);

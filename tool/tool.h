@@ -163,6 +163,10 @@ const char *tool_format(struct loop *loop, const char *path, const char *given,
  * With --image-opts `path` is options: image_path() tells what it led to. */
 struct image *tool_open(struct loop *loop, const char *path,
 			const struct tool_common *c, unsigned int flags);
+/* co. A backing image that a person has described. *format: as given or NULL,
+ * then what it is. NULL: printed why. */
+const struct image_node *tool_describe(struct loop *loop, const char *name,
+				       const char **format, bool quiet);
 /* Prints what can be said with -o to make images of a format. */
 int tool_list_create_options(const char *format);
 /* co. EXIT_OK or EXIT_FAILED, printed. */

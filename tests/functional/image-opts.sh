@@ -118,6 +118,20 @@ rc 1 'nor is it' xdisk io -f qcow2 -c 'read 0 1' k
 ok 'but by options' xdisk io --image-opts -c 'read -P 0 0 64k' -c length \
 	driver=qcow2,file.filename=k,backing.driver=null-co,backing.size=64k
 said 'in its size' '^64 KiB'
+cp base,x base
+desc='json:{"driver":"qcow2","file":{"driver":"file","filename":"'$T/base'"}}'
+xdisk create -q -f qcow2 -b base -F qcow2 rb 1M
+xdisk io -f qcow2 -c 'write -P 6 512k 64k' rb > /dev/null
+cp rb rb.before
+ok 'rebase onto a described image' xdisk rebase -f qcow2 -F qcow2 -b "$desc" rb
+ok 'changes no byte of the disk' qemu-img compare -f qcow2 -F qcow2 rb.before rb
+is 'and records it' "$(xdisk info -f qcow2 --output=json rb |
+	grep -c '"backing-filename": "json:')" 1
+ok 'convert onto a described image' xdisk convert -O qcow2 -f qcow2 -F qcow2 \
+	-B "$desc" rb.before cb
+ok 'is the same' qemu-img compare -f qcow2 -F qcow2 rb.before cb
+rc 1 'a described backing image that is not there' xdisk rebase -f qcow2 \
+	-b 'json:{"driver":"qcow2","file.filename":"nowhere"}' rb
 rc 1 'nothing is created there' xdisk create -f raw 'json:{"a":"b"}' 1M
 rc 1 'nor there' xdisk create -f raw blkdebug::neu 1M
 rc 1 'nor by convert' xdisk convert -f raw -O raw plain 'json:{"a":"b"}'
