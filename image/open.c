@@ -197,13 +197,17 @@ static int open_file(struct loop *loop, const char *path, bool foreign,
 }
 
 /* "file" and "host_device" are one driver, but who says one means it. */
-static int judge_kind(const struct image_node *node, struct error *err)
+static int judge_kind(const struct image_node *node, unsigned int flags,
+		      struct error *err)
 {
 	struct stat st;
 	bool device;
 
 	if (!node->driver || stat(node->path, &st))
 		return 0;
+	if (S_ISDIR(st.st_mode) && (flags & IMAGE_RDWR))
+		return error_set_errno(err, EISDIR, "Could not open '%s'",
+				       node->path);
 	device = S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode);
 	if (!strcmp(node->driver, "file") && !S_ISREG(st.st_mode))
 		return error_set(err, EINVAL, "'file' driver requires '%s' to "
@@ -265,7 +269,8 @@ static int open_described(struct loop *loop, const struct image_node *node,
 				protocol_of(&path, err);
 	if (!driver)
 		return -ENOTSUP;
-	ret = driver == &image_file_driver ? judge_kind(node, err) : 0;
+	ret = driver == &image_file_driver ?
+		      judge_kind(node, own.flags, err) : 0;
 	return ret ? ret : open_protocol(loop, path, driver, &own, out, err);
 }
 
