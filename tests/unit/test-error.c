@@ -29,8 +29,22 @@ static void test_prefix_without_sentence(void **state)
 	assert_string_equal(err.msg, "disk: Cannot allocate memory");
 }
 
+/* What was said first stays. */
+static void test_where(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(error_where(&err, 0, "/img"), 0);
+	assert_string_equal(err.msg, "");
+	assert_int_equal(error_where(&err, -EIO, "/img"), -EIO);
+	assert_string_equal(err.msg, "/img: Input/output error");
+	assert_int_equal(error_where(&err, -ENOSPC, "/other"), -ENOSPC);
+	assert_string_equal(err.msg, "/img: Input/output error");
+}
+
 static void test_nobody_listens(void **state)
 {
+	assert_int_equal(error_where(NULL, -EIO, "x"), -EIO);
 	assert_int_equal(error_set(NULL, EINVAL, "x"), -EINVAL);
 	assert_int_equal(error_set_errno(NULL, EIO, "x"), -EIO);
 	assert_int_equal(error_prefix(NULL, -EIO, "x"), -EIO);
@@ -64,6 +78,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sentences),
 		cmocka_unit_test(test_prefix_without_sentence),
+		cmocka_unit_test(test_where),
 		cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_long),
 	};
