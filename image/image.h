@@ -132,6 +132,10 @@ const char *image_format_names(void);
 /* The same of protocols, those of modules included. */
 const char *image_protocol_names(void);
 bool image_format_known(const char *name);
+/* What to open a backing file as whose format is given so: as in QEMU, the names
+ * of protocols of plain bytes ("file", "host_device", "host_cdrom") are raw. NULL:
+ * unknown, or none. */
+const char *image_backing_format(const char *name);
 bool image_protocol_known(const char *name);
 /* The options of its own that a node of that format or protocol may have, ended
  * by NULL; "a." stands for all that begin so. NULL: none. */

@@ -54,6 +54,17 @@ const struct image_driver *image_find_format(const char *name)
 	return NULL;
 }
 
+const char *image_backing_format(const char *name)
+{
+	static const char *const plain[] = { "file", "host_device",
+					     "host_cdrom" };
+
+	for (size_t i = 0; name && i < ARRAY_SIZE(plain); i++)
+		if (!strcmp(name, plain[i]))
+			return "raw";
+	return name && image_find_format(name) ? name : NULL;
+}
+
 bool image_format_known(const char *name)
 {
 	return image_find_format(name);
@@ -398,11 +409,13 @@ int image_open_backing(struct image *parent, const char *path,
 	const struct image_node *node = opts.node ? opts.node->backing : NULL;
 	const struct image_driver *driver;
 	cleanup_free char *full = NULL;
+	const char *known;
 	int ret;
 
 	if (node && node->driver)
 		format = node->driver;
-	driver = image_find_format(format ? format : "raw");
+	known = image_backing_format(format ? format : "raw");
+	driver = known ? image_find_format(known) : NULL;
 	if (!driver)
 		return error_set(err, ENOTSUP, "backing file '%s' has the "
 				 "unknown format '%s' (known: %s)", path, format,

@@ -47,8 +47,9 @@ static int size_of_backing(struct loop *loop, const char *path,
 
 	ret = image_backing_path(path, s->backing_file, &full, err);
 	if (!ret)
-		ret = image_open(loop, full, s->backing_fmt, &opts, &backing,
-				 err);
+		ret = image_open(loop, full,
+				 image_backing_format(s->backing_fmt), &opts,
+				 &backing, err);
 	if (ret)
 		return error_prefix(err, ret, "backing file");
 	s->size = image_size(backing);

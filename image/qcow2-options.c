@@ -179,7 +179,7 @@ static int set_backing_file(struct qcow2_settings *s, const char *value,
 static int set_backing_fmt(struct qcow2_settings *s, const char *value,
 			   struct error *err)
 {
-	if (!image_format_known(value))
+	if (!image_backing_format(value))
 		return error_set(err, EINVAL, "Unknown backing format '%s' "
 				 "(known: %s)", value, image_format_names());
 	s->backing_fmt = value;

@@ -121,12 +121,13 @@ static int look_at_backing(struct create *c, const char *full)
 		.flags = IMAGE_NO_IO | IMAGE_NO_BACKING | IMAGE_SHARE,
 		.cache = IMAGE_CACHE_WRITEBACK,
 	};
+	const char *format = option_value(c, "backing_fmt");
 	struct error err = ERROR_INIT;
 	struct image *img;
 	int ret;
 
-	ret = image_open(c->loop, full, option_value(c, "backing_fmt"), &opts,
-			 &img, &err);
+	ret = image_open(c->loop, full, image_backing_format(format) ?: format,
+			 &opts, &img, &err);
 	if (ret)
 		return tool_error("%s: Could not open '%s': %s\nCould not open "
 				  "backing image.", c->path, full,

@@ -395,7 +395,7 @@ static int parse_option(struct rebase *r, int id, const char *arg)
 		return 0;
 	case 'F':
 		r->format = arg;
-		return image_format_known(arg) ? 0 :
+		return image_backing_format(arg) ? 0 :
 			tool_error("Invalid format name: '%s'", arg);
 	case 'u':
 		r->unsafe = true;

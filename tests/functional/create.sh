@@ -114,4 +114,15 @@ rc 1 'which is a size' xdisk create -q -f qcow2 -o extent_size_hint=big x 1M
 ok 'a size of whole bytes' xdisk create -q -f qcow2 x 1048576.0
 rc 1 'a size that is none' xdisk create -q -f qcow2 -o size=-1024 x
 said 'is told' "Parameter 'size' expects a non-negative number"
+
+# names of protocols are formats of a backing file, too
+truncate -s 3M bytes
+for format in file host_device; do
+	ok "on a $format" xdisk create -q -f qcow2 -b bytes -F $format over
+	is 'as recorded' "$(xdisk info -f qcow2 --output=json over |
+		sed -n 's/.*"backing-filename-format": "\(.*\)".*/\1/p')" $format
+	ok 'it reads' xdisk io -f qcow2 -c 'read -P 0 0 3M' over
+	ok 'rebased' xdisk rebase -u -f qcow2 -b bytes -F $format over
+	ok 'it reads' xdisk io -f qcow2 -c 'read -P 0 0 3M' over
+done
 finish
