@@ -55,18 +55,18 @@ static bool is_preallocated(struct qcow2 *q)
 {
 	uint64_t bytes, taken;
 
-	if (q->holes_known)
+	if (likely(q->holes_known))
 		return q->has_holes;
+	if (!image_allocated_size(q->file, &bytes)) {
+		taken = bytes >> q->cluster_bits;
+		q->has_holes = uses_more(q, max(taken + taken / 9, taken + 2));
+	}
 	q->holes_known = true;
-	if (image_allocated_size(q->file, &bytes))
-		return false;
-	taken = bytes >> q->cluster_bits;
-	q->has_holes = uses_more(q, max(taken + taken / 9, taken + 2));
 	return q->has_holes;
 }
 
-int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
-		       struct image_extent *out)
+static void describe(struct qcow2 *q, const struct qcow2_mapping *m,
+		     struct image_extent *out)
 {
 	static const unsigned int flags[] = {
 		[QCOW2_UNALLOCATED] = 0,
@@ -80,6 +80,20 @@ int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
 					     IMAGE_EXTENT_DATA |
 					     IMAGE_EXTENT_COMPRESSED,
 	};
+
+	out->length = m->len;
+	out->file = q->data;
+	out->flags = flags[m->kind];
+	/* What lies there is of no use to anybody else. */
+	if (q->crypto)
+		out->flags &= ~(unsigned int)IMAGE_EXTENT_OFFSET;
+	if (out->flags & IMAGE_EXTENT_OFFSET)
+		out->host_offset = m->host;
+}
+
+int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
+		       struct image_extent *out)
+{
 	struct qcow2 *q = qcow2_of(img);
 	struct qcow2_request r;
 	struct qcow2_mapping m;
@@ -87,19 +101,11 @@ int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
 
 	qcow2_request_begin(q, &r);
 	ret = qcow2_lookup(q, off, len, &m);
+	if (!ret) {
+		describe(q, &m, out);
+		if (m.kind == QCOW2_NORMAL && !q->crypto && is_preallocated(q))
+			image_look_below(q->data, out);
+	}
 	qcow2_request_end(&r);
-	if (ret)
-		return ret;
-	out->length = m.len;
-	out->file = q->data;
-	out->flags = flags[m.kind];
-	/* What lies there is of no use to anybody else. */
-	if (q->crypto)
-		out->flags &= ~(unsigned int)IMAGE_EXTENT_OFFSET;
-	if (!(out->flags & IMAGE_EXTENT_OFFSET))
-		return 0;
-	out->host_offset = m.host;
-	if (m.kind == QCOW2_NORMAL && is_preallocated(q))
-		image_look_below(q->data, out);
-	return 0;
+	return ret;
 }
