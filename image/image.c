@@ -173,11 +173,22 @@ static int read_into(struct image *img, uint64_t off, uint64_t len, void *buf)
 	return img->driver->preadv(img, off, len, iow_of(&iov, 1));
 }
 
+static int write_aligned(struct image *img, uint64_t off, uint64_t len,
+			 struct iow w)
+{
+	int ret;
+
+	image_event(img, IMAGE_EVENT_PWRITEV);
+	ret = img->driver->pwritev(img, off, len, w);
+	image_event(img, IMAGE_EVENT_PWRITEV_DONE);
+	return ret;
+}
+
 static int write_from(struct image *img, uint64_t off, uint64_t len, void *buf)
 {
 	struct iovec iov = { buf, len };
 
-	return img->driver->pwritev(img, off, len, iow_of(&iov, 1));
+	return write_aligned(img, off, len, iow_of(&iov, 1));
 }
 
 static int bounced_read(struct image *img, uint64_t off, uint64_t len,
@@ -205,6 +216,32 @@ static int bounced_read(struct image *img, uint64_t off, uint64_t len,
 	return 0;
 }
 
+/* co. The first block, of which `tail`: the end is kept, too. */
+static int read_head(struct image *img, uint64_t off, void *buf, bool tail)
+{
+	int ret;
+
+	image_event(img, IMAGE_EVENT_PWRITEV_RMW_HEAD);
+	if (tail)
+		image_event(img, IMAGE_EVENT_PWRITEV_RMW_TAIL);
+	ret = read_into(img, off, img->request_align, buf);
+	image_event(img, IMAGE_EVENT_PWRITEV_RMW_AFTER_HEAD);
+	if (tail)
+		image_event(img, IMAGE_EVENT_PWRITEV_RMW_AFTER_TAIL);
+	return ret;
+}
+
+/* co. The last block, where it is another one. */
+static int read_tail(struct image *img, uint64_t off, void *buf)
+{
+	int ret;
+
+	image_event(img, IMAGE_EVENT_PWRITEV_RMW_TAIL);
+	ret = read_into(img, off, img->request_align, buf);
+	image_event(img, IMAGE_EVENT_PWRITEV_RMW_AFTER_TAIL);
+	return ret;
+}
+
 /* One piece: [off, off + len), blown up to whole blocks. */
 static int bounced_write(struct image *img, uint64_t off, uint64_t len,
 			 struct iow w)
@@ -212,16 +249,16 @@ static int bounced_write(struct image *img, uint64_t off, uint64_t len,
 	uint32_t align = img->request_align;
 	uint64_t start = align_down(off, align);
 	uint64_t end = align_up(off + len, align);
+	bool tail = end != off + len, one_block = end - start == align;
 	cleanup_free char *buf = bounce_alloc(img, end - start);
 	int ret = 0;
 
 	if (!buf)
 		return -ENOMEM;
 	if (start != off)
-		ret = read_into(img, start, align, buf);
-	if (!ret && end != off + len && (end - start > align || start == off))
-		ret = read_into(img, end - align, align,
-				buf + (end - align - start));
+		ret = read_head(img, start, buf, tail && one_block);
+	if (!ret && tail && !(one_block && start != off))
+		ret = read_tail(img, end - align, buf + (end - align - start));
 	if (ret)
 		return ret;
 	iow_to_buf(buf + (off - start), w, len);
@@ -272,7 +309,7 @@ static int write_piece(struct image *img, uint64_t off, uint64_t len,
 
 	track_begin(img, &t);
 	ret = bounce ? bounced_write(img, off, len, w) :
-		       img->driver->pwritev(img, off, len, w);
+		       write_aligned(img, off, len, w);
 	track_end(&t);
 	return ret;
 }
@@ -364,7 +401,7 @@ int image_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w)
 	if (unlikely(ret || !len))
 		return ret;
 	if (likely(img->request_align <= 1))
-		ret = img->driver->pwritev(img, off, len, w);
+		ret = write_aligned(img, off, len, w);
 	else
 		ret = tracked_write(img, off, len, w);
 	return unlikely(ret) ? ret : write_done(img, 0);

@@ -128,6 +128,18 @@ said 'is told' "^blkdebug: Suspended request 'A'"
 said 'to go on, too' "^blkdebug: Resuming request 'A'"
 ok 'a breakpoint that goes unused' xdisk io -f qcow2 -c 'break write_aio A' \
 	-c 'remove_break A' -c 'write 0 64k' blkdebug::a
+
+# Two writes into one block of a host that has large ones: the second does not
+# take back what the first has written.
+truncate -s 64k blocks
+for event in pwritev_rmw_head pwritev_rmw_after_head pwritev pwritev_done; do
+	ok "held at $event" xdisk io \
+		-c 'open -o driver=raw,file.align=4k blkdebug::blocks' \
+		-c "break $event A" -c 'aio_write -P 10 4608 512' \
+		-c 'wait_break A' -c 'aio_write -P 11 5120 512' -c 'sleep 20' \
+		-c 'resume A' -c aio_flush -c 'read -P 10 4608 512' \
+		-c 'read -P 11 5120 512' -c 'read -P 0 0 4608'
+done
 rc 1 'no such event' xdisk io -f qcow2 -c 'break never A' blkdebug::a
 rc 1 'no blkdebug' xdisk io -f qcow2 -c 'break write_aio A' a
 rc 1 'nothing to resume' xdisk io -f qcow2 -c 'resume A' blkdebug::a
