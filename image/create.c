@@ -3,13 +3,25 @@
 #include "image/create.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/driver.h"
+
+void create_set_nocow(int fd)
+{
+	int flags;
+
+	if (!ioctl(fd, FS_IOC_GETFLAGS, &flags)) {
+		flags |= FS_NOCOW_FL;
+		ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	}
+}
 
 /* ---- options ---- */
 

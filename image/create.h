@@ -25,6 +25,10 @@ int create_choice(const struct create_args *a, const char *name,
 		  const char *const *names, unsigned int *value,
 		  struct error *err);
 
+/* Asks the file system not to copy on write in the file, which is empty. Only btrfs
+ * does so; others are not asked for anything. */
+void create_set_nocow(int fd);
+
 /* co. A file of `len` bytes (multiple of 512) that reads as zeroes, opened as a
  * raw image to be filled. On a device what was there is zeroed as far as the
  * first `head` bytes. */

@@ -147,6 +147,8 @@ extern const struct image_driver image_cloop_driver;
 extern const struct image_driver image_dmg_driver;
 extern const struct image_driver image_parallels_driver;
 extern const struct image_driver image_qcow_driver;
+/* raw images are made by the file below: with its options */
+extern const struct image_create_help image_file_create_help[];
 extern const struct image_driver image_null_driver;
 extern const struct image_driver image_blkdebug_driver;
 extern const struct image_driver image_blkverify_driver;

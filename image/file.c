@@ -29,6 +29,8 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/size.h"
+#include "image/create.h"
 #include "image/driver.h"
 #include "image/lock.h"
 #include "image/loop.h"
@@ -689,31 +691,39 @@ struct create {
 	const char *path;
 	uint64_t size;
 	enum preallocation prealloc;
+	bool nocow;
 	struct error *err;
+};
+
+const struct image_create_help image_file_create_help[] = {
+	{ "extent_size_hint", "<size>      - Accepted, and not passed on" },
+	{ "nocow", "<bool (on/off)>      - No copy on write (on btrfs)" },
+	{ "preallocation", "<str>        - off (default), falloc (space is "
+			   "reserved) or full (zeroes are written)" },
+	{ NULL, NULL },
 };
 
 static int parse_options(struct create *c,
 			 const struct image_create_option *options,
 			 unsigned int nr)
 {
-	static const char *const names[] = { "off", "falloc", "full" };
-	size_t n;
+	static const char *const modes[] = { "off", "falloc", "full", NULL };
+	struct create_args args = { image_file_create_help, options, nr };
+	const char *hint = create_text(&args, "extent_size_hint");
+	unsigned int mode = PREALLOC_OFF;
+	uint64_t bytes;
+	int ret = create_judge(&args, c->err);
 
-	for (unsigned int i = 0; i < nr; i++) {
-		if (strcmp(options[i].name, "preallocation"))
-			return error_set(c->err, EINVAL, "raw images have no "
-					 "option '%s' (known: preallocation)",
-					 options[i].name);
-		for (n = 0; n < ARRAY_SIZE(names); n++)
-			if (!strcmp(options[i].value, names[n]))
-				break;
-		if (n == ARRAY_SIZE(names))
-			return error_set(c->err, EINVAL, "preallocation=%s is "
-					 "unknown (known: off, falloc, full)",
-					 options[i].value);
-		c->prealloc = (enum preallocation)n;
-	}
-	return 0;
+	if (!ret && hint && size_parse(hint, &bytes))
+		ret = error_set(c->err, EINVAL, "Parameter 'extent_size_hint' "
+				"expects a size, not '%s'", hint);
+	if (!ret)
+		ret = create_bool(&args, "nocow", &c->nocow, c->err);
+	if (!ret)
+		ret = create_choice(&args, "preallocation", modes, &mode,
+				    c->err);
+	c->prealloc = (enum preallocation)mode;
+	return ret;
 }
 
 static int write_zeroes(int fd, uint64_t size)
@@ -731,15 +741,17 @@ static int write_zeroes(int fd, uint64_t size)
 	return fsync(fd) ? -errno : 0;
 }
 
-static int create_file(const struct create *c, int fd)
+static int create_regular(const struct create *c, int fd)
 {
-	int ret = 0;
+	int ret = ftruncate(fd, 0) ? -errno : 0;
 
-	if (ftruncate(fd, 0) || ftruncate(fd, (off_t)c->size))
+	if (!ret && c->nocow)
+		create_set_nocow(fd);
+	if (!ret && ftruncate(fd, (off_t)c->size))
 		ret = -errno;
-	else if (c->prealloc == PREALLOC_FALLOC && c->size)
+	if (!ret && c->prealloc == PREALLOC_FALLOC && c->size)
 		ret = -posix_fallocate(fd, 0, (off_t)c->size);
-	else if (c->prealloc == PREALLOC_FULL)
+	if (!ret && c->prealloc == PREALLOC_FULL)
 		ret = write_zeroes(fd, c->size);
 	if (!ret)
 		return 0;
@@ -776,7 +788,7 @@ static int64_t create_work(void *arg)
 	if (ret)
 		return ret;
 	return S_ISBLK(st.st_mode) ? create_on_device(c, fd) :
-				     create_file(c, fd);
+				     create_regular(c, fd);
 }
 
 static int file_create(struct loop *loop, const char *path, uint64_t size,
@@ -821,4 +833,5 @@ const struct image_driver image_file_driver = {
 	.block_status = file_block_status,
 	.allocated_size = file_allocated_size,
 	.create = file_create,
+	.create_help = image_file_create_help,
 };

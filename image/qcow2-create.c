@@ -26,6 +26,7 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/lock.h"
+#include "image/create.h"
 #include "image/loop.h"
 #include "image/path.h"
 #include "image/qcow2-entry.h"
@@ -154,6 +155,7 @@ struct job {
 	struct layout l;
 	uint8_t *header;		/* the encoded first cluster */
 	enum image_preallocation preallocation;
+	bool nocow;
 	const struct qcow2_encrypt *encrypt;
 	int fd;
 	uint8_t *buf;			/* WRITE_BYTES, or a cluster if larger */
@@ -298,9 +300,13 @@ static int size_target(struct job *j)
 		return -errno;
 	if (len > INT64_MAX)
 		return -EFBIG;
-	if (!S_ISBLK(st.st_mode))
-		return ftruncate(j->fd, 0) || ftruncate(j->fd, (off_t)len) ?
-			       -errno : 0;
+	if (!S_ISBLK(st.st_mode)) {
+		if (ftruncate(j->fd, 0))
+			return -errno;
+		if (j->nocow)
+			create_set_nocow(j->fd);
+		return ftruncate(j->fd, (off_t)len) ? -errno : 0;
+	}
 	if (ioctl(j->fd, BLKGETSIZE64, &have))
 		return -errno;
 	if (have < len)
@@ -394,6 +400,7 @@ int qcow2_create(struct loop *loop, const char *path, uint64_t size,
 	j.header = header;
 	j.buf = buf;
 	j.preallocation = s.preallocation;
+	j.nocow = s.nocow;
 	j.encrypt = &s.encrypt;
 	ret = make_data_file(loop, &s, path, j.h.size, err);
 	return ret ? ret : run_job(loop, &j, err);

@@ -43,7 +43,10 @@ const struct image_create_help qcow2_create_help[] = {
 	{ "encrypt.key-secret", "<str> - ID of the --object secret with the "
 	  "passphrase" },
 	{ "encryption", "<bool>      - The same as encrypt.format=aes [off]" },
+	{ "extent_size_hint", "<size> - Accepted, and not passed on" },
 	{ "lazy_refcounts", "<bool>  - Put refcount updates off: on, off "
+	  "[off]" },
+	{ "nocow", "<bool>           - No copy on write, on btrfs: on, off "
 	  "[off]" },
 	{ "preallocation", "<str>    - What to allocate: off, metadata, "
 	  "falloc, full [off]" },
@@ -108,6 +111,12 @@ static int set_lazy_refcounts(struct qcow2_settings *s, const char *value,
 			      struct error *err)
 {
 	return set_bool("lazy_refcounts", value, &s->lazy_refcounts, err);
+}
+
+static int set_nocow(struct qcow2_settings *s, const char *value,
+		     struct error *err)
+{
+	return set_bool("nocow", value, &s->nocow, err);
 }
 
 static int set_extended_l2(struct qcow2_settings *s, const char *value,
@@ -213,33 +222,11 @@ static const struct {
 	{ "extended_l2", set_extended_l2 },
 	{ "extent_size_hint", set_extent_size_hint },
 	{ "lazy_refcounts", set_lazy_refcounts },
+	{ "nocow", set_nocow },
 	{ "preallocation", set_preallocation },
 	{ "refcount_bits", set_refcount_bits },
 	{ "size", set_size },
 };
-
-/* Options of qemu-img that ask for what we do not create; "off" is fine. */
-static const char *const unsupported[] = {
-	"nocow",
-};
-
-static int set_unknown(const struct image_create_option *o, struct error *err)
-{
-	bool known = false;
-
-	for (size_t i = 0; i < ARRAY_SIZE(unsupported); i++)
-		known |= !strcmp(o->name, unsupported[i]);
-	if (known && !strcmp(o->value, "off"))
-		return 0;
-	if (known)
-		return error_set(err, ENOTSUP, "Creating qcow2 images with "
-				 "'%s' is not supported yet", o->name);
-	return error_set(err, EINVAL, "Invalid parameter '%s' (known: "
-			 "backing_file, backing_fmt, cluster_size, compat, "
-			 "compression_type, data_file, data_file_raw, "
-			 "encrypt.*, encryption, extended_l2, lazy_refcounts, "
-			 "preallocation, refcount_bits, size)", o->name);
-}
 
 static int set_option(struct qcow2_settings *s,
 		      const struct image_create_option *o, struct error *err)
@@ -252,7 +239,12 @@ static int set_option(struct qcow2_settings *s,
 	ret = qcow2_encrypt_set(&s->encrypt, o, err);
 	if (ret <= 0)
 		return ret;
-	return set_unknown(o, err);
+	return error_set(err, EINVAL, "Invalid parameter '%s' (known: "
+			 "backing_file, backing_fmt, cluster_size, compat, "
+			 "compression_type, data_file, data_file_raw, "
+			 "encrypt.*, encryption, extended_l2, "
+			 "extent_size_hint, lazy_refcounts, nocow, "
+			 "preallocation, refcount_bits, size)", o->name);
 }
 
 static int judge_data_file(const struct qcow2_settings *s, struct error *err)

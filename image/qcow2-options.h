@@ -11,7 +11,7 @@ struct qcow2_settings {
 	uint64_t size;			/* bytes, UINT64_MAX: not given */
 	uint32_t cluster_bits, refcount_order;
 	unsigned int version;
-	bool lazy_refcounts, extended_l2;
+	bool lazy_refcounts, extended_l2, nocow;
 	uint8_t compression_type;
 	enum image_preallocation preallocation;
 	const char *backing_file, *backing_fmt;	/* NULL: none */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/bits.h"
+#include "image/create.h"
 #include "image/driver.h"
 
 /* The part of the file that is the disk. */
@@ -162,9 +163,13 @@ static int raw_block_status(struct image *img, uint64_t off, uint64_t len,
 	if (off < img->file->size)
 		return image_block_status(img->file, off,
 					  min(len, img->file->size - off), out);
+	/* The sector that the file's end cuts goes on as a hole of it. */
 	*out = (struct image_extent){
 		.length = len,
-		.flags = IMAGE_EXTENT_ZERO | IMAGE_EXTENT_ALLOCATED,
+		.flags = IMAGE_EXTENT_ZERO | IMAGE_EXTENT_ALLOCATED |
+			 IMAGE_EXTENT_OFFSET,
+		.host_offset = off,
+		.file = img->file,
 	};
 	return 0;
 }
@@ -181,20 +186,15 @@ static int raw_measure(uint64_t size, const struct image_create_option *options,
 		       unsigned int nr_options, struct image *from,
 		       struct image_measure *out, struct error *err)
 {
-	for (unsigned int i = 0; i < nr_options; i++)
-		if (strcmp(options[i].name, "preallocation"))
-			return error_set(err, EINVAL, "raw images have no "
-					 "option '%s' (known: preallocation)",
-					 options[i].name);
+	struct create_args args = { image_file_create_help, options,
+				    nr_options };
+	int ret = create_judge(&args, err);
+
+	if (ret)
+		return ret;
 	out->required = out->fully_allocated = align_up(size, SECTOR_SIZE);
 	return 0;
 }
-
-static const struct image_create_help raw_create_help[] = {
-	{ "preallocation", "off (default), falloc (space is reserved) or full "
-			   "(zeroes are written)" },
-	{ NULL, NULL },
-};
 
 const struct image_driver image_raw_driver = {
 	.name = "raw",
@@ -210,6 +210,6 @@ const struct image_driver image_raw_driver = {
 	.preallocate = raw_preallocate,
 	.block_status = raw_block_status,
 	.create = raw_create,
-	.create_help = raw_create_help,
+	.create_help = image_file_create_help,
 	.measure = raw_measure,
 };

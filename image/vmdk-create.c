@@ -40,6 +40,7 @@ const struct image_create_help vmdk_create_help[] = {
 	{ "size", "<size>            - Virtual disk size" },
 	{ "subformat", "<str>        - VMDK flat extent format, can be one of "
 		       "{monolithicSparse (default) | streamOptimized} " },
+	{ "zeroed_grain", "<bool (on/off)> - Grains may be zero without space" },
 	{ NULL, NULL },
 };
 
@@ -58,6 +59,7 @@ struct settings {
 	const char *name;		/* of the file, without folder */
 	const char *hwversion;
 	unsigned int adapter, subformat;
+	bool zeroed_grain;
 	uint64_t capacity, tables;	/* sectors; grain tables */
 	uint64_t directory;		/* sectors of a directory */
 	uint64_t rgd, gd, overhead;	/* sectors */
@@ -78,6 +80,8 @@ static int parse_settings(struct settings *s, const struct create_args *args,
 				    &s->adapter, err);
 	if (!ret)
 		ret = create_bool(args, "compat6", &compat6, err);
+	if (!ret)
+		ret = create_bool(args, "zeroed_grain", &s->zeroed_grain, err);
 	if (ret)
 		return ret;
 	if (hw && !strcmp(hw, "undefined"))
@@ -115,11 +119,13 @@ static int lay_out(struct settings *s, const char *path, uint64_t size,
 static int write_header(struct image *img, const struct settings *s)
 {
 	uint8_t h[VMDK_HEADER_BYTES] = { 0 };
+	uint32_t flags = FLAGS | (s->zeroed_grain ? VMDK_F_ZERO_GRAIN : 0);
 
 	store_le32(h, VMDK_MAGIC);
-	store_le32(h + VMDK_VERSION, s->subformat == STREAM ? 3 : 1);
+	store_le32(h + VMDK_VERSION, s->subformat == STREAM ? 3 :
+				     s->zeroed_grain ? 2 : 1);
 	store_le32(h + VMDK_FLAGS,
-		   s->subformat == STREAM ? FLAGS | STREAM_FLAGS : FLAGS);
+		   s->subformat == STREAM ? flags | STREAM_FLAGS : flags);
 	store_le16(h + VMDK_COMPRESSION, s->subformat == STREAM);
 	store_le64(h + VMDK_CAPACITY, s->capacity);
 	store_le64(h + VMDK_GRAIN, GRAIN);

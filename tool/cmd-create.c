@@ -209,9 +209,12 @@ static const struct {
 	{ "qcow2", "encrypt.iter-time", NULL, false },
 	{ "qcow2", "cluster_size", "65536", true },
 	{ "qcow2", "extended_l2", "off", false },
-	{ NULL, "preallocation", NULL, false },
+	{ "qcow2", "preallocation", NULL, false },
 	{ "qcow2", "compression_type", "zlib", false },
 	{ NULL, "size", NULL, true },
+	{ "raw", "nocow", NULL, false },
+	{ "raw", "preallocation", NULL, false },
+	{ "raw", "extent_size_hint", NULL, true },
 	{ "luks", "key-secret", NULL, false },
 	{ "luks", "cipher-alg", NULL, false },
 	{ "luks", "cipher-mode", NULL, false },
@@ -224,6 +227,7 @@ static const struct {
 	{ "vmdk", "compat6", "off", false },
 	{ "vmdk", "hwversion", "undefined", false },
 	{ "vmdk", "subformat", NULL, false },
+	{ "vmdk", "zeroed_grain", NULL, false },
 	{ "vpc", "subformat", NULL, false },
 	{ "vpc", "force_size", NULL, false },
 	{ NULL, "compat", NULL, false },
@@ -233,6 +237,8 @@ static const struct {
 	{ "qcow2", "data_file_raw", NULL, false },
 	{ "qcow2", "lazy_refcounts", "off", false },
 	{ "qcow2", "refcount_bits", "16", false },
+	{ "qcow2", "nocow", NULL, false },
+	{ "qcow2", "extent_size_hint", NULL, true },
 };
 
 static void print_settings(const struct create *c, const char *format)

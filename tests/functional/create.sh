@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # create: what it prints, accepts and refuses.
 . "${srcdir:=.}/tests/functional/tap.sh"
-requires qemu-img jq
+requires qemu-img qemu-io jq
 
 # The same words from both, on stdout.
 formatting()
@@ -114,6 +114,28 @@ rc 1 'which is a size' xdisk create -q -f qcow2 -o extent_size_hint=big x 1M
 ok 'a size of whole bytes' xdisk create -q -f qcow2 x 1048576.0
 rc 1 'a size that is none' xdisk create -q -f qcow2 -o size=-1024 x
 said 'is told' "Parameter 'size' expects a non-negative number"
+
+# options of the file below, and of others
+for o in nocow=on nocow=off,preallocation=off extent_size_hint=2M,nocow=on \
+	nocow=on,preallocation=falloc; do
+	for format in raw qcow2; do
+		ok "$format, $o" xdisk create -f $format -o $o f 1M
+		cp .log got
+		qemu-img create -f $format -o $o f 1M > want
+		ok 'told as qemu-img does' diff want got
+	done
+done
+rc 1 'no such value' xdisk create -f raw -o nocow=maybe f 1M
+rc 1 'no size' xdisk create -f raw -o extent_size_hint=x f 1M
+ok 'vmdk' xdisk create -f vmdk -o zeroed_grain=on f 64M
+cp .log got
+qemu-img create -f vmdk -o zeroed_grain=on f2 64M | sed s/f2/f/ > want
+ok 'told as qemu-img does' diff want got
+qemu-io -f vmdk -c 'write -z 0 1M' -c 'write -P 3 2M 1M' f > log
+ok 'zero grains' xdisk io -f vmdk -c 'read -P 0 0 1M' -c 'write -P 5 64k 64k' \
+	-c 'read -P 3 2M 1M' f
+ok 'written over' qemu-io -f vmdk -c 'read -P 5 64k 64k' -c 'read -P 0 0 64k' f
+ok 'are fine' qemu-img check -f vmdk f
 
 # names of protocols are formats of a backing file, too
 truncate -s 3M bytes
