@@ -54,8 +54,10 @@ static int parallels_lookup(struct mapped *m, uint64_t block,
 	uint8_t entry[4];
 	int ret;
 
-	if (block >= p->entries)
+	if (block >= p->entries) {	/* nor has any behind it */
+		b->rest = div_round_up(m->size, m->block_size) - block;
 		return 0;
+	}
 	ret = pages_read(&m->pages, HEADER_BYTES + block * 4, 4, entry);
 	if (ret || !load_le32(entry))
 		return ret;
