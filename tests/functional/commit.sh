@@ -201,8 +201,8 @@ for ms in 002 005 010 020 040; do
 		"$0" commit ours/over.qcow2 && exit; sleep 0.05; done; exit 1' \
 		"$builddir/tool/xdisk"
 	ok 'the content is there' holds ours/base.qcow2 qcow2 before.raw
-	ok 'nothing is corrupt' sh -c 'qemu-img check ours/base.qcow2;
-		[ $? = 0 ] || [ $? = 3 ]'
+	ok 'nothing is corrupt' sh -c 'qemu-img check ours/base.qcow2
+		status=$?; [ $status = 0 ] || [ $status = 3 ]'
 done
 is 'JSON' "$(twins; xdisk commit --output=json -f qcow2 ours/over.qcow2 |
 	tr -d ' \n')" '{"committed":true,"bytes-copied":41943040,"emptied":true}'
