@@ -270,8 +270,10 @@ static void mark_as(struct compact *c, uint64_t offset, uint64_t bytes,
 	uint64_t end = div_round_up(offset + bytes, c->q->cluster_size);
 
 	for (uint64_t k = max(first, c->ideal); k < min(end, c->end); k++) {
-		c->mixed |= c->what[k - c->ideal] == MOVES + PACKED - what;
-		c->what[k - c->ideal] = what;
+		uint8_t *was = &c->what[k - c->ideal];
+
+		c->mixed |= *was != STAYS && *was != what;
+		*was = what;
 	}
 }
 
