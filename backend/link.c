@@ -135,13 +135,23 @@ static json_t *image_arguments(const struct device *dev)
 			 "l2-cache-size", (json_int_t)s.l2_cache_size);
 }
 
+/* The image of a qdisk may still be open in the QEMU that boots the guest from
+ * it. A hotplug script has nobody to wait for. */
+static json_t *probe_arguments(const struct device *dev)
+{
+	json_t *args = image_arguments(dev);
+
+	json_object_set_new(args, "locks", json_boolean(dev->kind == KIND_VBD));
+	return args;
+}
+
 void link_probe(struct device *dev)
 {
 	struct error err = ERROR_INIT;
 	int ret = start_worker(dev, &err);
 
 	if (ret == 0)
-		ret = command(dev, "probe", image_arguments(dev), &err);
+		ret = command(dev, "probe", probe_arguments(dev), &err);
 	if (ret < 0)
 		device_report(dev, "%s", error_text(&err, ret));
 }

@@ -7,7 +7,8 @@
  * answers each; when the socket ends it drains, closes and exits.
  *
  * supervisor to worker: {"execute": NAME, "arguments": {...}}
- *   probe       IMAGE -> LIMITS. Looks at the header without locks or writes.
+ *   probe       IMAGE, locks -> LIMITS. Looks at the header without writes, and
+ *               with `locks` whether an open would get them; none is taken.
  *   open        IMAGE -> LIMITS. Under image locks; they last until disconnect.
  *               An empty path is a drive without a medium: LIMITS of size 0.
  *   connect     CONNECT -> {}. Maps the rings and begins to serve.

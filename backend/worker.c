@@ -107,16 +107,17 @@ static int judge_encryption(struct image *img, const struct image_arguments *a,
 	return ret;
 }
 
-/* co. A look at the header, without locks or writes. *reply may be NULL. */
+/* co. A look at the header, without writes. lock_flags: 0, or those of
+ * IMAGE_PROBE_LOCKS. *reply may be NULL. */
 static int look(struct worker *w, const struct image_arguments *a,
-		json_t **reply, struct error *err)
+		unsigned int lock_flags, json_t **reply, struct error *err)
 {
 	struct image_options opts = a->options;
 	struct image *img = NULL;
 	int ret = 0;
 
 	opts.flags &= ~(unsigned int)IMAGE_RDWR;
-	opts.flags |= IMAGE_NO_IO | IMAGE_SHARE;
+	opts.flags |= IMAGE_NO_IO | IMAGE_SHARE | lock_flags;
 	if (*a->path)
 		ret = image_open(w->loop, a->path, a->format, &opts, &img, err);
 	if (ret < 0)
@@ -132,9 +133,14 @@ static int do_probe(struct worker *w, json_t *args, json_t **reply,
 		    struct error *err)
 {
 	struct image_arguments a;
+	unsigned int lock_flags = 0;
 	int ret = read_image_arguments(args, &a, err);
 
-	return ret ? ret : look(w, &a, reply, err);
+	if (ret)
+		return ret;
+	if (json_is_true(json_object_get(args, "locks")))
+		lock_flags = IMAGE_PROBE_LOCKS | (a.options.flags & IMAGE_RDWR);
+	return look(w, &a, lock_flags, reply, err);
 }
 
 /* One passphrase for the image and all below it. */
@@ -191,7 +197,7 @@ static int do_open(struct worker *w, json_t *args, json_t **reply,
 		error_prefix(err, ret, "%s", a.path);
 		/* It may be known by a better name. */
 		if (!a.secret_file && *a.path)
-			look(w, &a, NULL, err);
+			look(w, &a, 0, NULL, err);
 		w->image = NULL;
 		return ret;
 	}

@@ -343,7 +343,9 @@ static int file_open(struct image *img, const struct image_options *opts,
 	int ret;
 
 	ret = open_path(img->path, write ? O_RDWR : O_RDONLY, &s->fd, &st, err);
-	if (!ret && !(img->flags & (IMAGE_SHARE | IMAGE_NO_IO)))
+	if (!ret && (img->flags & IMAGE_PROBE_LOCKS))
+		ret = image_probe_locks(s->fd, img->path, write, err);
+	else if (!ret && !(img->flags & (IMAGE_SHARE | IMAGE_NO_IO)))
 		ret = image_lock(s->fd, img->path, write, err);
 	if (!ret && fstat(s->fd, &st))	/* as it is under the lock */
 		ret = -errno;
@@ -353,7 +355,8 @@ static int file_open(struct image *img, const struct image_options *opts,
 		ret = set_cache(img, opts->cache, err);
 	if (!ret)
 		ret = set_aio(img, opts->aio, err);
-	if (!ret && write && s->file.direct)
+	if (!ret && write && s->file.direct &&
+	    !(img->flags & IMAGE_PROBE_LOCKS))
 		ret = (int)loop_offload(img->loop, empty_page_cache, s);
 	if (ret) {
 		file_close(img, NULL);

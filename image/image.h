@@ -64,6 +64,9 @@ enum image_open_flags {
 	/* A person has asked for it: protocols that make errors for tests may
 	 * be opened. Never given for an image that a guest is served from. */
 	IMAGE_TESTING = 1 << 10,
+	/* With IMAGE_NO_IO: -EAGAIN where the locks, those of a writer with
+	 * IMAGE_RDWR, could not be had now. None is taken. */
+	IMAGE_PROBE_LOCKS = 1 << 11,
 };
 
 struct image_create_option;

@@ -56,18 +56,15 @@ static int probe(int fd, int base, unsigned int permissions)
 	return 0;
 }
 
-int image_lock(int fd, const char *path, bool write, struct error *err)
+static unsigned int wanted(bool write)
 {
-	unsigned int held = CONSISTENT_READ | (write ? WRITE | RESIZE : 0);
-	unsigned int forbidden = WRITE | RESIZE;
-	int ret = take(fd, HELD_BASE, held);
+	return CONSISTENT_READ | (write ? WRITE | RESIZE : 0);
+}
 
-	if (!ret)
-		ret = take(fd, FORBIDDEN_BASE, forbidden);
-	if (!ret)
-		ret = probe(fd, FORBIDDEN_BASE, held);
-	if (!ret)
-		ret = probe(fd, HELD_BASE, forbidden);
+static const unsigned int forbidden = WRITE | RESIZE;
+
+static int refused(int ret, const char *path, bool write, struct error *err)
+{
 	if (ret == -EAGAIN || ret == -EACCES)
 		return error_set(err, EAGAIN, "cannot get the %s lock on '%s': "
 				 "another program has it open%s (is a QEMU or "
@@ -77,4 +74,24 @@ int image_lock(int fd, const char *path, bool write, struct error *err)
 	if (ret)
 		return error_set_errno(err, -ret, "cannot lock '%s'", path);
 	return 0;
+}
+
+int image_probe_locks(int fd, const char *path, bool write, struct error *err)
+{
+	int ret = probe(fd, FORBIDDEN_BASE, wanted(write));
+
+	if (!ret)
+		ret = probe(fd, HELD_BASE, forbidden);
+	return refused(ret, path, write, err);
+}
+
+int image_lock(int fd, const char *path, bool write, struct error *err)
+{
+	int ret = take(fd, HELD_BASE, wanted(write));
+
+	if (!ret)
+		ret = take(fd, FORBIDDEN_BASE, forbidden);
+	if (ret)
+		return refused(ret, path, write, err);
+	return image_probe_locks(fd, path, write, err);
 }

@@ -24,4 +24,7 @@
  */
 int image_lock(int fd, const char *path, bool write, struct error *err);
 
+/* Would image_lock() be refused now? The same errors, and nothing is taken. */
+int image_probe_locks(int fd, const char *path, bool write, struct error *err);
+
 #endif

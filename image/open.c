@@ -94,6 +94,8 @@ static struct image *node_new(struct loop *loop, const char *path,
 	img->loop = loop;
 	img->driver = driver;
 	img->flags = opts->flags;
+	if (img->flags & IMAGE_NO_IO)	/* IMAGE_RDWR is for the locks below */
+		img->flags &= ~(unsigned int)IMAGE_RDWR;
 	img->cache = opts->cache;
 	img->request_align = 1;
 	img->mem_align = 1;
@@ -250,7 +252,9 @@ static void serve_as_file(struct image *img)
 static unsigned int flags_below(unsigned int flags)
 {
 	if (flags & IMAGE_NO_IO)
-		flags = (flags & ~(unsigned int)IMAGE_RDWR) | IMAGE_SHARE;
+		flags |= IMAGE_SHARE;
+	if ((flags & IMAGE_NO_IO) && !(flags & IMAGE_PROBE_LOCKS))
+		flags &= ~(unsigned int)IMAGE_RDWR;
 	return flags & ~(unsigned int)(IMAGE_NO_IO | IMAGE_NO_BACKING |
 				       IMAGE_REPAIR | IMAGE_GUESSED);
 }

@@ -531,8 +531,9 @@ static int qcow2_open(struct image *img, const struct image_options *opts,
 	set_geometry(q);
 	if (opts->snapshot)
 		ret = qcow2_show_snapshot(q, opts->snapshot, err);
-	if (!ret && !(img->flags & IMAGE_NO_IO))
-		ret = open_tables(q, opts, err);
+	if (!ret)
+		ret = img->flags & IMAGE_NO_IO ? open_backing(q, err) :
+						 open_tables(q, opts, err);
 	if (ret)
 		deinit(q);
 	return ret;

@@ -71,9 +71,11 @@ static int try_lock(bool write)
 {
 	struct error err = ERROR_INIT;
 	int fd = open_image();
+	int looked = image_probe_locks(fd, path, write, &err);
 	int ret = image_lock(fd, path, write, &err);
 
 	close(fd);
+	assert_int_equal(looked, ret);	/* and took nothing: see the callers */
 	if (ret) {
 		assert_non_null(strstr(err.msg, path));
 		assert_non_null(strstr(err.msg, write ? "write lock" :
@@ -134,6 +136,17 @@ static void test_two_processes(void **state)
 	}
 }
 
+/* Two that only look are not in each other's way. */
+static void test_probe_takes_nothing(void **state)
+{
+	struct error err = ERROR_INIT;
+	int fd = open_image();
+
+	assert_int_equal(image_probe_locks(fd, path, true, &err), 0);
+	assert_int_equal(try_lock(true), 0);
+	close(fd);
+}
+
 static void test_bad_fd(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -160,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_process),
 		cmocka_unit_test(test_two_processes),
+		cmocka_unit_test(test_probe_takes_nothing),
 		cmocka_unit_test(test_bad_fd),
 	};
 
