@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * claim.c: how a device becomes ours.
+ * claim.c: how a device becomes ours, or does not.
  *
- * QEMU takes a qdisk whose state is 1, and so do we: whoever moves it to 2
- * first has it. libxl writes all disks of a guest before it starts QEMU; but
- * one that is attached to a running guest is a race, counted in round trips to
- * xenstored. So the claim is a transaction of five, the device named by the
- * event is tried without a look at the directory, all claims of a burst come
- * first, and everything else later.
+ *	1 --claim--> 7 --alone--> features and 2
+ *	             |
+ *	             `--QEMU shows itself--> left to it, without a node of ours
+ *
+ * QEMU takes a qdisk whose state is 1. libxl writes all disks of a guest before
+ * it starts QEMU: whoever claims then has them. A disk that is attached to a
+ * running guest is a race, counted in round trips to xenstored: so the device
+ * named by the event is tried without a look at the directory, all claims of a
+ * burst come first, and everything else later. A QEMU that has read 1 before
+ * our claim goes on regardless, and is not seen before it has opened the image.
+ * So where a QEMU runs, a claimed device is watched for a while before the
+ * frontend sees anything of it: state 7 (Reconfiguring) means nothing to QEMU
+ * nor to frontends, which wait for 2.
+ *
+ * The features stand in the transaction that shows 2, since frontends read some
+ * of them as soon as they see it.
  *
  * The node xdisk-owner says which daemon has claimed (its run directory): by
  * it a new daemon knows the devices of one that has died.
@@ -28,6 +38,10 @@
 #define OUR_SCRIPT "block-xdisk"
 #define OWNER_NODE "xdisk-owner"
 #define MAX_INDIRECT 256	/* segments, what Linux's backend offers */
+
+/* From QEMU's look at the state to its first node it opens the image: a few
+ * milliseconds on an idle host. */
+#define QEMU_SHOWS_NS 1000000000ull
 
 /* ---- whose is it? ---- */
 
@@ -90,22 +104,39 @@ static bool is_for_us(struct xs_handle *xs, xs_transaction_t t,
 		dev->params.format == XL_FORMAT_EMPTY);
 }
 
+/* Its nodes are made when it is started and removed when it ends. */
+static bool qemu_runs(struct xs_handle *xs, xs_transaction_t t,
+		      const struct device *dev)
+{
+	char path[STORE_PATH_MAX], text[STORE_VALUE_MAX];
+
+	snprintf(path, sizeof(path), "device-model/%u", dev->domid);
+	return store_read(xs, t, path, "", text, sizeof(text)) >= 0;
+}
+
 /* -ENODEV: not for us. */
 static int claim(struct xs_handle *xs, xs_transaction_t t, void *arg)
 {
 	struct device *dev = arg;
 	uint64_t state;
+	int ret;
 
 	if (store_read_uint(xs, t, dev->path, "state", XENBUS_NR_STATES - 1,
 			    &state) < 0)
 		return -ENODEV;
-	dev->adopted = state != XENBUS_INITIALISING;
-	if (dev->adopted)
+	dev->claimed = state == XENBUS_INITIALISING ||
+		       state == XENBUS_RECONFIGURING;
+	dev->adopted = !dev->claimed;
+	dev->contended = dev->kind == KIND_QDISK && qemu_runs(xs, t, dev);
+	if (state != XENBUS_INITIALISING)
 		return is_our_orphan(xs, t, dev) ? read_params(xs, t, dev) :
 						   -ENODEV;
 	if (!is_for_us(xs, t, dev))
 		return -ENODEV;
-	return store_write(xs, t, dev->path, "state", "%d", XENBUS_INIT_WAIT);
+	ret = store_write(xs, t, dev->path, OWNER_NODE, "%s",
+			  dev->sv->options->run_dir);
+	return ret ?: store_write(xs, t, dev->path, "state", "%d",
+				  XENBUS_RECONFIGURING);
 }
 
 /* The kernel's xen-blkback takes every vbd that it sees. */
@@ -166,9 +197,192 @@ int device_claim(struct supervisor *sv, enum device_kind kind, uint32_t domid,
 		device_free(dev);
 		return ret == -ENODEV ? 0 : ret;
 	}
+	if (dev->contended)
+		dev->offer_ns = monotonic_ns() + QEMU_SHOWS_NS;
 	list_add_tail(&sv->devices, &dev->link);
 	*out = dev;
 	return 0;
+}
+
+/* ---- offer ---- */
+
+/* Those for which no image is needed. */
+struct feature {
+	const char *node;
+	unsigned int value;
+	bool of_qemu;		/* QEMU writes it, too, whatever the disk */
+};
+#define NR_FEATURES 6
+
+static void list_features(const struct device *dev,
+			  struct feature features[NR_FEATURES])
+{
+	const struct feature f[NR_FEATURES] = {
+		{ "multi-queue-max-queues", dev->sv->options->max_queues, false },
+		{ "max-ring-page-order", FRONTEND_MAX_ORDER, true },
+		{ "feature-flush-cache", 1, true },
+		{ "feature-barrier", 1, false },
+		{ "feature-persistent", 1, false },
+		{ "feature-max-indirect-segments", MAX_INDIRECT, false },
+	};
+
+	memcpy(features, f, sizeof(f));
+}
+
+static int write_features(struct xs_handle *xs, xs_transaction_t t,
+			  const struct device *dev)
+{
+	struct feature f[NR_FEATURES];
+	int ret = 0;
+
+	list_features(dev, f);
+	for (size_t i = 0; ret == 0 && i < NR_FEATURES; i++)
+		ret = store_write(xs, t, dev->path, f[i].node, "%u",
+				  f[i].value);
+	return ret;
+}
+
+static bool node_exists(struct xs_handle *xs, xs_transaction_t t,
+			const struct device *dev, const char *node)
+{
+	char text[STORE_VALUE_MAX];
+
+	return store_read(xs, t, dev->path, node, text, sizeof(text)) >= 0;
+}
+
+/* While the device is claimed none of these is ours. */
+static bool qemu_shows(struct xs_handle *xs, xs_transaction_t t,
+		       const struct device *dev)
+{
+	return dev->kind == KIND_QDISK &&
+	       (node_exists(xs, t, dev, "feature-flush-cache") ||
+		node_exists(xs, t, dev, "max-ring-page-order") ||
+		node_exists(xs, t, dev, "info") ||
+		node_exists(xs, t, dev, "sectors"));
+}
+
+/* -ESTALE: somebody has changed the state. -EBUSY: QEMU has. */
+static int expect_claimed(struct xs_handle *xs, xs_transaction_t t,
+			  const struct device *dev)
+{
+	uint64_t state;
+	int ret = store_read_uint(xs, t, dev->path, "state",
+				  XENBUS_NR_STATES - 1, &state);
+
+	if (ret == 0 && state != XENBUS_RECONFIGURING)
+		ret = -ESTALE;
+	if (ret == 0 && qemu_shows(xs, t, dev))
+		ret = -EBUSY;
+	return ret;
+}
+
+static int offer(struct xs_handle *xs, xs_transaction_t t, void *arg)
+{
+	struct device *dev = arg;
+	int ret = expect_claimed(xs, t, dev);
+
+	if (ret == 0)
+		ret = write_features(xs, t, dev);
+	return ret ?: store_write(xs, t, dev->path, "state", "%d",
+				  XENBUS_INIT_WAIT);
+}
+
+void device_offer(struct device *dev)
+{
+	int ret = store_transact(dev->sv->xs, offer, dev);
+
+	if (ret == 0) {
+		dev->claimed = false;
+		link_probe(dev);
+	} else if (ret != -ESTALE && ret != -EBUSY && ret != -ENOENT) {
+		device_report(dev, "cannot write its features: %s",
+			      strerror(-ret));
+		dev->offer_ns = monotonic_ns() + QEMU_SHOWS_NS;
+	}
+}
+
+/* What a predecessor offered may have been less, or more. */
+static int offer_again(struct xs_handle *xs, xs_transaction_t t, void *arg)
+{
+	struct device *dev = arg;
+
+	if (!node_exists(xs, t, dev, "state"))
+		return -ENOENT;
+	return write_features(xs, t, dev);
+}
+
+static int give_back(struct xs_handle *xs, xs_transaction_t t, void *arg)
+{
+	struct device *dev = arg;
+	int ret = expect_claimed(xs, t, dev);
+
+	if (ret == 0)
+		ret = store_remove(xs, t, dev->path, OWNER_NODE);
+	return ret ?: store_write(xs, t, dev->path, "state", "%d",
+				  XENBUS_INITIALISING);
+}
+
+void device_give_back(struct device *dev)
+{
+	store_transact(dev->sv->xs, give_back, dev);
+}
+
+/* ---- QEMU ---- */
+
+/* QEMU does not lock images. It makes itself known by `sectors`, which we write
+ * together with 4 only, and by writing 2 when its own device is complete. */
+static bool is_qemus(struct device *dev, enum xenbus_state be)
+{
+	struct xs_handle *xs = dev->sv->xs;
+
+	if (dev->kind != KIND_QDISK)
+		return false;
+	if (dev->claimed)
+		return be == XENBUS_INIT_WAIT || qemu_shows(xs, XBT_NULL, dev);
+	if (dev->published)
+		return dev->shown && be == XENBUS_INIT_WAIT;
+	return node_exists(xs, XBT_NULL, dev, "sectors");
+}
+
+/* All that QEMU does not write itself. */
+static int remove_our_nodes(struct xs_handle *xs, xs_transaction_t t, void *arg)
+{
+	static const char *const published[] = {
+		"physical-sector-size", "discard-secure",
+	};
+	struct device *dev = arg;
+	struct feature f[NR_FEATURES];
+	int ret = store_remove(xs, t, dev->path, OWNER_NODE);
+
+	list_features(dev, f);
+	for (size_t i = 0; ret == 0 && i < NR_FEATURES; i++) {
+		if (!dev->claimed && !f[i].of_qemu)
+			ret = store_remove(xs, t, dev->path, f[i].node);
+	}
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(published); i++) {
+		if (dev->published)
+			ret = store_remove(xs, t, dev->path, published[i]);
+	}
+	return ret;
+}
+
+/* The one who came later gives way: us. A frontend that we have served goes on
+ * with what it has of us, and fails; for all others nothing has happened. */
+bool device_yield_to_qemu(struct device *dev, enum xenbus_state be)
+{
+	if (dev->yielded || !is_qemus(dev, be))
+		return dev->yielded;
+	if (dev->shown)
+		device_report(dev, "QEMU has taken the disk while it was served; "
+			      "it is left to QEMU and must be detached and "
+			      "attached again");
+	else if (dev->reported)
+		device_report_good(dev);
+	store_transact(dev->sv->xs, remove_our_nodes, dev);
+	dev->yielded = dev->dirty = true;
+	log_warn("%s: QEMU has taken the device at the same moment; it is left "
+		 "to QEMU", dev->name);
+	return true;
 }
 
 /* ---- prepare ---- */
@@ -208,34 +422,6 @@ static int read_settings(struct device *dev, struct error *err)
 	return 0;
 }
 
-/* What no image is needed for. Frontends read ring order and queues as soon
- * as they have seen 2, all else with 4. */
-static int write_features(struct xs_handle *xs, xs_transaction_t t, void *arg)
-{
-	struct device *dev = arg;
-	const struct options *o = dev->sv->options;
-	const struct { const char *node; unsigned int value; } nodes[] = {
-		{ "multi-queue-max-queues", o->max_queues },
-		{ "max-ring-page-order", FRONTEND_MAX_ORDER },
-		{ "feature-flush-cache", 1 },
-		{ "feature-barrier", 1 },
-		{ "feature-persistent", 1 },
-		{ "feature-max-indirect-segments", MAX_INDIRECT },
-	};
-	uint64_t state;
-	int ret;
-
-	ret = store_read_uint(xs, t, dev->path, "state",
-			      XENBUS_NR_STATES - 1, &state);
-	if (ret == 0)
-		ret = store_write(xs, t, dev->path, OWNER_NODE, "%s",
-				  o->run_dir);
-	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(nodes); i++)
-		ret = store_write(xs, t, dev->path, nodes[i].node, "%u",
-				  nodes[i].value);
-	return ret;
-}
-
 static void watch_frontend(struct device *dev)
 {
 	char path[STORE_PATH_MAX];
@@ -251,6 +437,7 @@ static void adopt(struct device *dev)
 {
 	uint64_t state = XENBUS_UNKNOWN, sectors;
 
+	store_transact(dev->sv->xs, offer_again, dev);
 	dev->published = store_read_uint(dev->sv->xs, XBT_NULL, dev->path,
 					 "sectors", UINT64_MAX, &sectors) == 0;
 	store_read_uint(dev->sv->xs, XBT_NULL, dev->path, "state",
@@ -264,11 +451,8 @@ static void adopt(struct device *dev)
 void device_prepare(struct device *dev)
 {
 	struct error err = ERROR_INIT;
-	int ret;
+	int ret = read_settings(dev, &err);
 
-	ret = store_transact(dev->sv->xs, write_features, dev);
-	if (ret == 0)
-		ret = read_settings(dev, &err);
 	if (ret < 0) {
 		device_fail(dev, "cannot be served: %s",
 			    error_text(&err, ret));
@@ -277,8 +461,9 @@ void device_prepare(struct device *dev)
 	log_info("%s: %s %s %s", dev->name,
 		 dev->adopted ? "found again" : "claimed",
 		 device_kind_name(dev->kind), dev->params_text);
-	if (dev->adopted)
-		adopt(dev);
 	watch_frontend(dev);
-	link_probe(dev);
+	if (dev->adopted) {
+		adopt(dev);
+		link_probe(dev);
+	}
 }

@@ -74,6 +74,8 @@ static void report(struct device *dev, const char *fmt, va_list ap)
 	vsnprintf(err.msg, sizeof(err.msg), fmt, ap);
 	log_limited(&dev->log_limit, LOG_LEVEL_ERROR, "%s: %s", dev->name,
 		    err.msg);
+	if (dev->yielded)	/* its nodes are QEMU's */
+		return;
 	store_transact(dev->sv->xs, write_report, &r);
 	dev->reported = true;
 }
@@ -185,38 +187,6 @@ static void change_state(struct device *dev, enum xenbus_state from,
 			  xenbus_state_name(to), strerror(-ret));
 }
 
-/* ---- somebody else ---- */
-
-/*
- * A QEMU that had read state 1 before our claim goes on with the device, and
- * it does not lock images. It makes itself known by `sectors`, which we write
- * together with 4 only, and by writing 2 when its own device is complete. The
- * one who came later gives way: us.
- */
-static bool is_stolen(struct device *dev, enum xenbus_state be)
-{
-	uint64_t sectors;
-
-	if (dev->kind != KIND_QDISK)
-		return false;
-	if (dev->published)
-		return dev->shown && be == XENBUS_INIT_WAIT;
-	return store_read_uint(dev->sv->xs, XBT_NULL, dev->path, "sectors",
-			       UINT64_MAX, &sectors) == 0;
-}
-
-bool device_look_for_thief(struct device *dev, enum xenbus_state be)
-{
-	if (dev->stolen || !is_stolen(dev, be))
-		return dev->stolen;
-	dev->stolen = dev->dirty = true;
-	store_remove(dev->sv->xs, XBT_NULL, dev->path, "xdisk-owner");
-	device_report(dev, "QEMU has taken the device at the same moment; it "
-		      "is left to QEMU (attaching to a running guest wants "
-		      "script=block-xdisk)");
-	return true;
-}
-
 /* ---- one step ---- */
 
 /* -errno only when xenstore itself does not answer: libxenstore has no other
@@ -256,13 +226,15 @@ static int look(struct device *dev, struct view *v)
 		return ret;
 	store_read_uint(xs, XBT_NULL, dev->path, "online", 1, &online);
 	if (v->be != XENBUS_UNKNOWN)
-		device_look_for_thief(dev, v->be);
+		device_yield_to_qemu(dev, v->be);
 	v->facts = (struct xenbus_facts){
 		.link = dev->state,
 		.owned = true,
 		.online = online,
 		.failed = dev->failed,
 		.stopping = dev->sv->stopping,
+		.claimed = dev->claimed,
+		.alone = monotonic_ns() >= dev->offer_ns,
 	};
 	return 0;
 }
@@ -273,7 +245,7 @@ static enum xenbus_action decide(const struct device *dev,
 	if (dev->forgotten)
 		return XENBUS_NONE;
 	/* One that is not ours any more: let go, and write nothing. */
-	return xenbus_next(dev->stolen ? XENBUS_UNKNOWN : v->be, v->fe,
+	return xenbus_next(dev->yielded ? XENBUS_UNKNOWN : v->be, v->fe,
 			   &v->facts);
 }
 
@@ -288,7 +260,7 @@ static void forget(struct device *dev)
 	}
 	link_close(dev);
 	dev->forgotten = true;
-	if (!dev->stolen)	/* it may have been made anew already */
+	if (!dev->yielded)	/* it may have been made anew already */
 		supervisor_scan(dev->sv, dev->kind, dev->domid, dev->devid);
 }
 
@@ -297,7 +269,13 @@ static void act(struct device *dev, const struct view *v,
 {
 	switch (action) {
 	case XENBUS_NONE:
-	case XENBUS_CLAIM:	/* claim.c's */
+	case XENBUS_CLAIM:	/* device_claim() has */
+		return;
+	case XENBUS_OFFER:
+		device_offer(dev);
+		return;
+	case XENBUS_GIVE_BACK:
+		device_give_back(dev);
 		return;
 	case XENBUS_CONNECT:
 		link_connect(dev);
@@ -351,6 +329,15 @@ void device_step(struct device *dev)
 			return;		/* not yet time to try again */
 	}
 	dev->dirty = true;
+}
+
+void device_tick(struct device *dev, uint64_t now_ns, uint64_t *next_ns)
+{
+	if (dev->claimed && now_ns < dev->offer_ns)
+		*next_ns = min(*next_ns, dev->offer_ns);
+	else if (dev->claimed)
+		dev->dirty = true;
+	link_tick(dev, now_ns, next_ns);
 }
 
 bool device_parked(struct device *dev)

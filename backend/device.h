@@ -40,12 +40,15 @@ struct device {
 
 	/* what is going on */
 	bool dirty;			/* to be looked at in this turn */
-	bool adopted;			/* a predecessor had claimed it */
+	bool claimed;			/* see struct xenbus_facts */
+	bool contended;			/* a QEMU runs that may take it */
+	uint64_t offer_ns;		/* when claimed: it is alone by then */
+	bool adopted;			/* a predecessor had offered it */
 	bool failed;			/* see struct xenbus_facts */
 	bool published;			/* `sectors` is ours... */
 	struct device_limits published_limits;	/* ...and says this */
 	bool shown;			/* the last state we wrote is 4 */
-	bool stolen;			/* somebody else serves it, too */
+	bool yielded;			/* to a QEMU that serves it, too */
 	bool dead_domain;
 	bool reported;			/* an error stands in xenstore */
 	bool forgotten;			/* only the worker has still to end */
@@ -72,6 +75,15 @@ int device_claim(struct supervisor *sv, enum device_kind kind, uint32_t domid,
 		 uint32_t devid, struct device **out);
 void device_prepare(struct device *dev);
 
+/* Shows the device to its frontend, features and state 2 in one transaction. */
+void device_offer(struct device *dev);
+/* Undoes a claim: the device waits for a backend again. */
+void device_give_back(struct device *dev);
+
+/* Has a QEMU made the device its own, too? Then it is left to QEMU, without a
+ * node of ours. */
+bool device_yield_to_qemu(struct device *dev, enum xenbus_state be);
+
 /* ---- device.c ---- */
 
 void device_free(struct device *dev);	/* only when device_gone() */
@@ -88,8 +100,8 @@ void device_fail(struct device *dev, const char *fmt, ...)
 /* The image is there: tells a waiting hotplug script, takes errors back. */
 void device_report_good(struct device *dev);
 
-/* Has a QEMU made the device its own, too? Then it is given up. */
-bool device_look_for_thief(struct device *dev, enum xenbus_state be);
+/* Does what is due; else lowers *next_ns to when something will be. */
+void device_tick(struct device *dev, uint64_t now_ns, uint64_t *next_ns);
 
 /* Nothing mapped or open, and nothing left to do in xenstore. */
 bool device_parked(struct device *dev);

@@ -277,7 +277,7 @@ static void probe_done(struct device *dev, int errnum, const char *why)
 {
 	if (errnum)
 		device_report(dev, "%s", why);
-	else if (!dev->failed && !dev->stolen)
+	else if (!dev->failed && !dev->yielded)
 		device_report_good(dev);
 }
 
@@ -295,7 +295,7 @@ static void open_done(struct device *dev, int errnum, const char *why,
 		return;
 	}
 	take_limits(dev, reply);
-	if (device_look_for_thief(dev, XENBUS_UNKNOWN))
+	if (device_yield_to_qemu(dev, XENBUS_UNKNOWN))
 		busy_with(dev, "disconnect", NULL);
 	else
 		connect_rings(dev);

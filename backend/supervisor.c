@@ -330,7 +330,7 @@ static int next_timeout(struct supervisor *sv)
 	struct device *dev;
 
 	list_for_each(dev, &sv->devices, link)
-		link_tick(dev, now, &next);
+		device_tick(dev, now, &next);
 	for (unsigned int k = 0; k < NR_KINDS; k++) {
 		if (!sv->stopping && (sv->scan[k].all || sv->scan[k].nr))
 			return 0;
@@ -517,7 +517,7 @@ static int write_pid(const struct supervisor *sv, struct error *err)
 	return 0;
 }
 
-/* Who claims a device of a running guest, QEMU or we, is a matter of who runs
+/* Who gets a device of a running guest, QEMU or we, is a matter of who runs
  * first. There is never much to do. Workers go back to the usual priority. */
 static void hurry(void)
 {

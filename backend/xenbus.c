@@ -2,9 +2,12 @@
 /*
  * xenbus.c: the life of a device as a table.
  *
- *	backend   1 -> 2 ------> 4 -> 5 -> 6
- *	               ^                   |
- *	               `-------------------'  online, frontend at 1 again
+ *	backend   1 -> 7 -> 2 ------> 4 -> 5 -> 6
+ *	                    ^                   |
+ *	                    `-------------------'  online, frontend at 1 again
+ *
+ * State 7 is a claim (claim.c): QEMU takes devices in state 1 only, and no
+ * frontend acts on 7.
  *
  * What frontends are known to need, and where the table has it:
  *  - OVMF, mini-os and some BSDs never show 3: RUN accepts 3 and 4 alike;
@@ -61,6 +64,13 @@ static enum xenbus_action claim_or_leave_alone(enum xenbus_state be,
 	return XENBUS_NONE;
 }
 
+static enum xenbus_action offer(const struct xenbus_facts *f)
+{
+	if (f->stopping || !f->online)
+		return XENBUS_GIVE_BACK;
+	return f->alone ? XENBUS_OFFER : XENBUS_NONE;
+}
+
 static enum xenbus_action run(const struct xenbus_facts *f)
 {
 	bool wanted = f->online && !f->failed && !f->stopping;
@@ -97,6 +107,8 @@ enum xenbus_action xenbus_next(enum xenbus_state be, enum xenbus_state fe,
 
 	if (!f->owned)
 		return claim_or_leave_alone(be, f);
+	if (f->claimed && be == XENBUS_RECONFIGURING)
+		return offer(f);
 	if (f->link == XENBUS_LINK_BUSY)
 		return XENBUS_NONE;
 

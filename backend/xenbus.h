@@ -39,11 +39,15 @@ struct xenbus_facts {
 	bool online;		/* the toolstack wants to keep it */
 	bool failed;		/* this connection cannot go on */
 	bool stopping;		/* the daemon is going down */
+	bool claimed;		/* by state 7; not yet offered to the frontend */
+	bool alone;		/* no other backend came while it was claimed */
 };
 
 enum xenbus_action {
 	XENBUS_NONE,		/* wait for something to change */
-	XENBUS_CLAIM,		/* write 2: the device is ours */
+	XENBUS_CLAIM,		/* write 7: no other backend takes it now */
+	XENBUS_OFFER,		/* write the features and 2 */
+	XENBUS_GIVE_BACK,	/* write 1: another backend may have it */
 	XENBUS_CONNECT,		/* read the frontend's nodes, open, map */
 	XENBUS_PUBLISH,		/* write size, limits and 4 */
 	XENBUS_CLOSE,		/* write 5 and show it */

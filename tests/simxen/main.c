@@ -30,6 +30,8 @@ static const char usage_text[] =
 "  attach    --domid D --disk SPEC [--script-dir DIR]\n"
 "  detach    --domid D --vdev V [--force]\n"
 "  destroy   --domid D [--quick]\n"
+"  offers    --domid D --vdev V --disk SPEC [--count N]\n"
+"            attach and detach: are the features there when state 2 is?\n"
 "  shutdown  --domid D --reason poweroff|reboot|suspend|crash|resume\n"
 "  show      --domid D --vdev V [FRONT]     what the backend offers, as JSON\n"
 "  verify    --domid D --vdev V [FRONT] [--ops N | --seconds S] [--qd N]\n"
@@ -284,6 +286,42 @@ static void cmd_detach(struct args *a)
 	toolstack_detach(&a->ts, a->domid, a->vdev, a->force);
 }
 
+/* As Linux's blkfront does it: on seeing 2 it reads, without a transaction. */
+static void expect_offer(const struct vbd_paths *vbd)
+{
+	static const char *const features[] = {
+		"multi-queue-max-queues", "max-ring-page-order",
+		"feature-persistent", "feature-flush-cache", "feature-barrier",
+		"feature-max-indirect-segments",
+	};
+
+	if (!store_wait_state(vbd->be, STATE_BIT(XenbusStateInitWait),
+			      CONNECT_TIMEOUT_MS))
+		die("%s is in state %d, not 2", vbd->be,
+		    store_state(vbd->be));
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++)
+		if (!store_exists("%s/%s", vbd->be, features[i]))
+			die("%s is in state 2 and has no %s", vbd->be,
+			    features[i]);
+}
+
+static void cmd_offers(struct args *a)
+{
+	uint64_t i, n = a->count ? a->count : 1;
+	struct vbd_paths vbd;
+
+	need_domain(a);
+	if (a->nr_disks != 1 || !a->vdev)
+		die("one --disk and its --vdev are missing");
+	for (i = 0; i < n; i++) {
+		toolstack_attach(&a->ts, a->domid, a->disk[0]);
+		vbd_find(&vbd, a->domid, a->vdev);
+		expect_offer(&vbd);
+		vbd_release(&vbd);
+		toolstack_detach(&a->ts, a->domid, a->vdev, false);
+	}
+}
+
 static void cmd_destroy(struct args *a)
 {
 	need_domain(a);
@@ -462,10 +500,11 @@ static const struct {
 } verbs[] = {
 	{ "create", cmd_create },	{ "attach", cmd_attach },
 	{ "detach", cmd_detach },	{ "destroy", cmd_destroy },
-	{ "shutdown", cmd_shutdown },	{ "show", cmd_show },
-	{ "verify", cmd_verify },	{ "bench", cmd_bench },
-	{ "cycle", cmd_cycle },		{ "hostile", cmd_hostile },
-	{ "sequence", cmd_sequence },	{ "stats", cmd_stats },
+	{ "offers", cmd_offers },	{ "shutdown", cmd_shutdown },
+	{ "show", cmd_show },		{ "verify", cmd_verify },
+	{ "bench", cmd_bench },		{ "cycle", cmd_cycle },
+	{ "hostile", cmd_hostile },	{ "sequence", cmd_sequence },
+	{ "stats", cmd_stats },
 };
 
 int main(int argc, char **argv)

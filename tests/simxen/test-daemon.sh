@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The daemon as its administrator meets it: options and configuration, errors
 # and where they are told, images that are locked, workers and daemons that
-# die, the hotplug script, and a QEMU that wants the same disk.
+# die, the hotplug script, and a QEMU that comes late.
 . "${srcdir:-.}/tests/simxen/simxen.sh"
 simxen_require qemu-img qemu-io "$xdiskd" "$worker"
 simxen_start
@@ -235,31 +235,6 @@ foreign_format() {
 	guest destroy --domid 1 --quick
 }
 
-# The mark is ours, `sectors` before any frontend is QEMU's.
-one_owner() {
-	if node_has qdisk/1/51728/xdisk-owner .; then
-		! node_has qdisk/1/51728/sectors .
-	else
-		node_has qdisk/1/51728/sectors .
-	fi
-}
-
-# A disk plugged into a guest with a QEMU: either of us, never both.
-race_with_qemu() {
-	[ -x "$qemu_xen" ] || { echo "$qemu_xen is missing"; return 77; }
-	guest create --domid 1 --disk "$dir/a,qcow2,xvda,rw" || return
-	qemu_start 1
-	sleep 1
-	for _ in 1 2 3 4 5 6; do
-		guest attach --domid 1 --disk "$dir/b,qcow2,xvdb,rw" &&
-		sleep 0.7 && wait_for 10 one_owner &&
-		guest detach --domid 1 --vdev xvdb --force || return
-	done
-	guest verify --domid 1 --vdev xvda --ops 100 || return
-	qemu_stop
-	guest destroy --domid 1 --quick
-}
-
 nothing_is_held() {
 	[ "$(held_by_backends)" -eq 0 ]
 }
@@ -301,7 +276,6 @@ check "a daemon that is killed" killed_daemon
 check "the hotplug script" hotplug_script
 check "a script that is not ours" foreign_script
 check "a format that is not ours" foreign_format
-check "a race with QEMU" race_with_qemu
 check "a QEMU that comes late" late_qemu
 check "SIGTERM ends everything" daemon_stop
 daemon_start

@@ -17,7 +17,8 @@ static const char letters[] = {
 	[XENBUS_CONNECT] = 'C',	   [XENBUS_PUBLISH] = 'P',
 	[XENBUS_CLOSE] = '5',	   [XENBUS_DISCONNECT] = 'D',
 	[XENBUS_FINISH] = '6',	   [XENBUS_RESTART] = '2',
-	[XENBUS_FORGET] = 'F',
+	[XENBUS_FORGET] = 'F',	   [XENBUS_OFFER] = 'O',
+	[XENBUS_GIVE_BACK] = 'B',
 };
 
 struct golden {
@@ -67,6 +68,22 @@ static const struct golden tables[] = {
 	  { XENBUS_LINK_UP, true, true, false, true },
 	  { "DDDDDDDDD", "DDDDDDDDD", "DDDDD5DDD", "DDDDD5DDD", "555555555",
 	    "DDDDDDDDD", "DDDDDDDDD", "55DDD55DD", "55DDD55DD" } },
+	{ "claimed, not yet alone",
+	  { XENBUS_LINK_DOWN, true, true, false, false, true, false },
+	  { "FFFFFFFFF", "FFFFFFFFF", "...CC56..", "...CC56..", "555555555",
+	    "666...6..", ".2.2.....", ".........", "55...55.." } },
+	{ "claimed, alone",
+	  { XENBUS_LINK_DOWN, true, true, false, false, true, true },
+	  { "FFFFFFFFF", "FFFFFFFFF", "...CC56..", "...CC56..", "555555555",
+	    "666...6..", ".2.2.....", "OOOOOOOOO", "55...55.." } },
+	{ "claimed, stopping",
+	  { XENBUS_LINK_DOWN, true, true, false, true, true, true },
+	  { "FFFFFFFFF", "FFFFFFFFF", ".....56..", ".....56..", "555555555",
+	    "666666666", ".........", "BBBBBBBBB", "556665566" } },
+	{ "claimed, offline",
+	  { XENBUS_LINK_DOWN, true, false, false, false, true, true },
+	  { "FFFFFFFFF", "FFFFFFFFF", ".....56..", ".....56..", "555555555",
+	    "666...6..", "FFFFFFFFF", "BBBBBBBBB", "55...55.." } },
 	{ "not ours, online",
 	  { XENBUS_LINK_DOWN, false, true, false, false },
 	  { ".........", "ccccccccc", ".........", ".........", ".........",
@@ -123,8 +140,15 @@ static void act(struct sim *s, enum xenbus_action action)
 	case XENBUS_NONE:
 		break;
 	case XENBUS_CLAIM:
-		s->facts.owned = true;
+		s->facts.owned = s->facts.claimed = s->facts.alone = true;
+		s->be = XENBUS_RECONFIGURING;	/* nobody looks at it */
+		break;
+	case XENBUS_OFFER:
+		s->facts.claimed = false;
 		show(s, XENBUS_INIT_WAIT);
+		break;
+	case XENBUS_GIVE_BACK:
+		s->be = XENBUS_INITIALISING;
 		break;
 	case XENBUS_CONNECT:
 		assert_int_not_equal(s->facts.link, XENBUS_LINK_UP);
@@ -210,7 +234,7 @@ static void test_settles(void **state)
 	for (int be = 0; be < XENBUS_NR_STATES; be++)
 	for (int fe = 0; fe < XENBUS_NR_STATES; fe++)
 	for (int link = 0; link <= XENBUS_LINK_UP; link++)
-	for (int bits = 0; bits < 16; bits++) {
+	for (int bits = 0; bits < 64; bits++) {
 		struct sim s = { .be = be, .fe = fe };
 
 		s.facts.link = (enum xenbus_link)link;
@@ -218,6 +242,10 @@ static void test_settles(void **state)
 		s.facts.online = bits & 2;
 		s.facts.failed = bits & 4;
 		s.facts.stopping = bits & 8;
+		s.facts.claimed = bits & 16;
+		s.facts.alone = bits & 32;
+		if (s.facts.claimed && link != XENBUS_LINK_DOWN)
+			continue;	/* nothing is opened before the offer */
 		if (!s.facts.owned && link != XENBUS_LINK_DOWN)
 			continue;	/* only what is ours is connected */
 		settle(&s);
@@ -288,6 +316,32 @@ static void test_ovmf_then_linux(void **state)
 	assert_int_equal(s.be, 2);
 	connected(&s, 3);
 	assert_string_equal(s.trail, "245624");
+}
+
+/* The daemon stops between claim and offer: the next one finds it at 1. */
+static void test_given_back(void **state)
+{
+	struct sim s = { .be = 7, .fe = 1, .facts = {
+		.owned = true, .online = true, .claimed = true,
+		.stopping = true } };
+
+	settle(&s);
+	assert_int_equal(s.be, XENBUS_INITIALISING);
+	assert_string_equal(s.trail, "");
+	assert_true(s.forgotten);
+}
+
+/* xl block-detach before the offer. */
+static void test_detached_while_claimed(void **state)
+{
+	struct sim s = { .be = 7, .fe = 1, .facts = {
+		.owned = true, .online = true, .claimed = true } };
+
+	settle(&s);
+	assert_int_equal(s.be, 7);
+	toolstack(&s, 5, false);
+	assert_string_equal(s.trail, "6");
+	assert_true(s.forgotten);
 }
 
 /* mini-os writes 4 before we have claimed, and does not wait for us. */
@@ -422,6 +476,8 @@ int main(void)
 		cmocka_unit_test(test_kdump_kexec),
 		cmocka_unit_test(test_kexec_after_close),
 		cmocka_unit_test(test_ovmf_then_linux),
+		cmocka_unit_test(test_given_back),
+		cmocka_unit_test(test_detached_while_claimed),
 		cmocka_unit_test(test_minios),
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_coalesced),
