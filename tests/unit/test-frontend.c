@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/frontend.h"
+#include "backend/supervisor/frontend.h"
 #include "common/bits.h"
 
 #define MAX_QUEUES 4

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/xenbus.h"
+#include "backend/supervisor/xenbus.h"
 
 /* ---- the whole table ---- */
 

@@ -9,7 +9,7 @@
  * An image that a QEMU still holds for the guest's emulated disk is tried
  * again: the guest's kernel unplugs that disk just before its driver connects.
  */
-#include "backend/device.h"
+#include "backend/supervisor/device.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "backend/frontend.h"
-#include "backend/store.h"
+#include "backend/supervisor/frontend.h"
+#include "backend/supervisor/store.h"
 #include "common/bits.h"
 #include "common/log.h"
 

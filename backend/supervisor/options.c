@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "backend/options.h"
+#include "backend/supervisor/options.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/frontend.h"
+#include "backend/supervisor/frontend.h"
 #include "common/bits.h"
 #include "common/size.h"
 

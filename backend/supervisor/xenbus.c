@@ -25,7 +25,7 @@
  * Nothing here reads a store or keeps a state: tests/unit/test-xenbus.c walks
  * through all pairs.
  */
-#include "backend/xenbus.h"
+#include "backend/supervisor/xenbus.h"
 
 #include <stdint.h>
 

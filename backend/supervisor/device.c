@@ -7,7 +7,7 @@
  * remove the directory, at any moment; a plain write would undo that, or make
  * the directory anew with nothing but our node in it.
  */
-#include "backend/device.h"
+#include "backend/supervisor/device.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/store.h"
+#include "backend/supervisor/store.h"
 #include "common/bits.h"
 #include "common/log.h"
 

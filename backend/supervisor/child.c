@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* child.c: see child.h. What is said over the socket is not known here. */
-#include "backend/child.h"
+#include "backend/supervisor/child.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -22,7 +22,7 @@
  * The node xdisk-owner says which daemon has claimed (its run directory): by
  * it a new daemon knows the devices of one that has died.
  */
-#include "backend/device.h"
+#include "backend/supervisor/device.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,8 +30,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/frontend.h"
-#include "backend/store.h"
+#include "backend/supervisor/frontend.h"
+#include "backend/supervisor/store.h"
 #include "common/bits.h"
 #include "common/log.h"
 

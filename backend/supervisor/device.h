@@ -9,9 +9,9 @@
 #ifndef XD_BACKEND_DEVICE_H
 #define XD_BACKEND_DEVICE_H
 
-#include "backend/child.h"
-#include "backend/supervisor.h"
-#include "backend/xenbus.h"
+#include "backend/supervisor/child.h"
+#include "backend/supervisor/supervisor.h"
+#include "backend/supervisor/xenbus.h"
 #include "xlcfg/disk.h"
 
 /* What a worker has said about the image; sizes in bytes. */

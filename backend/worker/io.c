@@ -12,7 +12,7 @@
  * came soon after we fell asleep makes the window longer, a long sleep makes
  * it shorter, down to none; an idle disk sleeps without any timer.
  */
-#include "backend/worker-io.h"
+#include "backend/worker/io.h"
 
 #include <errno.h>
 #include <string.h>

@@ -11,7 +11,7 @@
  */
 #include "config.h"
 
-#include "backend/supervisor.h"
+#include "backend/supervisor/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,8 +30,8 @@
 #include <systemd/sd-daemon.h>
 #endif
 
-#include "backend/device.h"
-#include "backend/domains.h"
+#include "backend/supervisor/device.h"
+#include "backend/supervisor/domains.h"
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/log.h"

@@ -10,7 +10,7 @@
 
 #include <xenstore.h>
 
-#include "backend/options.h"
+#include "backend/supervisor/options.h"
 #include "common/list.h"
 
 struct domains;

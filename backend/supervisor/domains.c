@@ -3,7 +3,7 @@
  * changes with Xen's version. */
 #include "config.h"
 
-#include "backend/domains.h"
+#include "backend/supervisor/domains.h"
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* store.c: see store.h. Knows nothing of devices and logs nothing. */
-#include "backend/store.h"
+#include "backend/supervisor/store.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "backend/protocol.h"
-#include "backend/worker-io.h"
+#include "backend/worker/io.h"
 #include "common/bits.h"
 #include "common/log.h"
 #include "common/size.h"

@@ -7,7 +7,7 @@
  * `ring-ref0`, `ring-ref1`...; some write order 0 and `ring-ref` all the same.
  * Whether the grants and ports exist is for the hypervisor to say.
  */
-#include "backend/frontend.h"
+#include "backend/supervisor/frontend.h"
 
 #include <errno.h>
 #include <stdio.h>
