@@ -22,7 +22,7 @@
  * The node xdisk-owner says which daemon has claimed (its run directory): by
  * it a new daemon knows the devices of one that has died.
  */
-#include "backend/supervisor/device.h"
+#include "backend/supervisor/claim.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,6 +33,7 @@
 #include "backend/supervisor/frontend.h"
 #include "backend/supervisor/store.h"
 #include "common/bits.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #define OUR_SCRIPT "block-xdisk"
@@ -41,10 +42,9 @@
 
 /* From QEMU's look at the state to its first node it opens the image: a few
  * milliseconds on an idle host. */
-#define QEMU_SHOWS_NS 1000000000ull
+#define QEMU_SHOWS_NS NS_PER_S
 
 /* ---- whose is it? ---- */
-
 
 static bool script_is_ours(struct xs_handle *xs, xs_transaction_t t,
 			   const char *path)
@@ -68,7 +68,7 @@ static bool is_our_orphan(struct xs_handle *xs, xs_transaction_t t,
 	return store_read_uint(xs, t, dev->path, "online", 1, &online) == 0 &&
 	       online && store_read(xs, t, dev->path, OWNER_NODE, owner,
 			  sizeof(owner)) >= 0 &&
-	       !strcmp(owner, dev->sv->options->run_dir);
+	       !strcmp(owner, dev->host->options->run_dir);
 }
 
 static int read_params(struct xs_handle *xs, xs_transaction_t t,
@@ -95,7 +95,7 @@ static int read_params(struct xs_handle *xs, xs_transaction_t t,
 static bool is_for_us(struct xs_handle *xs, xs_transaction_t t,
 		      struct device *dev)
 {
-	if (dev->kind == KIND_VBD && !dev->sv->options->all_vbd &&
+	if (dev->kind == KIND_VBD && !dev->host->options->all_vbd &&
 	    !script_is_ours(xs, t, dev->path))
 		return false;
 	return read_params(xs, t, dev) == 0 &&
@@ -124,84 +124,58 @@ static int claim(struct xs_handle *xs, xs_transaction_t t, void *arg)
 	if (store_read_uint(xs, t, dev->path, "state", XENBUS_NR_STATES - 1,
 			    &state) < 0)
 		return -ENODEV;
-	dev->claimed = state == XENBUS_INITIALISING ||
-		       state == XENBUS_RECONFIGURING;
-	dev->adopted = !dev->claimed;
-	dev->contended = dev->kind == KIND_QDISK && qemu_runs(xs, t, dev);
+	dev->stage = state == XENBUS_INITIALISING ||
+		     state == XENBUS_RECONFIGURING ? DEVICE_CLAIMED :
+						     DEVICE_OFFERED;
+	if (dev->kind == KIND_QDISK && qemu_runs(xs, t, dev))
+		dev->offer_ns = monotonic_ns() + QEMU_SHOWS_NS;
 	if (state != XENBUS_INITIALISING)
 		return is_our_orphan(xs, t, dev) ? read_params(xs, t, dev) :
 						   -ENODEV;
 	if (!is_for_us(xs, t, dev))
 		return -ENODEV;
 	ret = store_write(xs, t, dev->path, OWNER_NODE, "%s",
-			  dev->sv->options->run_dir);
+			  dev->host->options->run_dir);
 	return ret ?: store_write(xs, t, dev->path, "state", "%d",
 				  XENBUS_RECONFIGURING);
 }
 
 /* The kernel's xen-blkback takes every vbd that it sees. */
-static void complain_of_blkback(struct supervisor *sv,
-				const struct device *dev)
+static void complain_of_blkback(const struct device *dev)
 {
 	static struct log_limit limit;
+	struct xs_handle *xs = dev->host->xs;
 	char sysfs[96], text[200];
 
 	snprintf(sysfs, sizeof(sysfs),
 		 "/sys/bus/xen-backend/drivers/vbd/vbd-%u-%u", dev->domid,
 		 dev->devid);
-	if (access(sysfs, F_OK) < 0 ||
-	    !script_is_ours(sv->xs, XBT_NULL, dev->path))
+	if (access(sysfs, F_OK) < 0 || !script_is_ours(xs, XBT_NULL, dev->path))
 		return;
 	snprintf(text, sizeof(text), "the kernel's xen-blkback has taken this "
 		 "device; it must not be loaded where %s is used", OUR_SCRIPT);
 	log_limited(&limit, LOG_LEVEL_ERROR, "%s: %s", dev->name, text);
-	store_write(sv->xs, XBT_NULL, dev->path, "hotplug-error", "%s", text);
+	store_write(xs, XBT_NULL, dev->path, "hotplug-error", "%s", text);
 }
 
-/* ---- claim ---- */
-
-static struct device *device_new(struct supervisor *sv, enum device_kind kind,
-				 uint32_t domid, uint32_t devid)
+int claim_device(const struct host *host, enum device_kind kind,
+		 uint32_t domid, uint32_t devid, struct device **out)
 {
-	struct device *dev = calloc(1, sizeof(*dev));
-
-	if (!dev)
-		return NULL;
-	list_init(&dev->link);
-	child_init(&dev->child);
-	dev->sv = sv;
-	dev->kind = kind;
-	dev->domid = domid;
-	dev->devid = devid;
-	dev->dirty = true;
-	snprintf(dev->name, sizeof(dev->name), "vbd %u/%u", domid, devid);
-	snprintf(dev->path, sizeof(dev->path), "backend/%s/%u/%u",
-		 device_kind_name(kind), domid, devid);
-	return dev;
-}
-
-int device_claim(struct supervisor *sv, enum device_kind kind, uint32_t domid,
-		 uint32_t devid, struct device **out)
-{
-	struct device *dev;
+	struct device *dev = device_new(host, kind, domid, devid);
 	int ret;
 
 	*out = NULL;
-	dev = device_new(sv, kind, domid, devid);
 	if (!dev)
 		return -ENOMEM;
-	ret = store_transact(sv->xs, claim, dev);
-	if (ret < 0) {
-		if (ret == -ENODEV && kind == KIND_VBD)
-			complain_of_blkback(sv, dev);
-		device_free(dev);
-		return ret == -ENODEV ? 0 : ret;
+	ret = store_transact(host->xs, claim, dev);
+	if (ret == 0) {
+		*out = dev;
+		return 0;
 	}
-	if (dev->contended)
-		dev->offer_ns = monotonic_ns() + QEMU_SHOWS_NS;
-	list_add_tail(&sv->devices, &dev->link);
-	*out = dev;
-	return 0;
+	if (ret == -ENODEV && kind == KIND_VBD)
+		complain_of_blkback(dev);
+	device_free(dev);
+	return ret == -ENODEV ? 0 : ret;
 }
 
 /* ---- offer ---- */
@@ -218,7 +192,7 @@ static void list_features(const struct device *dev,
 			  struct feature features[NR_FEATURES])
 {
 	const struct feature f[NR_FEATURES] = {
-		{ "multi-queue-max-queues", dev->sv->options->max_queues, false },
+		{ "multi-queue-max-queues", dev->host->options->max_queues, false },
 		{ "max-ring-page-order", FRONTEND_MAX_ORDER, true },
 		{ "feature-flush-cache", 1, true },
 		{ "feature-barrier", 1, false },
@@ -287,21 +261,20 @@ static int offer(struct xs_handle *xs, xs_transaction_t t, void *arg)
 				  XENBUS_INIT_WAIT);
 }
 
-void device_offer(struct device *dev)
+bool claim_offer(struct device *dev)
 {
-	int ret = store_transact(dev->sv->xs, offer, dev);
+	int ret = store_transact(dev->host->xs, offer, dev);
 
 	if (ret == 0) {
-		dev->claimed = false;
-		link_probe(dev);
+		device_enter(dev, DEVICE_OFFERED);
 	} else if (ret != -ESTALE && ret != -EBUSY && ret != -ENOENT) {
 		device_report(dev, "cannot write its features: %s",
 			      strerror(-ret));
 		dev->offer_ns = monotonic_ns() + QEMU_SHOWS_NS;
 	}
+	return ret == 0;
 }
 
-/* What a predecessor offered may have been less, or more. */
 static int offer_again(struct xs_handle *xs, xs_transaction_t t, void *arg)
 {
 	struct device *dev = arg;
@@ -309,6 +282,11 @@ static int offer_again(struct xs_handle *xs, xs_transaction_t t, void *arg)
 	if (!node_exists(xs, t, dev, "state"))
 		return -ENOENT;
 	return write_features(xs, t, dev);
+}
+
+void claim_offer_again(struct device *dev)
+{
+	store_transact(dev->host->xs, offer_again, dev);
 }
 
 static int give_back(struct xs_handle *xs, xs_transaction_t t, void *arg)
@@ -322,9 +300,9 @@ static int give_back(struct xs_handle *xs, xs_transaction_t t, void *arg)
 				  XENBUS_INITIALISING);
 }
 
-void device_give_back(struct device *dev)
+void claim_give_back(struct device *dev)
 {
-	store_transact(dev->sv->xs, give_back, dev);
+	store_transact(dev->host->xs, give_back, dev);
 }
 
 /* ---- QEMU ---- */
@@ -333,11 +311,11 @@ void device_give_back(struct device *dev)
  * together with 4 only, and by writing 2 when its own device is complete. */
 static bool is_qemus(struct device *dev, enum xenbus_state be)
 {
-	struct xs_handle *xs = dev->sv->xs;
+	struct xs_handle *xs = dev->host->xs;
 
 	if (dev->kind != KIND_QDISK)
 		return false;
-	if (dev->claimed)
+	if (dev->stage == DEVICE_CLAIMED)
 		return be == XENBUS_INIT_WAIT || qemu_shows(xs, XBT_NULL, dev);
 	if (dev->published)
 		return dev->shown && be == XENBUS_INIT_WAIT;
@@ -356,7 +334,7 @@ static int remove_our_nodes(struct xs_handle *xs, xs_transaction_t t, void *arg)
 
 	list_features(dev, f);
 	for (size_t i = 0; ret == 0 && i < NR_FEATURES; i++) {
-		if (!dev->claimed && !f[i].of_qemu)
+		if (dev->stage != DEVICE_CLAIMED && !f[i].of_qemu)
 			ret = store_remove(xs, t, dev->path, f[i].node);
 	}
 	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(published); i++) {
@@ -368,102 +346,19 @@ static int remove_our_nodes(struct xs_handle *xs, xs_transaction_t t, void *arg)
 
 /* The one who came later gives way: us. A frontend that we have served goes on
  * with what it has of us, and fails; for all others nothing has happened. */
-bool device_yield_to_qemu(struct device *dev, enum xenbus_state be)
+bool claim_yield_to_qemu(struct device *dev, enum xenbus_state be)
 {
-	if (dev->yielded || !is_qemus(dev, be))
-		return dev->yielded;
+	if (dev->stage > DEVICE_OFFERED || !is_qemus(dev, be))
+		return dev->stage == DEVICE_YIELDED;
 	if (dev->shown)
 		device_report(dev, "QEMU has taken the disk while it was served; "
 			      "it is left to QEMU and must be detached and "
 			      "attached again");
 	else if (dev->reported)
 		device_report_good(dev);
-	store_transact(dev->sv->xs, remove_our_nodes, dev);
-	dev->yielded = dev->dirty = true;
+	store_transact(dev->host->xs, remove_our_nodes, dev);
+	device_enter(dev, DEVICE_YIELDED);
 	log_warn("%s: QEMU has taken the device at the same moment; it is left "
 		 "to QEMU", dev->name);
 	return true;
-}
-
-/* ---- prepare ---- */
-
-static bool node_is(struct device *dev, const char *node, const char *value)
-{
-	char text[16];
-
-	return store_read(dev->sv->xs, XBT_NULL, dev->path, node, text,
-			  sizeof(text)) >= 0 && !strcmp(text, value);
-}
-
-/* The toolstack's nodes; the directory's owner is we, not the guest. */
-static int read_settings(struct device *dev, struct error *err)
-{
-	struct xs_handle *xs = dev->sv->xs;
-	char text[STORE_PATH_MAX];
-	uint64_t domid;
-	int ret;
-
-	ret = store_read(xs, XBT_NULL, dev->path, "frontend", text,
-			 sizeof(text) - 64);	/* room for its nodes */
-	if (ret < 0 || text[0] != '/')
-		return error_set(err, EINVAL, "no frontend node");
-	dev->frontend = strdup(text);
-	if (!dev->frontend)
-		return -ENOMEM;
-	ret = store_read_uint(xs, XBT_NULL, dev->path, "frontend-id",
-			      UINT32_MAX, &domid);
-	if (ret < 0 || domid != dev->domid)
-		return error_set(err, EINVAL, "frontend-id is not %u",
-				 dev->domid);
-	dev->cdrom = node_is(dev, "device-type", "cdrom");
-	dev->removable = node_is(dev, "removable", "1");
-	dev->readonly = dev->cdrom || !node_is(dev, "mode", "w");
-	dev->discard = !node_is(dev, "discard-enable", "0");
-	return 0;
-}
-
-static void watch_frontend(struct device *dev)
-{
-	char path[STORE_PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/state", dev->frontend);
-	if (!xs_watch(dev->sv->xs, path, dev->path))
-		device_report(dev, "cannot watch %s: %s", path,
-			      strerror(errno));
-}
-
-/* A predecessor has died, or was stopped, and left it like this. */
-static void adopt(struct device *dev)
-{
-	uint64_t state = XENBUS_UNKNOWN, sectors;
-
-	store_transact(dev->sv->xs, offer_again, dev);
-	dev->published = store_read_uint(dev->sv->xs, XBT_NULL, dev->path,
-					 "sectors", UINT64_MAX, &sectors) == 0;
-	store_read_uint(dev->sv->xs, XBT_NULL, dev->path, "state",
-			XENBUS_NR_STATES - 1, &state);
-	if (state == XENBUS_CONNECTED)
-		device_fail(dev, "the guest was connected to an xdiskd that "
-			    "ended without closing; the disk must be "
-			    "detached and attached again");
-}
-
-void device_prepare(struct device *dev)
-{
-	struct error err = ERROR_INIT;
-	int ret = read_settings(dev, &err);
-
-	if (ret < 0) {
-		device_fail(dev, "cannot be served: %s",
-			    error_text(&err, ret));
-		return;
-	}
-	log_info("%s: %s %s %s", dev->name,
-		 dev->adopted ? "found again" : "claimed",
-		 device_kind_name(dev->kind), dev->params_text);
-	watch_frontend(dev);
-	if (dev->adopted) {
-		adopt(dev);
-		link_probe(dev);
-	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * link.c: the supervisor's talk with a device's worker (protocol.h).
+ * link.c: see link.h.
  *
  *	DOWN --open--> BUSY --connect--> BUSY --> UP --disconnect--> BUSY --> DOWN
  *	                |
@@ -9,94 +9,112 @@
  * An image that a QEMU still holds for the guest's emulated disk is tried
  * again: the guest's kernel unplugs that disk just before its driver connects.
  */
-#include "backend/supervisor/device.h"
+#include "backend/supervisor/link.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
-#include <time.h>
 
-#include "backend/supervisor/frontend.h"
-#include "backend/supervisor/store.h"
 #include "common/bits.h"
+#include "common/clock.h"
 #include "common/log.h"
 
-#define NS_PER_MS 1000000ull
-#define NS_PER_S (1000 * NS_PER_MS)
 #define RETRY_FIRST_NS (20 * NS_PER_MS)
 #define RETRY_LONGEST_NS (1 * NS_PER_S)
 #define GIVE_UP_NS (30 * NS_PER_S)
 #define KILL_NS (30 * NS_PER_S)
 
-uint64_t monotonic_ns(void)
+void link_init(struct link *l, const struct host *host, const char *name,
+	       void (*told)(struct link *l, const struct link_news *news))
 {
-	struct timespec ts;
+	*l = (struct link){ .host = host, .name = name, .told = told };
+	child_init(&l->child);
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+static void set_state(struct link *l, enum xenbus_link state, const char *why)
+{
+	static const char *const names[] = {
+		[XENBUS_LINK_DOWN] = "down", [XENBUS_LINK_WAITING] = "waiting",
+		[XENBUS_LINK_BUSY] = "busy", [XENBUS_LINK_UP] = "up",
+	};
+
+	if (l->state != state)
+		log_debug("%s: worker %s -> %s: %s", l->name, names[l->state],
+			  names[state], why);
+	l->state = state;
+}
+
+static void tell(struct link *l, enum link_event event, int errnum,
+		 const char *why)
+{
+	const struct link_news news = { event, errnum, why };
+
+	l->told(l, &news);
 }
 
 /* ---- the process ---- */
 
-static int start_worker(struct device *dev, struct error *err)
+static int start_worker(struct link *l, struct error *err)
 {
-	const struct options *o = dev->sv->options;
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = dev };
+	const struct options *o = l->host->options;
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = l };
 	int ret;
 
-	if (child_alive(&dev->child))
+	if (child_alive(&l->child))
 		return 0;
-	ret = child_spawn(&dev->child, dev->sv->worker, dev->name,
+	ret = child_spawn(&l->child, l->host->worker, l->name,
 			  log_level_name(o->log_level), o->foreground, err);
 	if (ret < 0)
 		return ret;
-	if (epoll_ctl(dev->sv->epoll_fd, EPOLL_CTL_ADD, dev->child.fd,
-		      &ev) == 0)
+	if (epoll_ctl(l->host->epoll_fd, EPOLL_CTL_ADD, l->child.fd, &ev) == 0)
 		return 0;
 	ret = error_set_errno(err, errno, "epoll_ctl");
-	child_kill(&dev->child);
+	child_kill(&l->child);
 	return ret;
 }
 
-void link_close(struct device *dev)
+void link_close(struct link *l)
 {
-	if (!child_alive(&dev->child) || dev->kill_ns)
+	if (!child_alive(&l->child) || l->kill_ns)
 		return;
-	child_close(&dev->child);
-	dev->kill_ns = monotonic_ns() + KILL_NS;
+	child_close(&l->child);
+	l->kill_ns = monotonic_ns() + KILL_NS;
 }
 
-void link_reap(struct device *dev)
+void link_reap(struct link *l)
 {
-	bool unwanted = dev->kill_ns == 0;
+	bool unwanted = l->kill_ns == 0, in_use = l->state != XENBUS_LINK_DOWN;
+	struct error why;
 	int status;
 
-	if (!child_reap(&dev->child, &status))
+	if (!child_reap(&l->child, &status))
 		return;
-	dev->kill_ns = 0;
-	dev->dirty = true;
-	if (!unwanted)
-		return;
+	l->kill_ns = 0;
 	if (WIFSIGNALED(status))
-		device_report(dev, "the worker was killed by signal %d (%s)",
-			      WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(why.msg, sizeof(why.msg), "the worker was killed by "
+			 "signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
-		device_report(dev, "the worker ended with status %d",
-			      WEXITSTATUS(status));
-	if (dev->state != XENBUS_LINK_DOWN)
-		dev->failed = true;
-	dev->state = XENBUS_LINK_DOWN;
+		snprintf(why.msg, sizeof(why.msg), "the worker ended with "
+			 "status %d", WEXITSTATUS(status));
+	if (!unwanted) {
+		tell(l, LINK_ENDED, 0, NULL);
+		return;
+	}
+	set_state(l, XENBUS_LINK_DOWN, "its process has ended");
+	tell(l, LINK_ENDED, in_use ? EIO : ECHILD, why.msg);
 }
 
 /* ---- commands ---- */
 
-static int command(struct device *dev, const char *name, json_t *arguments,
+static int command(struct link *l, const char *name, json_t *arguments,
 		   struct error *err)
 {
 	json_t *msg = json_pack("{s:s, s:o*}", "execute", name, "arguments",
 				arguments);
-	int ret = message_send(dev->child.fd, msg);
+	int ret = message_send(l->child.fd, msg);
 
 	if (ret < 0)
 		return error_set_errno(err, -ret, "cannot tell the worker to "
@@ -105,28 +123,29 @@ static int command(struct device *dev, const char *name, json_t *arguments,
 }
 
 /* A worker that does not take a command is of no use. */
-static void busy_with(struct device *dev, const char *name, json_t *arguments)
+static void busy_with(struct link *l, const char *name, json_t *arguments)
 {
 	struct error err = ERROR_INIT;
-	int ret = command(dev, name, arguments, &err);
+	int ret = command(l, name, arguments, &err);
 
-	dev->state = XENBUS_LINK_BUSY;
+	set_state(l, XENBUS_LINK_BUSY, name);
 	if (ret == 0)
 		return;
-	device_fail(dev, "%s", error_text(&err, ret));
-	child_kill(&dev->child);
+	tell(l, LINK_FAILED, -ret, error_text(&err, ret));
+	child_kill(&l->child);
 }
 
-static json_t *image_arguments(const struct device *dev)
+static json_t *image_arguments(const struct link *l,
+			       const struct link_image *image)
 {
 	struct image_settings s;
 
-	options_for_image(dev->sv->options, dev->params.path, &s);
+	options_for_image(l->host->options, image->path, &s);
 	return json_pack("{s:s, s:s, s:b, s:b, s:s*, s:s*, s:s*, s:b, s:I}",
-			 "path", dev->params.path,
-			 "format", xl_disk_format_name(dev->params.format),
-			 "readonly", dev->readonly,
-			 "unmap", dev->discard,
+			 "path", image->path,
+			 "format", image->format,
+			 "readonly", image->readonly,
+			 "unmap", image->unmap,
 			 "cache", s.cache,
 			 "aio", s.aio,
 			 "secret-file", s.secret_file,
@@ -135,59 +154,42 @@ static json_t *image_arguments(const struct device *dev)
 			 "l2-cache-size", (json_int_t)s.l2_cache_size);
 }
 
-/* The image of a qdisk may still be open in the QEMU that boots the guest from
- * it. A hotplug script has nobody to wait for. */
-static json_t *probe_arguments(const struct device *dev)
-{
-	json_t *args = image_arguments(dev);
-
-	json_object_set_new(args, "locks", json_boolean(dev->kind == KIND_VBD));
-	return args;
-}
-
-void link_probe(struct device *dev)
+void link_probe(struct link *l, const struct link_image *image, bool locks)
 {
 	struct error err = ERROR_INIT;
-	int ret = start_worker(dev, &err);
+	int ret = start_worker(l, &err);
+	json_t *args;
 
-	if (ret == 0)
-		ret = command(dev, "probe", probe_arguments(dev), &err);
+	if (ret == 0) {
+		args = image_arguments(l, image);
+		json_object_set_new(args, "locks", json_boolean(locks));
+		ret = command(l, "probe", args, &err);
+	}
 	if (ret < 0)
-		device_report(dev, "%s", error_text(&err, ret));
+		tell(l, LINK_PROBED, -ret, error_text(&err, ret));
 }
 
-void link_connect(struct device *dev)
+void link_open(struct link *l, const struct link_image *image)
 {
 	struct error err = ERROR_INIT;
 	int ret;
 
-	if (dev->state == XENBUS_LINK_WAITING &&
-	    monotonic_ns() < dev->retry_ns)
+	if (l->state == XENBUS_LINK_WAITING && monotonic_ns() < l->retry_ns)
 		return;
-	ret = start_worker(dev, &err);
+	ret = start_worker(l, &err);
 	if (ret < 0)
-		device_fail(dev, "%s", error_text(&err, ret));
+		tell(l, LINK_OPENED, -ret, error_text(&err, ret));
 	else
-		busy_with(dev, "open", image_arguments(dev));
+		busy_with(l, "open", image_arguments(l, image));
 }
 
-void link_disconnect(struct device *dev)
+void link_disconnect(struct link *l)
 {
-	if (dev->state == XENBUS_LINK_UP)
-		busy_with(dev, "disconnect", NULL);
-	else if (dev->state == XENBUS_LINK_WAITING)
-		dev->state = XENBUS_LINK_DOWN;
-	dev->give_up_ns = 0;
-}
-
-/* ---- the frontend's nodes ---- */
-
-static int frontend_node(void *arg, const char *node, char *buf, size_t size)
-{
-	struct device *dev = arg;
-
-	return store_read(dev->sv->xs, XBT_NULL, dev->frontend, node, buf,
-			  size);
+	if (l->state == XENBUS_LINK_WAITING)
+		set_state(l, XENBUS_LINK_DOWN, "not wanted any more");
+	else if (l->state != XENBUS_LINK_DOWN)
+		busy_with(l, "disconnect", NULL);
+	l->give_up_ns = 0;
 }
 
 static json_t *queue_arguments(const struct frontend *f, unsigned int queue)
@@ -201,42 +203,27 @@ static json_t *queue_arguments(const struct frontend *f, unsigned int queue)
 			 refs);
 }
 
-static json_t *connect_arguments(const struct device *dev,
-				 const struct frontend *f)
+void link_connect(struct link *l, uint32_t domid, bool discard,
+		  const struct frontend *f)
 {
 	json_t *queues = json_array();
 
 	for (unsigned int i = 0; i < f->nr_queues; i++)
 		json_array_append_new(queues, queue_arguments(f, i));
-	return json_pack("{s:I, s:s, s:b, s:b, s:i, s:o}",
-			 "domid", (json_int_t)dev->domid,
-			 "protocol", f->abi_x86_32 ? "x86_32-abi" :
-						     "x86_64-abi",
-			 "persistent", f->persistent,
-			 "discard", dev->limits.discard,
-			 "ring-order", (int)f->ring_order,
-			 "queues", queues);
-}
-
-static void connect_rings(struct device *dev)
-{
-	const struct frontend_source source = { frontend_node, dev };
-	struct error err = ERROR_INIT;
-	struct frontend f;
-	int ret = frontend_read(&source, dev->sv->options->max_queues, &f,
-				&err);
-
-	if (ret == 0) {
-		busy_with(dev, "connect", connect_arguments(dev, &f));
-		return;
-	}
-	device_fail(dev, "%s", error_text(&err, ret));
-	busy_with(dev, "disconnect", NULL);
+	busy_with(l, "connect",
+		  json_pack("{s:I, s:s, s:b, s:b, s:i, s:o}",
+			    "domid", (json_int_t)domid,
+			    "protocol", f->abi_x86_32 ? "x86_32-abi" :
+							"x86_64-abi",
+			    "persistent", f->persistent,
+			    "discard", discard,
+			    "ring-order", (int)f->ring_order,
+			    "queues", queues));
 }
 
 /* ---- answers ---- */
 
-static void take_limits(struct device *dev, json_t *reply)
+static void take_limits(struct link *l, json_t *reply)
 {
 	json_int_t size = 0, physical = 0, granularity = 0;
 	int discard = 0;
@@ -244,97 +231,102 @@ static void take_limits(struct device *dev, json_t *reply)
 	json_unpack(reply, "{s:I, s:I, s:I, s:b}", "size", &size,
 		    "physical-block", &physical, "discard-granularity",
 		    &granularity, "discard", &discard);
-	dev->limits.size = (uint64_t)size;
-	dev->limits.physical_block = (uint64_t)physical;
-	dev->limits.discard_granularity = (uint64_t)granularity;
-	dev->limits.discard = discard && dev->discard && !dev->readonly;
+	l->limits.size = (uint64_t)size;
+	l->limits.physical_block = (uint64_t)physical;
+	l->limits.discard_granularity = (uint64_t)granularity;
+	l->limits.discard = discard;
+}
+
+static void give_up(struct link *l, const char *why)
+{
+	struct error err = ERROR_INIT;
+
+	l->give_up_ns = 0;
+	set_state(l, XENBUS_LINK_DOWN, "the image stays locked");
+	error_set(&err, EAGAIN, "still locked after %llu s: %s",
+		  (unsigned long long)(GIVE_UP_NS / NS_PER_S), why);
+	tell(l, LINK_OPENED, EAGAIN, err.msg);
 }
 
 /* The image is locked: another try, later and later. */
-static void wait_for_lock(struct device *dev, const char *why)
+static void wait_for_lock(struct link *l, const char *why)
 {
 	uint64_t now = monotonic_ns();
 
-	if (!dev->give_up_ns) {
-		log_info("%s: waiting for the image: %s", dev->name, why);
-		dev->give_up_ns = now + GIVE_UP_NS;
-		dev->retry_delay_ns = RETRY_FIRST_NS;
+	if (!l->give_up_ns) {
+		log_info("%s: waiting for the image: %s", l->name, why);
+		l->give_up_ns = now + GIVE_UP_NS;
+		l->retry_delay_ns = RETRY_FIRST_NS;
 	}
-	if (now >= dev->give_up_ns) {
-		dev->state = XENBUS_LINK_DOWN;
-		dev->give_up_ns = 0;
-		device_fail(dev, "still locked after %llu s: %s",
-			    GIVE_UP_NS / NS_PER_S, why);
+	if (now >= l->give_up_ns) {
+		give_up(l, why);
 		return;
 	}
-	dev->state = XENBUS_LINK_WAITING;
-	dev->retry_ns = now + dev->retry_delay_ns;
-	dev->retry_delay_ns = min(dev->retry_delay_ns * 2,
-				  (uint64_t)RETRY_LONGEST_NS);
+	set_state(l, XENBUS_LINK_WAITING, "the image is locked");
+	l->retry_ns = now + l->retry_delay_ns;
+	l->retry_delay_ns = min(l->retry_delay_ns * 2,
+				(uint64_t)RETRY_LONGEST_NS);
 }
 
-static void probe_done(struct device *dev, int errnum, const char *why)
+static void probe_answer(struct link *l, int errnum, const char *why,
+			 json_t *reply)
 {
-	if (errnum)
-		device_report(dev, "%s", why);
-	else if (!dev->failed && !dev->yielded)
-		device_report_good(dev);
+	tell(l, LINK_PROBED, errnum, why);
 }
 
-static void open_done(struct device *dev, int errnum, const char *why,
-		      json_t *reply)
+static void open_answer(struct link *l, int errnum, const char *why,
+			json_t *reply)
 {
 	if (errnum == EAGAIN) {
-		wait_for_lock(dev, why);
+		wait_for_lock(l, why);
 		return;
 	}
-	dev->give_up_ns = 0;
-	if (errnum) {
-		dev->state = XENBUS_LINK_DOWN;
-		device_fail(dev, "%s", why);
-		return;
-	}
-	take_limits(dev, reply);
-	if (device_yield_to_qemu(dev, XENBUS_UNKNOWN))
-		busy_with(dev, "disconnect", NULL);
-	else
-		connect_rings(dev);
-}
-
-static void connect_done(struct device *dev, int errnum, const char *why)
-{
-	if (errnum) {
-		device_fail(dev, "%s", why);
-		busy_with(dev, "disconnect", NULL);
-		return;
-	}
-	dev->state = XENBUS_LINK_UP;
-	if (dev->reported)
-		device_report_good(dev);
-}
-
-static void disconnect_done(struct device *dev, int errnum, const char *why)
-{
-	dev->state = XENBUS_LINK_DOWN;
+	l->give_up_ns = 0;
 	if (errnum)
-		device_report(dev, "closing the image: %s", why);
+		set_state(l, XENBUS_LINK_DOWN, "not opened");
+	else
+		take_limits(l, reply);
+	tell(l, LINK_OPENED, errnum, why);
 }
 
-static void answer(struct device *dev, const char *cmd, int errnum,
+static void connect_answer(struct link *l, int errnum, const char *why,
+			   json_t *reply)
+{
+	if (errnum)
+		busy_with(l, "disconnect", NULL);
+	else
+		set_state(l, XENBUS_LINK_UP, "connected");
+	tell(l, LINK_CONNECTED, errnum, why);
+}
+
+static void disconnect_answer(struct link *l, int errnum, const char *why,
+			      json_t *reply)
+{
+	set_state(l, XENBUS_LINK_DOWN, "disconnected");
+	tell(l, LINK_DISCONNECTED, errnum, why);
+}
+
+static void answer(struct link *l, const char *cmd, int errnum,
 		   const char *why, json_t *reply)
 {
-	if (!strcmp(cmd, "probe"))
-		probe_done(dev, errnum, why);
-	else if (!strcmp(cmd, "open"))
-		open_done(dev, errnum, why, reply);
-	else if (!strcmp(cmd, "connect"))
-		connect_done(dev, errnum, why);
-	else if (!strcmp(cmd, "disconnect"))
-		disconnect_done(dev, errnum, why);
-	dev->dirty = true;
+	static const struct {
+		const char *name;
+		void (*take)(struct link *l, int errnum, const char *why,
+			     json_t *reply);
+	} answers[] = {
+		{ "probe", probe_answer },
+		{ "open", open_answer },
+		{ "connect", connect_answer },
+		{ "disconnect", disconnect_answer },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		if (!strcmp(answers[i].name, cmd))
+			answers[i].take(l, errnum, why, reply);
+	}
 }
 
-static void hear_one(struct device *dev, json_t *msg)
+static void hear_one(struct link *l, json_t *msg)
 {
 	const char *cmd = "", *why = "the worker gave no reason";
 	json_t *reply = NULL;
@@ -342,52 +334,52 @@ static void hear_one(struct device *dev, json_t *msg)
 
 	if (json_unpack(msg, "{s:s, s:o}", "command", &cmd, "return",
 			&reply) == 0)
-		answer(dev, cmd, 0, "", reply);
+		answer(l, cmd, 0, "", reply);
 	else if (json_unpack(msg, "{s:s, s:{s:i, s:s}}", "command", &cmd,
 			     "error", "errno", &errnum, "desc", &why) == 0)
-		answer(dev, cmd, errnum ? errnum : EIO, why, NULL);
+		answer(l, cmd, errnum ? errnum : EIO, why, NULL);
 	else if (json_unpack(msg, "{s:s, s:s}", "event", &cmd, "desc",
 			     &why) == 0)
-		device_fail(dev, "%s", why);
+		tell(l, LINK_FAILED, EIO, why);
 	else
-		device_fail(dev, "the worker sent nonsense");
+		tell(l, LINK_FAILED, EPROTO, "the worker's message is not of "
+		     "its protocol");
 }
 
-void link_hear(struct device *dev)
+void link_hear(struct link *l)
 {
 	int ret;
 
-	while (dev->child.fd >= 0) {
+	while (l->child.fd >= 0) {
 		json_t *msg;
 
-		ret = message_receive(dev->child.fd, &msg);
+		ret = message_receive(l->child.fd, &msg);
 		if (ret == -EAGAIN)
 			return;
 		if (ret < 0) {		/* it ends: link_reap() tells how */
-			child_close(&dev->child);
+			child_close(&l->child);
 			return;
 		}
-		hear_one(dev, msg);
+		hear_one(l, msg);
 		json_decref(msg);
 	}
 }
 
-void link_tick(struct device *dev, uint64_t now_ns, uint64_t *next_ns)
+bool link_tick(struct link *l, uint64_t now_ns, uint64_t *next_ns)
 {
-	uint64_t when = dev->state == XENBUS_LINK_WAITING ? dev->retry_ns :
-							    dev->kill_ns;
+	bool waiting = l->state == XENBUS_LINK_WAITING;
+	uint64_t when = waiting ? l->retry_ns : l->kill_ns;
 
 	if (!when)
-		return;
+		return false;
 	if (now_ns < when) {
 		*next_ns = min(*next_ns, when);
-		return;
+		return false;
 	}
-	if (dev->state == XENBUS_LINK_WAITING) {
-		dev->dirty = true;
-		return;
-	}
-	log_error("%s: the worker does not end; killing it", dev->name);
-	child_kill(&dev->child);
-	dev->kill_ns = UINT64_MAX;
+	if (waiting)
+		return true;
+	log_error("%s: the worker does not end; killing it", l->name);
+	child_kill(&l->child);
+	l->kill_ns = UINT64_MAX;
+	return false;
 }

@@ -3,7 +3,7 @@
  * xenbus.h: what to do next with a device, decided from what xenstore says.
  *
  * States: enum xenbus_state of Xen's public header io/xenbus.h. The decision is
- * one pure function; who calls it (backend/supervisor/device.c) reads the two states,
+ * one pure function; its caller (life.c) reads the two states,
  * carries out the action, and asks again until the answer is XENBUS_NONE.
  */
 #ifndef XD_BACKEND_XENBUS_H

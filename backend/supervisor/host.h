@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* host.h: what all devices of the daemon share. The supervisor's; devices and
+ * links only read it. */
+#ifndef XD_SUPERVISOR_HOST_H
+#define XD_SUPERVISOR_HOST_H
+
+#include <stdbool.h>
+
+#include <xenstore.h>
+
+#include "backend/supervisor/options.h"
+
+struct host {
+	const struct options *options;
+	char *worker;			/* the program */
+	struct xs_handle *xs;
+	int epoll_fd;			/* wakes the supervisor */
+	bool stopping;			/* nothing new is begun */
+};
+
+#endif

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * life.c: see life.h.
+ *
+ * Every change of state is a transaction that first looks whether the state is
+ * still the one that the decision was made for: libxl may write 5 or 6, or
+ * remove the directory, at any moment; a plain write would undo that, or make
+ * the directory anew with nothing but our node in it.
+ */
+#include "backend/supervisor/life.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/supervisor/claim.h"
+#include "backend/supervisor/connect.h"
+#include "backend/supervisor/store.h"
+#include "common/bits.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/size.h"
+
+/* More actions than any sequence has; then let the others have a turn. */
+#define STEP_ACTIONS 8
+
+/* Xen's io/blkif.h: bits of `info`. */
+enum { VDISK_CDROM = 1, VDISK_REMOVABLE = 2, VDISK_READONLY = 4 };
+
+/* ---- the beginning ---- */
+
+static bool node_is(struct device *dev, const char *node, const char *value)
+{
+	char text[16];
+
+	return store_read(dev->host->xs, XBT_NULL, dev->path, node, text,
+			  sizeof(text)) >= 0 && !strcmp(text, value);
+}
+
+/* The toolstack's nodes; the directory's owner is we, not the guest. */
+static int read_settings(struct device *dev, struct error *err)
+{
+	struct xs_handle *xs = dev->host->xs;
+	char text[STORE_PATH_MAX];
+	uint64_t domid;
+	int ret;
+
+	ret = store_read(xs, XBT_NULL, dev->path, "frontend", text,
+			 sizeof(text) - 64);	/* room for its nodes */
+	if (ret < 0 || text[0] != '/')
+		return error_set(err, EINVAL, "no frontend node");
+	dev->frontend = strdup(text);
+	if (!dev->frontend)
+		return -ENOMEM;
+	ret = store_read_uint(xs, XBT_NULL, dev->path, "frontend-id",
+			      UINT32_MAX, &domid);
+	if (ret < 0 || domid != dev->domid)
+		return error_set(err, EINVAL, "frontend-id is not %u",
+				 dev->domid);
+	dev->cdrom = node_is(dev, "device-type", "cdrom");
+	dev->removable = node_is(dev, "removable", "1");
+	dev->readonly = dev->cdrom || !node_is(dev, "mode", "w");
+	dev->discard = !node_is(dev, "discard-enable", "0");
+	return 0;
+}
+
+static void watch_frontend(struct device *dev)
+{
+	char path[STORE_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/state", dev->frontend);
+	if (!xs_watch(dev->host->xs, path, dev->path))
+		device_report(dev, "cannot watch %s: %s", path,
+			      strerror(errno));
+}
+
+/* A predecessor has died, or was stopped, and left it like this. */
+static void adopt(struct device *dev)
+{
+	uint64_t state = XENBUS_UNKNOWN, sectors;
+
+	claim_offer_again(dev);
+	dev->published = store_read_uint(dev->host->xs, XBT_NULL, dev->path,
+					 "sectors", UINT64_MAX, &sectors) == 0;
+	store_read_uint(dev->host->xs, XBT_NULL, dev->path, "state",
+			XENBUS_NR_STATES - 1, &state);
+	if (state == XENBUS_CONNECTED)
+		device_fail(dev, "the guest was connected to an xdiskd that "
+			    "ended without closing; the disk must be "
+			    "detached and attached again");
+}
+
+void life_begin(struct device *dev)
+{
+	bool adopted = dev->stage == DEVICE_OFFERED;
+	struct error err = ERROR_INIT;
+	int ret;
+
+	connect_init(dev);
+	ret = read_settings(dev, &err);
+	if (ret < 0) {
+		device_fail(dev, "cannot be served: %s",
+			    error_text(&err, ret));
+		return;
+	}
+	log_info("%s: %s %s %s", dev->name,
+		 adopted ? "found again" : "claimed",
+		 device_kind_name(dev->kind), dev->params_text);
+	watch_frontend(dev);
+	if (adopted) {
+		adopt(dev);
+		connect_probe(dev);
+	}
+}
+
+/* ---- changes of state ---- */
+
+struct change {
+	struct device *dev;
+	enum xenbus_state from, to;
+};
+
+static int write_state(struct xs_handle *xs, xs_transaction_t t, void *arg)
+{
+	struct change *c = arg;
+	uint64_t now;
+	int ret = store_read_uint(xs, t, c->dev->path, "state",
+				  XENBUS_NR_STATES - 1, &now);
+
+	if (ret < 0)
+		return ret;
+	if (now != c->from)
+		return -ESTALE;
+	return store_write(xs, t, c->dev->path, "state", "%d", c->to);
+}
+
+static unsigned int disk_info(const struct device *dev)
+{
+	return (dev->cdrom ? VDISK_CDROM : 0) |
+	       (dev->removable ? VDISK_REMOVABLE : 0) |
+	       (dev->readonly ? VDISK_READONLY : 0);
+}
+
+/*
+ * Sectors are 512 bytes whatever sector-size says (blkif.h since Xen 4.20;
+ * before, implementations differed for all other values): so it stays 512,
+ * and the physical one tells the truth.
+ */
+static int publish(struct xs_handle *xs, xs_transaction_t t, void *arg)
+{
+	struct change *c = arg;
+	const struct device *dev = c->dev;
+	const struct link_limits *l = &dev->worker.limits;
+	const struct { const char *node; uint64_t value; } nodes[] = {
+		{ "sectors", l->size / SECTOR_SIZE },
+		{ "sector-size", SECTOR_SIZE },
+		{ "physical-sector-size",
+		  max(l->physical_block, (uint64_t)SECTOR_SIZE) },
+		{ "info", disk_info(dev) },
+		{ "feature-discard", l->discard },
+		{ "discard-granularity",
+		  max(l->discard_granularity, (uint64_t)SECTOR_SIZE) },
+		{ "discard-alignment", 0 },
+		{ "discard-secure", 0 },
+	};
+	int ret = write_state(xs, t, c);
+
+	if (dev->published && !memcmp(l, &dev->published_limits, sizeof(*l)))
+		return ret;	/* a reconnect: all stands there already */
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(nodes); i++)
+		ret = store_write(xs, t, dev->path, nodes[i].node, "%llu",
+				  (unsigned long long)nodes[i].value);
+	return ret;
+}
+
+static void change_state(struct device *dev, enum xenbus_state from,
+			 enum xenbus_state to)
+{
+	struct change c = { dev, from, to };
+	bool connected = to == XENBUS_CONNECTED;
+	int ret = store_transact(dev->host->xs, connected ? publish : write_state,
+				 &c);
+
+	if (ret == 0)
+		dev->shown = connected;
+	if (ret == 0 && connected) {
+		dev->published = true;
+		dev->published_limits = dev->worker.limits;
+	}
+	if (ret < 0 && ret != -ESTALE && ret != -ENOENT)
+		log_error("%s: cannot write state %s: %s", dev->name,
+			  xenbus_state_name(to), strerror(-ret));
+}
+
+/* ---- one step ---- */
+
+/* -errno only when xenstore itself does not answer: libxenstore has no other
+ * way to tell that its connection is lost. */
+static int read_state(struct xs_handle *xs, const char *dir,
+		      enum xenbus_state *state)
+{
+	static struct log_limit limit;
+	uint64_t value;
+	int ret = store_read_uint(xs, XBT_NULL, dir, "state",
+				  XENBUS_NR_STATES - 1, &value);
+
+	*state = ret == 0 ? (enum xenbus_state)value : XENBUS_UNKNOWN;
+	if (ret != -EIO && ret != -EPIPE && ret != -EBADF)
+		return 0;
+	log_limited(&limit, LOG_LEVEL_ERROR, "xenstore does not answer: %s",
+		    strerror(-ret));
+	return ret;
+}
+
+struct view {
+	enum xenbus_state be, fe;
+	struct xenbus_facts facts;
+};
+
+static int look(struct device *dev, struct view *v)
+{
+	struct xs_handle *xs = dev->host->xs;
+	uint64_t online = 0;
+	int ret = read_state(xs, dev->path, &v->be);
+
+	if (ret == 0 && dev->frontend && !dev->dead_domain)
+		ret = read_state(xs, dev->frontend, &v->fe);
+	else
+		v->fe = XENBUS_UNKNOWN;
+	if (ret < 0)
+		return ret;
+	store_read_uint(xs, XBT_NULL, dev->path, "online", 1, &online);
+	if (v->be != XENBUS_UNKNOWN)
+		claim_yield_to_qemu(dev, v->be);
+	v->facts = (struct xenbus_facts){
+		.link = dev->worker.state,
+		.owned = true,
+		.online = online,
+		.failed = dev->failed,
+		.stopping = dev->host->stopping,
+		.claimed = dev->stage == DEVICE_CLAIMED,
+		.alone = monotonic_ns() >= dev->offer_ns,
+	};
+	return 0;
+}
+
+static enum xenbus_action decide(const struct device *dev,
+				 const struct view *v)
+{
+	if (dev->stage == DEVICE_FORGOTTEN)
+		return XENBUS_NONE;
+	/* One that is not ours any more: let go, and write nothing. */
+	return xenbus_next(dev->stage == DEVICE_YIELDED ? XENBUS_UNKNOWN :
+							  v->be,
+			   v->fe, &v->facts);
+}
+
+static void forget(struct device *dev)
+{
+	char path[STORE_PATH_MAX];
+
+	log_info("%s: gone", dev->name);
+	if (dev->frontend) {
+		snprintf(path, sizeof(path), "%s/state", dev->frontend);
+		xs_unwatch(dev->host->xs, path, dev->path);
+	}
+	link_close(&dev->worker);
+	dev->made_anew = dev->stage != DEVICE_YIELDED;
+	device_enter(dev, DEVICE_FORGOTTEN);
+}
+
+static void act(struct device *dev, const struct view *v,
+		enum xenbus_action action)
+{
+	switch (action) {
+	case XENBUS_NONE:
+	case XENBUS_CLAIM:	/* claim_device() has */
+		return;
+	case XENBUS_OFFER:
+		if (claim_offer(dev))
+			connect_probe(dev);
+		return;
+	case XENBUS_GIVE_BACK:
+		claim_give_back(dev);
+		return;
+	case XENBUS_CONNECT:
+		connect_device(dev);
+		return;
+	case XENBUS_PUBLISH:
+		change_state(dev, v->be, XENBUS_CONNECTED);
+		return;
+	case XENBUS_CLOSE:
+		change_state(dev, v->be, XENBUS_CLOSING);
+		return;
+	case XENBUS_DISCONNECT:
+		link_disconnect(&dev->worker);
+		return;
+	case XENBUS_FINISH:
+		change_state(dev, v->be, XENBUS_CLOSED);
+		return;
+	case XENBUS_RESTART:
+		dev->failed = false;
+		change_state(dev, v->be, XENBUS_INIT_WAIT);
+		return;
+	case XENBUS_FORGET:
+		forget(dev);
+		return;
+	}
+}
+
+void life_step(struct device *dev)
+{
+	struct view v;
+
+	dev->dirty = false;
+	for (int i = 0; i < STEP_ACTIONS; i++) {
+		enum xenbus_action action;
+		enum xenbus_link before = dev->worker.state;
+
+		if (dev->stage == DEVICE_FORGOTTEN || dev->worker.state == XENBUS_LINK_BUSY)
+			return;
+		if (look(dev, &v) < 0) {
+			if (dev->host->stopping)	/* with nobody to tell */
+				link_disconnect(&dev->worker);
+			return;
+		}
+		action = decide(dev, &v);
+		if (action == XENBUS_NONE)
+			return;
+		log_debug("%s: backend %s, frontend %s: action %d", dev->name,
+			  xenbus_state_name(v.be), xenbus_state_name(v.fe),
+			  action);
+		act(dev, &v, action);
+		if (action == XENBUS_CONNECT && dev->worker.state == before)
+			return;		/* not yet time to try again */
+	}
+	dev->dirty = true;
+}
+
+void life_tick(struct device *dev, uint64_t now_ns, uint64_t *next_ns)
+{
+	bool claimed = dev->stage == DEVICE_CLAIMED;
+
+	if (claimed && now_ns < dev->offer_ns)
+		*next_ns = min(*next_ns, dev->offer_ns);
+	else if (claimed)
+		dev->dirty = true;
+	if (link_tick(&dev->worker, now_ns, next_ns))
+		dev->dirty = true;
+}
+
+bool life_parked(struct device *dev)
+{
+	struct view v;
+
+	if (dev->stage == DEVICE_FORGOTTEN)
+		return true;
+	if (dev->worker.state != XENBUS_LINK_DOWN || dev->dirty)
+		return false;
+	return look(dev, &v) < 0 || decide(dev, &v) == XENBUS_NONE;
+}
+
+bool life_over(const struct device *dev)
+{
+	return dev->stage == DEVICE_FORGOTTEN &&
+	       !child_alive(&dev->worker.child);
+}

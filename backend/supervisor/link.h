@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * link.h: the talk with the worker of one device (backend/protocol.h).
+ *
+ * A link knows the process, the image's arguments and the rings that it is
+ * given, and when to try again or to lose patience. It knows neither xenstore
+ * nor the device: that hears of everything by `told`. Nothing here blocks.
+ */
+#ifndef XD_SUPERVISOR_LINK_H
+#define XD_SUPERVISOR_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/supervisor/child.h"
+#include "backend/supervisor/frontend.h"
+#include "backend/supervisor/host.h"
+#include "backend/supervisor/xenbus.h"
+
+/* What a worker has said about the image; sizes in bytes. */
+struct link_limits {
+	uint64_t size;
+	uint64_t physical_block;
+	uint64_t discard_granularity;
+	bool discard;
+};
+
+/* Strings are the caller's, for the length of the call. */
+struct link_image {
+	const char *path;		/* "": a drive without a medium */
+	const char *format;
+	bool readonly;
+	bool unmap;			/* discards reach the file */
+};
+
+enum link_event {
+	LINK_PROBED,		/* errnum tells how it went */
+	LINK_OPENED,		/* then link_connect() or link_disconnect() */
+	LINK_CONNECTED,		/* UP; with errnum it is disconnecting */
+	LINK_DISCONNECTED,	/* DOWN; errnum: of closing the image */
+	LINK_FAILED,		/* serving cannot go on: disconnect */
+	LINK_ENDED,		/* the process, unasked; errnum: it was in use */
+};
+
+struct link_news {
+	enum link_event event;
+	int errnum;		/* 0: good */
+	const char *why;	/* a sentence, where errnum is set */
+};
+
+struct link {
+	const struct host *host;
+	const char *name;		/* of the device, in every log line */
+	/* From within link_...() calls; must not free the link. */
+	void (*told)(struct link *l, const struct link_news *news);
+
+	struct child child;
+	enum xenbus_link state;		/* changed by link.c alone */
+	struct link_limits limits;	/* since LINK_OPENED */
+	uint64_t retry_ns;		/* when WAITING: the next try */
+	uint64_t retry_delay_ns;
+	uint64_t give_up_ns;		/* when WAITING: no more tries */
+	uint64_t kill_ns;		/* closed: when patience ends, or 0 */
+};
+
+/* host and name stay the caller's. */
+void link_init(struct link *l, const struct host *host, const char *name,
+	       void (*told)(struct link *l, const struct link_news *news));
+
+/* Looks at the image early, so that errors show before the guest runs; with
+ * `locks`, whether it could be opened now. */
+void link_probe(struct link *l, const struct link_image *image, bool locks);
+
+/* Opens the image; while its locks are held by others, tries again when it is
+ * called after retry_ns. */
+void link_open(struct link *l, const struct link_image *image);
+
+/* After LINK_OPENED. discard: it was advertised. */
+void link_connect(struct link *l, uint32_t domid, bool discard,
+		  const struct frontend *frontend);
+void link_disconnect(struct link *l);
+
+/* The worker is not needed any more. */
+void link_close(struct link *l);
+
+/* The worker has said something, or its socket has ended. */
+void link_hear(struct link *l);
+/* Looks whether the worker has ended. */
+void link_reap(struct link *l);
+/* Does what is due; else lowers *next_ns to when something will be. True when
+ * it is time for link_open(). */
+bool link_tick(struct link *l, uint64_t now_ns, uint64_t *next_ns);
+
+#endif
