@@ -18,7 +18,7 @@
 #include <xen/xen.h>
 #include <xen/io/blkif.h>
 
-#include "blkif/vbd.h"
+#include "blkif/types.h"
 
 struct abi {
 	unsigned int stride;	/* from one entry of the ring to the next */

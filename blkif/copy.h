@@ -12,7 +12,7 @@
 
 #include <xengnttab.h>
 
-#include "blkif/vbd.h"
+#include "blkif/types.h"
 
 /* Pieces a system call; enough for two full rings of direct requests. */
 #define COPY_MAX 768

@@ -15,7 +15,7 @@
 
 #include <xengnttab.h>
 
-#include "blkif/vbd.h"
+#include "blkif/types.h"
 
 /* What a ring page's worth of requests of 32 segments can need, and Linux's
  * bound for a ring. */

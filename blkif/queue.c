@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * queue.c: see queue.h. Which requests are taken, and what becomes of them, is
- * decided in vbd.c.
+ * decided in process.c.
  */
 #include "blkif/queue.h"
 

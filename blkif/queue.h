@@ -22,7 +22,7 @@
 #include "blkif/journal.h"
 #include "blkif/request.h"
 #include "blkif/ring.h"
-#include "blkif/vbd.h"
+#include "blkif/types.h"
 #include "common/list.h"
 
 #define QUEUE_MAX_ENTRIES (RING_ENTRIES_PER_PAGE << BLKIF_MAX_RING_ORDER)

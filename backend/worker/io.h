@@ -2,7 +2,7 @@
 /*
  * worker-io.h: a frontend's rings served from an image, and the worker's loop.
  *
- * One thread, one disk. Requests run as coroutines between blkif/vbd.h and
+ * One thread, one disk. Requests run as coroutines between blkif/blkif.h and
  * image/image.h.
  */
 #ifndef XD_BACKEND_WORKER_IO_H
@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "blkif/vbd.h"
+#include "blkif/blkif.h"
 #include "image/coroutine.h"
 #include "image/loop.h"
 

@@ -18,7 +18,7 @@
 #include <xen/xen.h>
 #include <xen/grant_table.h>
 
-#include "blkif/vbd.h"
+#include "blkif/blkif.h"
 #include "common/log.h"
 #include "tests/unit/fake-xen.h"
 

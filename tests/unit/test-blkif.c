@@ -16,7 +16,7 @@
 #include <xen/grant_table.h>
 
 #include "blkif/grants.h"
-#include "blkif/vbd.h"
+#include "blkif/blkif.h"
 #include "common/bits.h"
 #include "common/log.h"
 #include "tests/unit/fake-xen.h"
