@@ -30,7 +30,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/supervisor/frontend.h"
+#include "backend/limits.h"
 #include "backend/supervisor/store.h"
 #include "common/bits.h"
 #include "common/clock.h"
@@ -38,7 +38,6 @@
 
 #define OUR_SCRIPT "block-xdisk"
 #define OWNER_NODE "xdisk-owner"
-#define MAX_INDIRECT 256	/* segments, what Linux's backend offers */
 
 /* From QEMU's look at the state to its first node it opens the image: a few
  * milliseconds on an idle host. */
@@ -193,11 +192,11 @@ static void list_features(const struct device *dev,
 {
 	const struct feature f[NR_FEATURES] = {
 		{ "multi-queue-max-queues", dev->host->options->max_queues, false },
-		{ "max-ring-page-order", FRONTEND_MAX_ORDER, true },
+		{ "max-ring-page-order", LIMIT_RING_ORDER, true },
 		{ "feature-flush-cache", 1, true },
 		{ "feature-barrier", 1, false },
 		{ "feature-persistent", 1, false },
-		{ "feature-max-indirect-segments", MAX_INDIRECT, false },
+		{ "feature-max-indirect-segments", LIMIT_INDIRECT, false },
 	};
 
 	memcpy(features, f, sizeof(f));

@@ -141,7 +141,7 @@ int frontend_read(const struct frontend_source *s, unsigned int max_queues,
 	ret = read_protocol(s, &f, err);
 	if (ret < 0)
 		return ret;
-	ret = read_optional(s, "ring-page-order", FRONTEND_MAX_ORDER,
+	ret = read_optional(s, "ring-page-order", LIMIT_RING_ORDER,
 			    UINT64_MAX, &order, err);
 	if (ret < 0)
 		return ret;

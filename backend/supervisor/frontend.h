@@ -14,15 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend/limits.h"
 #include "common/error.h"
-
-#define FRONTEND_MAX_ORDER 4
-#define FRONTEND_MAX_PAGES (1u << FRONTEND_MAX_ORDER)
-#define FRONTEND_MAX_QUEUES 16
 
 struct frontend_queue {
 	uint32_t port;				/* event channel of the guest */
-	uint32_t refs[FRONTEND_MAX_PAGES];	/* grants of the ring's pages */
+	uint32_t refs[1 << LIMIT_RING_ORDER];	/* grants of the ring's pages */
 };
 
 struct frontend {
@@ -30,7 +27,7 @@ struct frontend {
 	bool persistent;
 	unsigned int ring_order;
 	unsigned int nr_queues;
-	struct frontend_queue queues[FRONTEND_MAX_QUEUES];
+	struct frontend_queue queues[LIMIT_QUEUES];
 };
 
 /* Where the nodes come from: xenstore, or a table in a test. */
@@ -40,7 +37,7 @@ struct frontend_source {
 	void *arg;
 };
 
-/* max_queues: what we have offered, up to FRONTEND_MAX_QUEUES. -EINVAL,
+/* max_queues: what we have offered, up to LIMIT_QUEUES. -EINVAL,
  * -ERANGE, -ENOENT... with a sentence that names node and value. */
 int frontend_read(const struct frontend_source *source,
 		  unsigned int max_queues, struct frontend *out,

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/supervisor/frontend.h"
+#include "backend/limits.h"
 #include "common/bits.h"
 #include "common/size.h"
 
@@ -119,9 +119,9 @@ static int set_queues(struct options *o, const char *value, struct error *err)
 {
 	uint64_t n;
 
-	if (decimal_parse(value, FRONTEND_MAX_QUEUES, &n) < 0 || n == 0)
+	if (decimal_parse(value, LIMIT_QUEUES, &n) < 0 || n == 0)
 		return error_set(err, EINVAL, "\"%s\" is not a number from 1 "
-				 "to %u", value, FRONTEND_MAX_QUEUES);
+				 "to %u", value, LIMIT_QUEUES);
 	o->max_queues = (unsigned int)n;
 	return 0;
 }

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "backend/limits.h"
 #include "backend/protocol.h"
 #include "backend/worker/io.h"
 #include "common/bits.h"
@@ -29,7 +30,10 @@
 #include "image/image.h"
 #include "image/secret.h"
 
-#define MAX_INDIRECT BLKIF_MAX_INDIRECT
+_Static_assert(LIMIT_QUEUES <= BLKIF_MAX_QUEUES &&
+	       LIMIT_RING_ORDER <= BLKIF_MAX_RING_ORDER &&
+	       LIMIT_INDIRECT <= BLKIF_MAX_INDIRECT,
+	       "more is offered than the rings can do");
 
 struct worker {
 	struct loop *loop;
@@ -237,8 +241,8 @@ static int read_config(json_t *args, struct blkif_config *c)
 			&persistent, "discard", &discard, "ring-order", &order,
 			"queues", &queues) < 0)
 		return -EINVAL;
-	if (order < 0 || order > BLKIF_MAX_RING_ORDER ||
-	    json_array_size(queues) > BLKIF_MAX_QUEUES)
+	if (order < 0 || order > LIMIT_RING_ORDER ||
+	    json_array_size(queues) > LIMIT_QUEUES)
 		return -EINVAL;
 	c->domid = (uint32_t)domid;
 	c->abi = !strcmp(protocol, "x86_32-abi") ? BLKIF_ABI_X86_32 :
@@ -270,7 +274,7 @@ static void log_connected(const struct blkif_config *c)
 static int do_connect(struct worker *w, json_t *args, json_t **reply,
 		      struct error *err)
 {
-	struct blkif_config c = { .max_indirect = MAX_INDIRECT };
+	struct blkif_config c = { .max_indirect = LIMIT_INDIRECT };
 	int ret;
 
 	if (!w->opened || w->io.vbd)
