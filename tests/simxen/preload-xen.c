@@ -38,14 +38,14 @@ int xc_interface_close(xc_interface *xch)
 
 /* What a domain's life flags say; false when there is no such domain. Nothing
  * of it stays open: who only asks does not hold a domain. */
-static bool domain_info(uint32_t domid, xc_dominfo_t *info)
+static bool domain_info(uint32_t domid, xc_domaininfo_t *info)
 {
 	struct simxen_grants g = { 0 };
 	char path[128];
 	int fd;
 
 	memset(info, 0, sizeof(*info));
-	info->domid = domid;
+	info->domain = domid;
 	if (domid == 0)
 		return true;
 	if (!preload_path(path, sizeof(path), "grants.%u", domid))
@@ -56,22 +56,43 @@ static bool domain_info(uint32_t domid, xc_dominfo_t *info)
 	if (read(fd, &g, sizeof(g)) != sizeof(g))
 		g.alive = 0;
 	close(fd);
-	info->dying = g.dying;
-	info->shutdown = g.shutdown;
-	info->shutdown_reason = g.shutdown_reason;
+	info->flags = (g.dying ? XEN_DOMINF_dying : 0) |
+		      (g.shutdown ? XEN_DOMINF_shutdown : 0) |
+		      g.shutdown_reason << XEN_DOMINF_shutdownshift;
 	return g.alive;
+}
+
+#ifdef HAVE_XC_DOMAIN_GETINFO_SINGLE	/* Xen 4.18 and later */
+int xc_domain_getinfo_single(xc_interface *xch, uint32_t domid,
+			     xc_domaininfo_t *info)
+{
+	if (domid < SIMXEN_MAX_DOMID && domain_info(domid, info))
+		return 0;
+	errno = ESRCH;
+	return -1;
+}
+#else
+static void dominfo(const xc_domaininfo_t *from, xc_dominfo_t *to)
+{
+	memset(to, 0, sizeof(*to));
+	to->domid = from->domain;
+	to->dying = !!(from->flags & XEN_DOMINF_dying);
+	to->shutdown = !!(from->flags & XEN_DOMINF_shutdown);
+	to->shutdown_reason = (from->flags >> XEN_DOMINF_shutdownshift) &
+			      XEN_DOMINF_shutdownmask;
 }
 
 int xc_domain_getinfo(xc_interface *xch, uint32_t first_domid,
 		      unsigned int max_doms, xc_dominfo_t *info)
 {
+	xc_domaininfo_t one;
 	uint32_t domid;
 	unsigned int n = 0;
 
 	for (domid = first_domid; n < max_doms && domid < SIMXEN_MAX_DOMID;
 	     domid++) {
-		if (domain_info(domid, &info[n]))
-			n++;
+		if (domain_info(domid, &one))
+			dominfo(&one, &info[n++]);
 		else if (max_doms == 1)
 			break;
 	}
@@ -79,24 +100,18 @@ int xc_domain_getinfo(xc_interface *xch, uint32_t first_domid,
 		errno = ESRCH;
 	return n ? (int)n : -1;
 }
+#endif
 
 int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain,
 			  unsigned int max_domains, xc_domaininfo_t *list)
 {
-	xc_dominfo_t info;
 	uint32_t domid;
 	unsigned int n = 0;
 
 	for (domid = first_domain; n < max_domains && domid < SIMXEN_MAX_DOMID;
 	     domid++) {
-		if (!domain_info(domid, &info))
-			continue;
-		memset(&list[n], 0, sizeof(list[n]));
-		list[n].domain = domid;
-		list[n].flags = (info.dying ? XEN_DOMINF_dying : 0) |
-			(info.shutdown ? XEN_DOMINF_shutdown : 0) |
-			info.shutdown_reason << XEN_DOMINF_shutdownshift;
-		n++;
+		if (domain_info(domid, &list[n]))
+			n++;
 	}
 	return n;
 }
