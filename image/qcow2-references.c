@@ -275,7 +275,7 @@ int qcow2_lower_tree(struct qcow2 *q, struct qcow2_tree t, uint64_t limit,
 
 /* ---- COPIED ---- */
 
-/* co. Of what a table that nobody shares points at. */
+/* co. Of what a table points at. */
 static int mark_slice(struct qcow2 *q, struct qcow2_slice *slice)
 {
 	uint64_t n = q->slice_size >> qcow2_entry_bits(&q->h), refcount;
@@ -318,7 +318,8 @@ static int mark_table(struct qcow2 *q, uint64_t offset)
 	return ret;
 }
 
-/* What a shared table points at is shared with it. */
+/* A table whose refcount is not 1 need not be shared: after a power cut it may be
+ * too high, and the refcounts of what it points at be right. */
 int qcow2_mark_copied(struct qcow2 *q, struct error *err)
 {
 	uint64_t refcount = 0;
@@ -337,8 +338,7 @@ int qcow2_mark_copied(struct qcow2 *q, struct error *err)
 			q->l1_dirty[i / 64] = 1;
 			q->any_l1_dirty = true;
 		}
-		if (refcount == 1)
-			ret = mark_table(q, offset);
+		ret = mark_table(q, offset);
 	}
 	return ret ? error_set_errno(err, -ret, "marking what is not shared") : 0;
 }
