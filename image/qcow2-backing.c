@@ -133,7 +133,7 @@ static int free_entries(struct qcow2 *q, uint64_t table, uint8_t *buf)
 /* co. Nothing of the table is waiting to be written. */
 static int drop_l2(struct qcow2 *q, uint64_t i, uint8_t *buf)
 {
-	uint64_t entry = q->l1[i], table = entry & QCOW2_L1_OFFSET;
+	uint64_t table = q->l1[i] & QCOW2_L1_OFFSET;
 	int ret;
 
 	if (!table)
@@ -143,15 +143,10 @@ static int drop_l2(struct qcow2 *q, uint64_t i, uint8_t *buf)
 		ret = free_entries(q, table, buf);
 	if (ret)
 		return ret;
-	if (entry & QCOW2_COPIED) {	/* else it is a snapshot's as well */
-		qcow2_cache_drop(&q->l2_cache, table, q->cluster_size);
-		qcow2_meta_del(&q->meta, table >> q->cluster_bits);
-	}
 	q->l1[i] = 0;
 	q->l1_dirty[i / 64] = 1;
 	q->any_l1_dirty = true;
-	qcow2_free_clusters(q, table, 1, q->h.nb_snapshots);
-	return 0;
+	return qcow2_free_l2(q, table, q->h.nb_snapshots);
 }
 
 int qcow2_make_empty(struct image *img, struct error *err)

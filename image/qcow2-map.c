@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "image/qcow2.h"
+#include "image/qcow2-refcount.h"
 
 static uint64_t l2_index(const struct qcow2 *q, uint64_t index)
 {
@@ -274,7 +274,7 @@ static void set_l1(struct qcow2 *q, uint64_t i, uint64_t entry)
 	q->any_l1_dirty = true;
 }
 
-/* co, l2_lock held. */
+/* co, l2_lock held. Makes a table, or a copy of one that is shared. */
 static int replace_l2(struct qcow2 *q, uint64_t l1_index)
 {
 	uint64_t old = q->l1[l1_index] & QCOW2_L1_OFFSET, offset, count;
@@ -297,9 +297,33 @@ static int replace_l2(struct qcow2 *q, uint64_t l1_index)
 		return ret;
 	}
 	set_l1(q, l1_index, offset | QCOW2_COPIED);
-	/* The old one belongs to a snapshot from now on. */
+	/* The old one is left to the others who lead to it. */
 	if (old)
 		qcow2_free_clusters(q, old, 1, false);
+	return 0;
+}
+
+/* co. Only the refcount says whether others lead to a table: a power cut may have
+ * left it without its flag, or with one too many. */
+static int table_refcount(struct qcow2 *q, uint64_t table, uint64_t *refcount)
+{
+	int ret;
+
+	co_mutex_lock(&q->alloc_lock);
+	ret = qcow2_get_refcount(q, table >> q->cluster_bits, refcount);
+	co_mutex_unlock(&q->alloc_lock);
+	return ret;
+}
+
+/* co, l2_lock held. There is no table, or one without the flag. */
+static int own_l2(struct qcow2 *q, uint64_t l1_index)
+{
+	uint64_t table = q->l1[l1_index] & QCOW2_L1_OFFSET, refcount = 0;
+	int ret = table ? table_refcount(q, table, &refcount) : 0;
+
+	if (ret || refcount != 1)
+		return ret ? ret : replace_l2(q, l1_index);
+	set_l1(q, l1_index, table | QCOW2_COPIED);
 	return 0;
 }
 
@@ -312,7 +336,7 @@ int qcow2_make_l2(struct qcow2 *q, uint64_t index)
 		return 0;
 	co_mutex_lock(&q->l2_lock);
 	if (!(q->l1[l1_index] & QCOW2_COPIED))
-		ret = replace_l2(q, l1_index);
+		ret = own_l2(q, l1_index);
 	co_mutex_unlock(&q->l2_lock);
 	return ret;
 }
@@ -348,6 +372,21 @@ static void free_compressed(struct qcow2 *q, uint64_t word, bool discard)
 		q->inflated_entry = 0;
 	qcow2_free_clusters(q, first, ((last - first) >> q->cluster_bits) + 1,
 			    discard);
+}
+
+int qcow2_free_l2(struct qcow2 *q, uint64_t table, bool discard)
+{
+	uint64_t refcount;
+	int ret = table_refcount(q, table, &refcount);
+
+	if (ret)
+		return ret;
+	if (refcount <= 1) {
+		qcow2_cache_drop(&q->l2_cache, table, q->cluster_size);
+		qcow2_meta_del(&q->meta, table >> q->cluster_bits);
+	}
+	qcow2_free_clusters(q, table, 1, discard);
+	return 0;
 }
 
 void qcow2_free_entry(struct qcow2 *q, struct qcow2_entry e, bool discard)

@@ -219,20 +219,17 @@ static int walk_table(struct walk *w, uint64_t offset)
  * gone. */
 static int change_table(struct walk *w, uint64_t offset)
 {
-	struct qcow2 *q = w->q;
-	uint64_t cluster = offset >> q->cluster_bits, refcount;
-	uint64_t before = w->done;
 	int ret;
 
-	ret = qcow2_get_refcount(q, cluster, &refcount);
+	if (w->raise)
+		return raise_run(w, offset >> w->q->cluster_bits, 1);
+	if (w->done == w->limit)
+		return 0;
+	ret = qcow2_free_l2(w->q, offset, true);
 	if (ret)
 		return error_set_errno(w->err, -ret, "reading refcounts");
-	ret = change_run(w, cluster, 1);
-	if (!ret && !w->raise && refcount == 1 && w->done > before) {
-		qcow2_cache_drop(&q->l2_cache, offset, q->cluster_size);
-		qcow2_meta_del(&q->meta, cluster);
-	}
-	return ret;
+	w->done++;
+	return 0;
 }
 
 static int walk_tree(struct walk *w, struct qcow2_tree t)

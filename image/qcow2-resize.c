@@ -200,24 +200,16 @@ static int free_entries(struct qcow2 *q, uint64_t table)
 
 int qcow2_drop_l2(struct qcow2 *q, uint32_t i)
 {
-	uint64_t entry = q->l1[i], table = entry & QCOW2_L1_OFFSET;
+	uint64_t table = q->l1[i] & QCOW2_L1_OFFSET;
 	int ret;
 
-	if (!entry)
+	if (!table)
 		return 0;
 	q->l1[i] = 0;
 	q->l1_dirty[i / 64] = 1;
 	q->any_l1_dirty = true;
 	ret = free_entries(q, table);
-	if (ret)
-		return ret;
-	qcow2_free_clusters(q, table, 1, true);
-	/* A shared one stays what it is for the snapshots. */
-	if (entry & QCOW2_COPIED) {
-		qcow2_cache_drop(&q->l2_cache, table, q->cluster_size);
-		qcow2_meta_del(&q->meta, table >> q->cluster_bits);
-	}
-	return 0;
+	return ret ? ret : qcow2_free_l2(q, table, true);
 }
 
 /* co. The entries of guest cluster `index` and behind it in its table. */

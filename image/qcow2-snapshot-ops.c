@@ -16,11 +16,12 @@
  * So a crash leaves the old state or the new one, and refcounts that are too
  * high. COPIED flags are written after refcounts: a crash between the two leaves
  * a flag where the refcount says 2 already, of a cluster that nobody shares yet
- * (create), or no flag where it says 1, which costs a copy at the next write
- * (delete). Neither harms, though a check wants the flags to agree and -r leaks
- * makes them; ARCHITECTURE.md says why there is no better order. Apply leaves
- * none: a table that only a snapshot has may have any flags, and loses them
- * before the header leads to it.
+ * (create), or no flag where it says 1 (delete): that costs a copy of data at the
+ * next write, and of a table the refcount is asked. Neither harms, though a check
+ * wants the flags to agree, which -r leaks and the next of these operations see
+ * to; ARCHITECTURE.md says why there is no better order. Apply leaves none: a
+ * table that only a snapshot has may have any flags, and loses them before the
+ * header leads to it.
  *
  * A VM state lies in the snapshot's L1 table behind the entries of the disk, and
  * counts as the rest does; it is not brought back with the disk.

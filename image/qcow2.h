@@ -343,6 +343,11 @@ int qcow2_l2_for_write(struct qcow2 *q, uint64_t index,
 bool qcow2_reads_zero(const struct qcow2 *q, const struct qcow2_mapping *m,
 		      uint64_t off);
 
+/* co. Lets go of an L2 table that an L1 entry led to. Where the refcount says that
+ * nothing else does it is no table any more; else it stays what it is for the
+ * snapshots. */
+int qcow2_free_l2(struct qcow2 *q, uint64_t table, bool discard);
+
 /* Lets go of what a replaced entry pointed at. */
 void qcow2_free_entry(struct qcow2 *q, struct qcow2_entry e, bool discard);
 

@@ -1,15 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Images as a power cut leaves them while a snapshot is made or deleted: refcounts
-# that are too high. They are used as if nothing had happened.
+# Images as a power cut leaves them while a snapshot is made or deleted: COPIED
+# flags that are off where the refcount is 1 again, refcounts that are too high.
+# Both are used as if nothing had happened.
 IN_MEMORY=yes
 . "${srcdir:=.}/tests/functional/tap.sh"
 requires qemu-img qemu-io python3
 
-# cut.py leak IMAGE WHAT: one reference more to `tables`, `data` or `all` of it
+# cut.py flags IMAGE: no flags; cut.py leak IMAGE WHAT: one reference more to
+# `tables`, `data` or `all` of it
 cat > cut.py << 'P'
 import struct, sys
-what, path, which = sys.argv[1:]
+what, path, which = sys.argv[1:] + ['all'] * (4 - len(sys.argv))
 f = open(path, 'r+b')
 def get(off, form):
     f.seek(off)
@@ -34,7 +36,9 @@ def visit(at, kind):
     v = get(at, 'Q')
     if not v & offset or (kind == 'data' and v >> 62 & 1):
         return 0
-    if which in (kind, 'all'):
+    if what == 'flags':
+        put(at, 'Q', v & ~(1 << 63))
+    elif which in (kind, 'all'):
         more(v & offset)
     return v & offset
 for i in range(get(36, 'I')):
@@ -62,8 +66,26 @@ no_worse()
 	done
 }
 
+sound() { ! xdisk info -f qcow2 x | grep -q 'corrupt: true'; }
+
 for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
 	cluster_size=4k,compat=v2 cluster_size=16k,extended_l2=on; do
+	fresh -o $options
+	python3 cut.py flags x
+	rc 2 "$options, no flags: a check complains" xdisk check -f qcow2 x
+	ok 'writes with flushes between' xdisk io -f qcow2 -c 'write -P 1 0 600k' \
+		-c flush -c 'write -P 2 5M 600k' -c flush \
+		-c 'write -P 3 1M 3M' -c flush -c 'write -P 4 3M 1M' -c flush x
+	ok 'the image is not marked corrupt' sound
+	ok 'all is there' qemu-io -f qcow2 -c 'read -P 1 0 600k' \
+		-c 'read -P 2 5M 600k' -c 'read -P 3 1M 2M' \
+		-c 'read -P 4 3M 1M' x
+	said 'as it was written' 'read 1048576/1048576'
+	ok 'another snapshot' xdisk snapshot -f qcow2 -c s x
+	ok 'leaves nothing to be found' clean x
+	ok 'deleted' xdisk snapshot -f qcow2 -d s x
+	ok 'leaves nothing, either' clean x
+
 	for what in tables data all; do
 		fresh -o $options
 		python3 cut.py leak x $what
@@ -80,6 +102,25 @@ for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
 		ok 'they are found' xdisk check -f qcow2 -r leaks x
 		ok 'all of them' clean x
 	done
+
+	# as a file system that is made smaller, an overlay that is emptied
+	fresh -o $options
+	python3 cut.py flags x
+	ok "$options, no flags: smaller" xdisk resize -q -f qcow2 --shrink x 2560k
+	truncate -s 2560k want
+	ok 'right' holds x qcow2 want
+	ok 'larger, with space' xdisk resize -q -f qcow2 --preallocation=falloc x 6M
+	truncate -s 6M want
+	ok 'right' holds x qcow2 want
+	ok 'written to' model -s 3 -n 100 x qcow2 want
+	ok 'and not marked corrupt' sound
+	fresh -o $options
+	rm -f base; truncate -s 6M base
+	qemu-img rebase -u -f qcow2 -b base -F raw x
+	python3 cut.py flags x
+	ok 'committed' xdisk commit -q -f qcow2 x
+	ok 'nothing is left to be found' clean x
+	ok 'the base has it' cmp base want
 done
 
 # What is not ours alone still is the snapshot's.
