@@ -427,10 +427,25 @@ static int preallocate_some(struct qcow2 *q, uint64_t index, uint64_t max,
 	return ret;
 }
 
+/* co. Within a cluster that holds something before `off`, less than a cluster:
+ * the zeroes that are read there are written. Whatever the cluster was (nothing,
+ * the backing image's, a snapshot's, compressed), it has a place of its own then,
+ * and space there. */
+static int preallocate_rest(struct image *img, uint64_t off, uint64_t len,
+			    struct error *err)
+{
+	cleanup_free void *zeroes = calloc(1, len);
+	int ret = zeroes ? image_pwrite(img, off, len, zeroes) : -ENOMEM;
+
+	return ret ? error_set_errno(err, -ret, "allocating the cluster at the "
+				     "old end") : 0;
+}
+
 int qcow2_preallocate(struct image *img, uint64_t off, uint64_t len,
 		      enum image_preallocation mode, struct error *err)
 {
 	struct qcow2 *q = qcow2_of(img);
+	uint64_t rest = min(len, -off & (q->cluster_size - 1));
 	uint64_t index = align_up(off, q->cluster_size) >> q->cluster_bits;
 	uint64_t end = div_round_up(off + len, q->cluster_size), n;
 	int ret = 0;
@@ -439,6 +454,8 @@ int qcow2_preallocate(struct image *img, uint64_t off, uint64_t len,
 		return error_set(err, ENOTSUP, "Preallocated encrypted images "
 				 "require compatibility level 1.1 or above "
 				 "(use compat=v3)");
+	if (rest)
+		ret = preallocate_rest(img, off, rest, err);
 	for (; !ret && index < end; index += n)
 		ret = preallocate_some(q, index, end - index, mode, &n, err);
 	if (ret)
