@@ -303,8 +303,7 @@ static int blkdebug_open(struct image *img, const struct image_options *opts,
 	img->limits = b->child->limits;
 	img->zero_beyond_end = b->child->zero_beyond_end;
 	img->cache = b->child->cache;
-	img->device = b->child->device;
-	img->inode = b->child->inode;
+	img->id = b->child->id;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #ifndef XD_IMAGE_DRIVER_H
 #define XD_IMAGE_DRIVER_H
 
+#include "common/file-id.h"
 #include "common/list.h"
 #include "image/coroutine.h"
 #include "image/image.h"
@@ -127,7 +128,7 @@ struct image {
 	bool zero_beyond_end;		/* growing the file reads as zeroes */
 	bool below;			/* a format that serves another as its
 					 * file, which may grow by writing */
-	uint64_t device, inode;		/* protocols: which file it is */
+	struct file_id id;		/* protocols: which file it is */
 
 	/* how it was opened */
 	unsigned int flags;		/* enum image_open_flags */

@@ -363,8 +363,7 @@ static int file_open(struct image *img, const struct image_options *opts,
 		return ret;
 	}
 	find_limits(img, &st);
-	img->device = st.st_dev;
-	img->inode = st.st_ino;
+	file_id_set(&img->id, &st);
 	return 0;
 }
 

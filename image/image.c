@@ -15,10 +15,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/file-id.h"
 #include "image/coroutine.h"
 #include "image/driver.h"
 
@@ -95,12 +95,11 @@ struct image *image_file(const struct image *img)
 
 bool image_is_file(const struct image *img, const char *path)
 {
-	struct stat st;
+	struct file_id id;
 
 	while (img->file)
 		img = img->file;
-	return !stat(path, &st) && img->device == st.st_dev &&
-	       img->inode == st.st_ino;
+	return !file_id_find(path, &id) && same_file(&img->id, &id);
 }
 
 bool image_same_file(const struct image *a, const struct image *b)
@@ -109,9 +108,7 @@ bool image_same_file(const struct image *a, const struct image *b)
 		a = a->file;
 	while (b->file)
 		b = b->file;
-	/* Protocols that have no files leave it at 0. */
-	return a == b || (a->inode && a->device == b->device &&
-			  a->inode == b->inode);
+	return a == b || same_file(&a->id, &b->id);
 }
 
 enum image_cache image_cache(const struct image *img)

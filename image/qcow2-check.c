@@ -27,10 +27,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/file-id.h"
 #include "image/path.h"
 #include "image/qcow2-tools.h"
 
@@ -68,12 +68,9 @@ static void judge_named(struct check *ck, const char *path, const char *what,
 			const char *named)
 {
 	cleanup_free char *name = NULL;
-	struct stat own, st;
 
 	if (!named || image_backing_path(path, named, &name, NULL) ||
-	    stat(path, &own) || stat(name, &st))
-		return;
-	if (own.st_dev != st.st_dev || own.st_ino != st.st_ino)
+	    !same_file_named(path, name))
 		return;
 	ck->unfixable++;
 	ck_corrupt(ck, "ERROR the %s file '%s' is the image itself", what,

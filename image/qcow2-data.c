@@ -14,8 +14,8 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "common/file-id.h"
 #include "image/qcow2-tools.h"
 #include "image/qcow2.h"
 
@@ -88,12 +88,9 @@ int qcow2_resize_data(struct qcow2 *q, uint64_t size, struct error *err)
 
 /* ---- create ---- */
 
-static bool same_file(const char *a, const char *b)
+static bool is_one(const char *a, const char *b)
 {
-	struct stat x, y;
-
-	return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) &&
-				 x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+	return !strcmp(a, b) || same_file_named(a, b);
 }
 
 int qcow2_make_data_file(struct loop *loop, const char *data, const char *path,
@@ -105,16 +102,16 @@ int qcow2_make_data_file(struct loop *loop, const char *data, const char *path,
 	};
 	int ret;
 
-	if (backing && same_file(data, backing))
+	if (backing && is_one(data, backing))
 		return error_set(err, EINVAL, "the data file '%s' is the "
 				 "backing file, which it would replace", data);
-	if (!same_file(data, path)) {
+	if (!is_one(data, path)) {
 		ret = image_create(loop, data, "raw", size, &option, 1, err);
 		if (ret)
 			return error_prefix(err, ret, "data file");
 	}
 	/* By another name, perhaps, which led nowhere before. */
-	if (same_file(data, path))
+	if (is_one(data, path))
 		return error_set(err, EINVAL, "the data file '%s' is the image "
 				 "itself", data);
 	return 0;

@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/file-id.h"
 #include "common/size.h"
 #include "image/path.h"
 #include "tool/snapshots.h"
@@ -27,10 +27,7 @@ struct info {
 	struct tool_common common;
 	bool chain;
 	json_t *list;			/* of the chain, NULL: human */
-	struct {
-		dev_t dev;
-		ino_t ino;
-	} seen[MAX_CHAIN];
+	struct file_id seen[MAX_CHAIN];
 	unsigned int nr_seen;
 };
 
@@ -375,20 +372,18 @@ static json_t *json_facts(const struct facts *f)
 /* Is this the second time that the chain comes here? */
 static int note_file(struct info *info, const char *path)
 {
-	struct stat st;
+	struct file_id id;
 
-	if (stat(path, &st))
+	if (file_id_find(path, &id))
 		return 0;		/* opening it will say why */
 	for (unsigned int n = 0; n < info->nr_seen; n++)
-		if (info->seen[n].dev == st.st_dev &&
-		    info->seen[n].ino == st.st_ino)
+		if (same_file(&info->seen[n], &id))
 			return tool_error("Backing file '%s' creates an "
 					  "infinite loop.", path);
 	if (info->nr_seen == MAX_CHAIN)
 		return tool_error("more than %d images in the backing chain",
 				  MAX_CHAIN);
-	info->seen[info->nr_seen].dev = st.st_dev;
-	info->seen[info->nr_seen++].ino = st.st_ino;
+	info->seen[info->nr_seen++] = id;
 	return 0;
 }
 
