@@ -609,6 +609,14 @@ bool image_is_suspended(struct image *img, const char *tag)
 	return p && p->stopped;
 }
 
+static const struct image *blkdebug_part(const struct image *img,
+					 unsigned int n)
+{
+	const struct blkdebug *b = img->state;
+
+	return n ? NULL : b->child;
+}
+
 const struct image_driver image_blkdebug_driver = {
 	.name = "blkdebug",
 	.state_size = sizeof(struct blkdebug),
@@ -629,4 +637,5 @@ const struct image_driver image_blkdebug_driver = {
 	.block_status = blkdebug_block_status,
 	.allocated_size = blkdebug_allocated_size,
 	.debug_event = blkdebug_event,
+	.part = blkdebug_part,
 };

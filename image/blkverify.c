@@ -155,6 +155,14 @@ static int blkverify_block_status(struct image *img, uint64_t off, uint64_t len,
 	return 0;
 }
 
+static const struct image *blkverify_part(const struct image *img,
+					  unsigned int n)
+{
+	const struct blkverify *v = img->state;
+
+	return n == 0 ? v->raw : n == 1 ? v->test : NULL;
+}
+
 const struct image_driver image_blkverify_driver = {
 	.name = "blkverify",
 	.state_size = sizeof(struct blkverify),
@@ -166,4 +174,5 @@ const struct image_driver image_blkverify_driver = {
 	.flush = blkverify_flush,
 	.block_status = blkverify_block_status,
 	.allocated_size = blkverify_allocated_size,
+	.part = blkverify_part,
 };

@@ -99,6 +99,9 @@ struct image_driver {
 		     unsigned int nr_options, unsigned int flags,
 		     const struct image_progress *progress, struct error *err);
 	const struct image_create_help *amend_help;
+	/* The n-th image that it stands on besides file, data and backing; NULL:
+	 * there are no more. */
+	const struct image *(*part)(const struct image *img, unsigned int n);
 	/* co. The image that stands on this protocol has come so far; may wait.
 	 * NULL: nobody wants to know. */
 	void (*debug_event)(struct image *img, enum image_event event);
@@ -176,6 +179,27 @@ int image_preallocate(struct image *img, uint64_t off, uint64_t len,
 /* co. image.c, for drivers: of the data at e's host_offset in `file`, what is a
  * hole there is known to be zero; e->length is as far as that holds. */
 void image_look_below(struct image *file, struct image_extent *e);
+
+/* files.c, for open.c: no file that an image of this chain is written to is one
+ * of another image of it. -EINVAL */
+int image_judge_writable(const struct image *top, struct error *err);
+/*
+ * co. files.c, for image_create(): image_judge_create() of the backing file among
+ * the options. One that is not there, or no file, or of no known format, is left
+ * to others. Errors as image_open() besides.
+ */
+int image_judge_backing(struct loop *loop, const char *path,
+			const struct image_create_option *options,
+			unsigned int nr_options, struct error *err);
+
+/*
+ * co. files.c, for verbs that change names in the header: could the image be
+ * opened with them, and written to? The backing file is looked at as far as it can
+ * be opened. NULL: no backing file; raw as its format; the data file as it is.
+ * -EINVAL
+ */
+int image_judge_names(const struct image *img, const char *backing,
+		      const char *format, const char *data, struct error *err);
 
 /* open.c. NULL: there is no such format. */
 const struct image_driver *image_find_format(const char *name);

@@ -103,6 +103,8 @@ int image_change_backing(struct image *img, const char *file,
 			       "have no backing file", err);
 
 	if (!ret)
+		ret = image_judge_names(img, file, format, NULL, err);
+	if (!ret)
 		ret = img->driver->change_backing(img, file, format, err);
 	return error_where(err, ret, img->path);
 }
@@ -243,6 +245,7 @@ int image_create(struct loop *loop, const char *path, const char *format,
 {
 	const struct image_driver *driver = image_find_format(format);
 	const struct image_driver *protocol;
+	int ret;
 
 	if (!driver)
 		return error_set(err, ENOTSUP, "unknown format '%s' (known: "
@@ -257,7 +260,9 @@ int image_create(struct loop *loop, const char *path, const char *format,
 		return error_set(err, ENOTSUP, "'%s': nothing can be created "
 				 "by the protocol %s, only written to what is "
 				 "there (convert -n)", path, protocol->name);
-	return driver->create(loop, path, size, options, nr_options, err);
+	ret = image_judge_backing(loop, path, options, nr_options, err);
+	return ret ? ret : driver->create(loop, path, size, options, nr_options,
+					  err);
 }
 
 int image_measure(const char *format, uint64_t size,

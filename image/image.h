@@ -22,6 +22,7 @@
 #include "image/aio.h"
 #include "image/iow.h"
 
+struct file_id;
 struct loop;
 struct image;
 
@@ -67,6 +68,9 @@ enum image_open_flags {
 	/* With IMAGE_NO_IO: -EAGAIN where the locks, those of a writer with
 	 * IMAGE_RDWR, could not be had now. None is taken. */
 	IMAGE_PROBE_LOCKS = 1 << 11,
+	/* With IMAGE_NO_IO: external data files are opened, too, so that
+	 * image_find_file() finds all files. */
+	IMAGE_ALL_FILES = 1 << 12,
 };
 
 struct image_create_option;
@@ -169,6 +173,28 @@ bool image_is_file(const struct image *img, const char *path);
 /* Are they, or do they stand on, one and the same file? */
 bool image_same_file(const struct image *a, const struct image *b);
 enum image_cache image_cache(const struct image *img);	/* as it turned out */
+
+/* ---- which files it stands on ---- */
+
+/* The node of the graph of `img` (NULL: of nothing) that is that file, be it
+ * below it, its data file, a part, or any of these of its chain. NULL: none. */
+const struct image *image_find_file(const struct image *img,
+				    const struct file_id *id);
+/* The node of the graph of `img` that is one of the files which writing to
+ * `written` changes, which are not those of its chain. NULL: none. */
+const struct image *image_find_written(const struct image *img,
+				       const struct image *written);
+/*
+ * Would image_create() with that path and options empty a file that `img`
+ * stands on, by whatever name? -EINVAL, with a sentence.
+ */
+int image_judge_create(const struct image *img, const char *path,
+		       const struct image_create_option *options,
+		       unsigned int nr_options, struct error *err);
+/* Is there anything that image_create() would empty? */
+bool image_would_empty(const char *path,
+		       const struct image_create_option *options,
+		       unsigned int nr_options);
 
 struct image_limits {
 	uint32_t logical_block;		/* bytes; requests may be finer */

@@ -21,6 +21,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/file-id.h"
 #include "common/size.h"
 #include "image/chain.h"
 #include "image/driver.h"
@@ -351,6 +352,7 @@ int image_open(struct loop *loop, const char *path, const char *format,
 	       struct error *err)
 {
 	const struct image_driver *driver;
+	int ret;
 
 	*out = NULL;
 	if (!format)
@@ -366,25 +368,32 @@ int image_open(struct loop *loop, const char *path, const char *format,
 	if (opts->snapshot && (opts->flags & IMAGE_RDWR))
 		return error_set(err, EROFS, "%s: a snapshot cannot be opened "
 				 "for writing", path);
-	return open_node(loop, NULL, path, driver, opts, out, err);
+	ret = open_node(loop, NULL, path, driver, opts, out, err);
+	if (!ret)
+		ret = image_judge_writable(*out, err);
+	if (ret && *out) {
+		image_close(*out, NULL);
+		*out = NULL;
+	}
+	return ret;
 }
 
 /* Is `path` the file of `img` or of an image that stands on it? */
 static int check_chain(struct image *img, const char *path, bool described,
 		       struct error *err)
 {
-	struct stat above, st;
 	unsigned int depth = 0;
+	struct file_id id;
+	int ret = file_id_find(path, &id);
 
 	/* It need not be a file: opening it will tell. */
-	if (stat(path, &st) && described)
+	if (ret && described)
 		return 0;
-	if (stat(path, &st))
-		return error_set_errno(err, errno, "Could not open backing "
+	if (ret)
+		return error_set_errno(err, -ret, "Could not open backing "
 				       "file: Could not open '%s'", path);
 	for (; img; img = img->overlay) {
-		if (!stat(img->path, &above) && above.st_dev == st.st_dev &&
-		    above.st_ino == st.st_ino)
+		if (image_find_file(img->file, &id))
 			return error_set(err, ELOOP, "backing file '%s' leads "
 					 "back to '%s': the chain is a circle",
 					 path, img->path);
@@ -457,10 +466,14 @@ int image_switch_backing(struct image *img, const char *path,
 	if (path)
 		ret = image_open_backing(img, path, format, err);
 	img->options = opts;
-	if (ret)
+	if (!ret)
+		ret = image_judge_writable(img, err);
+	if (ret) {
+		image_close(img->backing, NULL);
 		img->backing = *old;
-	else if (*old)
+	} else if (*old) {
 		(*old)->overlay = NULL;
+	}
 	return ret;
 }
 
@@ -468,13 +481,13 @@ int image_switch_backing(struct image *img, const char *path,
 static int judge_data_file(const struct image *img, const char *path,
 			   struct error *err)
 {
-	struct stat above, st;
+	struct file_id id;
+	int ret = file_id_find(path, &id);
 
-	if (stat(path, &st))
-		return error_set_errno(err, errno, "data file '%s'", path);
+	if (ret)
+		return error_set_errno(err, -ret, "data file '%s'", path);
 	for (; img; img = img->overlay)
-		if (!stat(img->path, &above) && above.st_dev == st.st_dev &&
-		    above.st_ino == st.st_ino)
+		if (image_find_file(img->file, &id))
 			return error_set(err, ELOOP, "the data file '%s' is the "
 					 "image '%s'", path, img->path);
 	return 0;

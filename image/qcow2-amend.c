@@ -301,6 +301,11 @@ static int judge(struct amend *a, struct error *err)
 	if (!ret && a->backing_fmt && *a->backing_fmt && !(file && *file))
 		return error_set(err, EINVAL, "Backing format cannot be used "
 				 "without backing file");
+	if (!ret && (a->backing_file || a->data_file))
+		ret = image_judge_names(a->q->img, file,
+					a->backing_fmt ? a->backing_fmt :
+					a->q->h.backing_format, a->data_file,
+					err);
 	return ret ? ret : judge_versions(a, err);
 }
 

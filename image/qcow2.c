@@ -486,6 +486,13 @@ static void deinit(struct qcow2 *q)
 	crypto_free(q->crypto);
 }
 
+static int open_named(struct qcow2 *q, struct error *err)
+{
+	int ret = qcow2_open_data_file(q, err);
+
+	return ret ? ret : open_backing(q, err);
+}
+
 static int open_tables(struct qcow2 *q, const struct image_options *opts,
 		       struct error *err)
 {
@@ -504,9 +511,7 @@ static int open_tables(struct qcow2 *q, const struct image_options *opts,
 		ret = init_caches(q, opts);
 	if (!ret)
 		ret = load_metadata(q, err);
-	if (!ret)
-		ret = qcow2_open_data_file(q, err);
-	return ret ? ret : open_backing(q, err);
+	return ret ? ret : open_named(q, err);
 }
 
 static int qcow2_open(struct image *img, const struct image_options *opts,
@@ -531,9 +536,12 @@ static int qcow2_open(struct image *img, const struct image_options *opts,
 	set_geometry(q);
 	if (opts->snapshot)
 		ret = qcow2_show_snapshot(q, opts->snapshot, err);
-	if (!ret)
-		ret = img->flags & IMAGE_NO_IO ? open_backing(q, err) :
-						 open_tables(q, opts, err);
+	if (!ret && !(img->flags & IMAGE_NO_IO))
+		ret = open_tables(q, opts, err);
+	else if (!ret && (img->flags & IMAGE_ALL_FILES))
+		ret = open_named(q, err);
+	else if (!ret)
+		ret = open_backing(q, err);
 	if (ret)
 		deinit(q);
 	return ret;

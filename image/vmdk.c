@@ -623,6 +623,17 @@ static int vmdk_allocated_size(struct image *img, uint64_t *bytes)
 	return ret;
 }
 
+/* Of some extents the file is the image's own. */
+static const struct image *vmdk_part(const struct image *img, unsigned int n)
+{
+	const struct vmdk *v = img->state;
+
+	for (unsigned int i = 0; i < v->nr_extents; i++)
+		if (v->extents[i]->part && !n--)
+			return v->extents[i]->part;
+	return NULL;
+}
+
 static int fill_extent(const struct vmdk_extent *e, struct image_info_extent *x)
 {
 	*x = (struct image_info_extent){
@@ -688,6 +699,7 @@ const struct image_driver image_vmdk_driver = {
 	.flush = vmdk_flush,
 	.block_status = vmdk_block_status,
 	.allocated_size = vmdk_allocated_size,
+	.part = vmdk_part,
 	.get_info = vmdk_get_info,
 	.check = vmdk_check,
 	.create = vmdk_create,

@@ -43,3 +43,30 @@ const char *tool_backing_format(const char *image, const char *name,
 			"file before it was\n", name, format);
 	return format;
 }
+
+int tool_judge_described(struct loop *loop, const char *name,
+			 const char *format, const char *path,
+			 const struct image_create_option *options,
+			 unsigned int nr_options)
+{
+	const struct tool_common common = {
+		.format = format,
+		.quiet = true,
+		.share = true,
+		.cache = IMAGE_CACHE_WRITEBACK,
+		.format_option = "-F",
+	};
+	struct error err = ERROR_INIT;
+	struct image *img;
+	int ret;
+
+	if (!image_would_empty(path, options, nr_options))
+		return EXIT_OK;
+	img = tool_open(loop, name, &common, IMAGE_NO_IO | IMAGE_ALL_FILES);
+	if (!img)
+		return tool_error("Could not open backing image.");
+	ret = image_judge_create(img, path, options, nr_options, &err);
+	if (ret)
+		tool_error("%s", error_text(&err, ret));
+	return tool_close(img) || ret ? EXIT_FAILED : EXIT_OK;
+}

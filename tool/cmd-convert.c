@@ -14,8 +14,10 @@
 #include <unistd.h>
 
 #include "common/bits.h"
+#include "common/file-id.h"
 #include "common/size.h"
 #include "image/loop.h"
+#include "tool/backing.h"
 #include "tool/copy.h"
 #include "tool/image-opts.h"
 #include "tool/keyval.h"
@@ -311,15 +313,73 @@ static int close_sources(struct convert *c)
 	return ret;
 }
 
+/* ---- is the target one of them? ---- */
+
+/* What is about to be made at `path`, or written to if it is there. */
+static int judge_sources(const struct convert *c, const char *path)
+{
+	struct error err = ERROR_INIT;
+	int ret = 0;
+
+	for (unsigned int i = 0; i < c->copy.nr_sources && !ret; i++)
+		ret = image_judge_create(c->copy.sources[i].img, path,
+					 c->options, c->nr, &err);
+	return ret ? tool_error("%s", error_text(&err, ret)) : 0;
+}
+
+/* What was there is open now, with its data file. */
+static int judge_written(const struct convert *c)
+{
+	const struct image *img, *found;
+
+	for (unsigned int i = 0; i < c->copy.nr_sources; i++) {
+		img = c->copy.sources[i].img;
+		found = image_find_written(img, c->copy.target);
+		if (found)
+			return tool_error("'%s' cannot be written to: the file "
+					  "'%s' belongs to the source '%s', too",
+					  c->target, image_path(found),
+					  image_path(img));
+	}
+	return 0;
+}
+
+/* Where stdout leads to. */
+static int prepare_stream(struct convert *c)
+{
+	struct file_id id;
+	struct stat st;
+
+	if (fstat(STDOUT_FILENO, &st))
+		return tool_error("stdout: %s", strerror(errno));
+	file_id_set(&id, &st);
+	for (unsigned int i = 0; i < c->copy.nr_sources; i++)
+		if (image_find_file(c->copy.sources[i].img, &id))
+			return tool_error("stdout is a file of the source '%s', "
+					  "which would be overwritten: send it "
+					  "elsewhere", image_path(
+						c->copy.sources[i].img));
+	c->copy.stream = STDOUT_FILENO;
+	return 0;
+}
+
 /* ---- the target ---- */
 
 static int create_target(struct convert *c)
 {
 	const char *format = target_format(c);
+	const char *backing = option_value(c, "backing_file");
 	struct error err = ERROR_INIT;
-	int ret = image_create(c->loop, c->target, format, c->copy.total,
-			       c->options, c->nr, &err);
+	int ret = judge_sources(c, c->target);
 
+	if (!ret && backing && image_opts_is_name(backing))
+		ret = tool_judge_described(c->loop, backing,
+					   option_value(c, "backing_fmt"),
+					   c->target, c->options, c->nr);
+	if (ret)
+		return ret;
+	ret = image_create(c->loop, c->target, format, c->copy.total,
+			   c->options, c->nr, &err);
 	return ret ? tool_error("%s: error while converting %s: %s", c->target,
 				format, error_text(&err, ret)) : 0;
 }
@@ -358,6 +418,8 @@ static int open_target(struct convert *c)
 		ret = image_opts_parse(c->loop, c->to.image_opts ? path : NULL,
 				       c->to.image_opts ? NULL : path, &opts,
 				       &path, &format, &err);
+	if (!ret && c->no_create && judge_sources(c, path))
+		return EXIT_FAILED;
 	if (!ret)
 		ret = image_open(c->loop, path,
 				 format ? format : target_format(c), &opts,
@@ -443,34 +505,17 @@ static int settle_zeroes(struct convert *c)
 	return 0;
 }
 
-/* The locks see to it, but not with -U. */
-static bool target_is_source(const struct convert *c)
-{
-	struct stat target, st;
-
-	if (stat(c->target, &target))
-		return false;
-	for (unsigned int i = 0; i < c->copy.nr_sources; i++)
-		if (!stat(image_path(c->copy.sources[i].img), &st) &&
-		    st.st_dev == target.st_dev && st.st_ino == target.st_ino)
-			return true;
-	return false;
-}
-
 static int prepare_target(struct convert *c)
 {
 	int ret;
 
-	if (c->out_stream) {
-		c->copy.stream = STDOUT_FILENO;
-		return 0;
-	}
-	if (c->from.share && target_is_source(c))
-		return tool_error("'%s' is source and target at once",
-				  c->target);
+	if (c->out_stream)
+		return prepare_stream(c);
 	ret = c->no_create ? 0 : create_target(c);
 	if (!ret)
 		ret = open_target(c);
+	if (!ret)
+		ret = judge_written(c);
 	if (!ret && image_size(c->copy.target) < c->copy.total)
 		ret = tool_error("output file is smaller than input file");
 	if (!ret)

@@ -310,6 +310,10 @@ static int create(struct create *c)
 	ret = settle_size(c);
 	if (!ret)
 		ret = judge_backing(c);
+	if (!ret && backing && image_opts_is_name(backing))
+		ret = tool_judge_described(c->loop, backing,
+					   option_value(c, "backing_fmt"),
+					   c->path, c->options, c->nr);
 	if (ret)
 		return EXIT_FAILED;
 	if (c->size == UINT64_MAX)

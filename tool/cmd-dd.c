@@ -119,8 +119,9 @@ static int create_output(struct dd *d)
 	};
 	int ret;
 
-	if (image_is_file(d->source.img, d->out))
-		return tool_error("%s: is the input itself", d->out);
+	ret = image_judge_create(d->source.img, d->out, NULL, 0, &err);
+	if (ret)
+		return tool_error("%s", error_text(&err, ret));
 	ret = image_create(d->loop, d->out, d->out_format,
 			   align_up(d->copy.total, SECTOR_SIZE), NULL, 0, &err);
 	if (ret)

@@ -56,7 +56,7 @@ both 1 'no snapshot' -l 1 -f qcow2 -O raw a b
 both 1 'no snapshot' -l snapshot.id=1,snapshot.name=x -f qcow2 \
 	-O raw a b
 both 1 'No such file' -f qcow2 -O qcow2 a nodir/b
-both 1 'lock' -f raw -O qcow2 a a
+both 1 'would be overwritten' -f raw -O qcow2 a a
 both 1 'same time' -c -o encrypt.format=luks -f qcow2 -O qcow2 a b
 both 1 '' -o encryption -f qcow2 -O qcow2 a b
 both 1 '' --frobnicate -f qcow2 -O qcow2 a b
@@ -66,6 +66,6 @@ both 0 'compression_type' -o help -O qcow2
 both 0 'preallocation' -o '?' -O raw -f qcow2 a b
 
 rc 1 'onto itself without locks' xdisk convert -U -f raw -O qcow2 a a
-said 'is refused' 'source and target at once'
+said 'is refused' "'a' would be overwritten, but it is the file 'a'"
 ok 'the source is whole after all that' xdisk check -f qcow2 a
 finish

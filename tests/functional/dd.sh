@@ -88,6 +88,6 @@ rc 1 'a folder that is not there' xdisk dd -f raw if=a.raw of=nope/x
 said 'is named' 'nope/x: error while creating output image: '
 before=$(md5sum < a.raw)
 rc 1 'onto itself' xdisk dd -f raw if=a.raw of=./a.raw
-said 'is refused' 'is the input itself'
+said 'is refused' "'./a.raw' would be overwritten, but it is the file 'a.raw'"
 is 'and leaves it alone' "$(md5sum < a.raw)" "$before"
 finish
