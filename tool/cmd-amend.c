@@ -118,7 +118,8 @@ static int amend_image(struct amend *a, struct image *img)
 	struct error err = ERROR_INIT;
 	int ret, closed;
 
-	progress_begin(a->common.progress && !a->common.quiet);
+	progress_begin(a->common.progress && !a->common.quiet,
+		       a->common.json);
 	ret = image_amend(img, a->options, a->nr, a->flags, &progress, &err);
 	progress_end(!ret);
 	if (ret)

@@ -333,7 +333,7 @@ static int bench(struct bench *b, struct loop *loop)
 		ret = take_memory(b);
 	if (!ret) {
 		announce(b);
-		progress_begin(b->common.progress);
+		progress_begin(b->common.progress, b->common.json);
 		ret = run_all(b);
 		progress_end(!ret);
 	}

@@ -69,7 +69,8 @@ static int check_once(struct check *c, enum image_repair repair,
 		.dry_run = c->dry_run,
 		.data = c->data ? IMAGE_CHECK_DATA : IMAGE_CHECK_NO_DATA,
 	};
-	progress_begin(c->common.progress && !c->common.quiet);
+	progress_begin(c->common.progress && !c->common.quiet,
+		       c->common.json);
 	ret = image_check(img, repair, result, &err);
 	progress_end(!ret);
 	c->no_check = ret == -ENOTSUP;

@@ -242,7 +242,8 @@ static int copy(struct commit *c)
 
 	if (pieces_init(&c->pieces, 1, PIECE_SIZE))
 		return tool_error("out of memory");
-	progress_begin(c->common.progress && !c->common.quiet);
+	progress_begin(c->common.progress && !c->common.quiet,
+		       c->common.json);
 	c->begin_ns = loop_now_ns();
 	ret = copy_all(c);
 	if (!ret)

@@ -178,7 +178,7 @@ static int compact(struct compact *c, struct image *img)
 
 	c->common.format = image_format(img);
 	image_allocated_size(img, &c->allocated);
-	progress_begin(c->common.progress);
+	progress_begin(c->common.progress, c->common.json);
 	if (c->zeroes)
 		ret = find_zeroes(c, img);
 	if (!ret) {

@@ -308,7 +308,8 @@ static int compare(struct compare *c, struct loop *loop)
 		ret = EXIT_NOT_READ;
 	}
 	if (ret == EXIT_SAME) {
-		progress_begin(c->common.progress && !c->common.quiet);
+		progress_begin(c->common.progress && !c->common.quiet,
+			       c->common.json);
 		compare_images(c);
 		progress_end(c->status == EXIT_SAME);
 		pieces_deinit(&c->pieces);

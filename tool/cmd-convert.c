@@ -586,8 +586,8 @@ static int copy_all(struct convert *c)
 	copy->rate = c->rate;
 	copy->salvage = c->salvage;
 	copy->quiet = c->from.quiet;
-	progress_begin(c->from.progress && !c->from.quiet && !c->from.json &&
-		       !c->out_stream);
+	progress_begin(c->from.progress && !c->from.quiet,
+		       c->from.json || c->out_stream);
 	ret = c->in_stream ? copy_from_stream(copy, STDIN_FILENO) :
 			     copy_run(copy);
 	progress_end(!ret);

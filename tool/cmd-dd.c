@@ -151,7 +151,8 @@ static int copy_blocks(struct dd *d)
 	d->copy.parts = PIECES_AT_ONCE;
 	d->copy.min_sparse = MIN_SPARSE;
 	d->copy.target_is_zero = is_new_file(d->out);
-	progress_begin(d->common.progress && !d->common.quiet);
+	progress_begin(d->common.progress && !d->common.quiet,
+		       d->common.json);
 	ret = copy_run(&d->copy);
 	progress_end(!ret);
 	return ret;

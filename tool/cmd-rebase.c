@@ -262,7 +262,8 @@ static int copy_differences(struct rebase *r)
 
 	if (pieces_init(&r->pieces, 2, max(PIECE_SIZE, r->cluster_size)))
 		return tool_error("out of memory");
-	progress_begin(r->common.progress && !r->common.quiet);
+	progress_begin(r->common.progress && !r->common.quiet,
+		       r->common.json);
 	ret = rebase_all(r);
 	wait = co_group_wait(&r->pieces.group);
 	ret = wait ? wait : ret;

@@ -92,7 +92,7 @@ static int change(struct resize *r, struct image *img)
 	struct error err = ERROR_INIT;
 	int ret;
 
-	progress_begin(r->common.progress);
+	progress_begin(r->common.progress, r->common.json);
 	if (r->new < r->old)
 		ret = image_truncate(img, r->new, &err);
 	else

@@ -355,7 +355,8 @@ static int verify_layers(struct verify *v)
 {
 	int ret = 0, status;
 
-	progress_begin(v->common.progress && !v->common.quiet);
+	progress_begin(v->common.progress && !v->common.quiet,
+		       v->common.json);
 	for (unsigned int i = 0; i < v->nr_layers && !ret; i++)
 		ret = verify_layer(&v->layers[i]);
 	progress_end(!ret);

@@ -13,7 +13,7 @@
 #define INTERVAL_NS (NS_PER_S / 10)
 
 static struct {
-	bool shown;			/* -p, and somebody looks */
+	FILE *shown;			/* there, or NULL: nobody looks */
 	bool open;			/* a line is to be left */
 	uint64_t begin_ns, next_ns;
 	uint64_t done, total;		/* bytes */
@@ -27,19 +27,20 @@ static void ask(int sig)
 	asked = 1;
 }
 
-void progress_begin(bool wanted)
+void progress_begin(bool wanted, bool data)
 {
 	struct sigaction sa = { .sa_handler = ask, .sa_flags = SA_RESTART };
+	FILE *to = data ? stderr : stdout;
 
 	sigaction(SIGUSR1, &sa, NULL);
-	progress.shown = wanted && isatty(STDOUT_FILENO);
+	progress.shown = wanted && isatty(fileno(to)) ? to : NULL;
 	progress.begin_ns = loop_now_ns();
 	progress.next_ns = progress.begin_ns;
 	progress.done = 0;
 	progress.total = 0;
 }
 
-static void print(char end)
+static void print(FILE *to, char end)
 {
 	uint64_t ns = loop_now_ns() - progress.begin_ns;
 	double share = progress.total ?
@@ -47,18 +48,18 @@ static void print(char end)
 	double seconds = (double)ns / (double)NS_PER_S;
 	char rate[SIZE_TEXT_MAX];
 
-	printf("    (%.2f/100%%)", 100 * share);
+	fprintf(to, "    (%.2f/100%%)", 100 * share);
 	if (progress.done && seconds > 0.5) {
 		uint64_t left = (uint64_t)(seconds / share * (1 - share) + 0.5);
 
 		size_format((uint64_t)((double)progress.done / seconds), rate);
-		printf("  %s/s, %llu:%02llu left", rate,
-		       (unsigned long long)left / 60,
-		       (unsigned long long)left % 60);
+		fprintf(to, "  %s/s, %llu:%02llu left", rate,
+			(unsigned long long)left / 60,
+			(unsigned long long)left % 60);
 	}
 	/* What a longer line before has left standing. */
-	fputs(end == '\r' ? "   \033[K\r" : "\n", stdout);
-	fflush(stdout);
+	fputs(end == '\r' ? "   \033[K\r" : "\n", to);
+	fflush(to);
 }
 
 void progress_set(uint64_t done, uint64_t total)
@@ -69,7 +70,7 @@ void progress_set(uint64_t done, uint64_t total)
 	progress.total = total;
 	if (asked) {
 		asked = 0;
-		print('\n');
+		print(stderr, '\n');
 	}
 	if (!progress.shown)
 		return;
@@ -78,7 +79,7 @@ void progress_set(uint64_t done, uint64_t total)
 		return;
 	progress.next_ns = now + INTERVAL_NS;
 	progress.open = true;
-	print('\r');
+	print(progress.shown, '\r');
 }
 
 void progress_end(bool complete)
@@ -87,9 +88,9 @@ void progress_end(bool complete)
 		return;
 	if (complete) {
 		progress.done = progress.total;
-		print('\n');
+		print(progress.shown, '\n');
 	} else if (progress.open) {
-		putchar('\n');
+		fputc('\n', progress.shown);
 	}
-	progress.shown = false;
+	progress.shown = NULL;
 }

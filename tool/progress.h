@@ -2,13 +2,13 @@
 /*
  * progress.h: how far a long verb has come.
  *
- * With -p and a terminal on stdout one line is rewritten in place, at most ten
- * times a second:
+ * With -p one line is rewritten in place, at most ten times a second, on stdout,
+ * or on stderr where stdout carries data, if that is a terminal:
  *
  *	    (12.34/100%)  123 MiB/s, 0:42 left
  *
- * SIGUSR1 prints such a line at any time, also without -p or a terminal. There
- * is one verb in a process, so there is one progress.
+ * SIGUSR1 prints such a line on stderr at any time, also without -p or a
+ * terminal. There is one verb in a process, so there is one progress.
  */
 #ifndef XD_TOOL_PROGRESS_H
 #define XD_TOOL_PROGRESS_H
@@ -16,8 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Also takes SIGUSR1 over, which would end the program. */
-void progress_begin(bool wanted);
+/* `data`: stdout carries an image or JSON. Also takes SIGUSR1 over, which would
+ * end the program. */
+void progress_begin(bool wanted, bool data);
 /* `done` of `total` bytes have been dealt with. */
 void progress_set(uint64_t done, uint64_t total);
 /* Shows the end, when all went well, and leaves the line. */
