@@ -352,9 +352,20 @@ static int make_data_file(struct loop *loop, const struct qcow2_settings *s,
 				    modes[s->preallocation], err);
 }
 
-/* co */
-static int run_job(struct loop *loop, struct job *j, struct error *err)
+/* The file, not a link that leads to it. */
+static void remove_made(const char *path)
 {
+	cleanup_free char *real = realpath(path, NULL);
+
+	if (real)
+		unlink(real);
+}
+
+/* co. A data file is only touched when it is sure that the image can be made. */
+static int run_job(struct loop *loop, struct job *j,
+		   const struct qcow2_settings *s, struct error *err)
+{
+	bool is_new = access(j->path, F_OK);
 	cleanup_fd int fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	struct error e = ERROR_INIT;
 	int ret;
@@ -363,6 +374,11 @@ static int run_job(struct loop *loop, struct job *j, struct error *err)
 		return error_set_errno(err, errno, "Could not create '%s'",
 				       j->path);
 	ret = image_lock(fd, j->path, true, err);
+	if (ret)
+		return ret;
+	ret = make_data_file(loop, s, j->path, j->h.size, err);
+	if (ret && is_new)
+		remove_made(j->path);
 	if (ret)
 		return ret;
 	j->fd = fd;
@@ -402,6 +418,5 @@ int qcow2_create(struct loop *loop, const char *path, uint64_t size,
 	j.preallocation = s.preallocation;
 	j.nocow = s.nocow;
 	j.encrypt = &s.encrypt;
-	ret = make_data_file(loop, &s, path, j.h.size, err);
-	return ret ? ret : run_job(loop, &j, err);
+	return run_job(loop, &j, &s, err);
 }

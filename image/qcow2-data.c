@@ -13,11 +13,8 @@
  * as it is.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/cleanup.h"
 #include "common/file-id.h"
 #include "image/qcow2-tools.h"
 #include "image/qcow2.h"
@@ -96,21 +93,6 @@ static bool is_one(const char *a, const char *b)
 	return !strcmp(a, b) || same_file_named(a, b);
 }
 
-static int is_itself(const char *data, struct error *err)
-{
-	return error_set(err, EINVAL, "the data file '%s' is the image itself: "
-			 "it needs a name of its own", data);
-}
-
-/* The file that was made, not a link to it. */
-static void remove_made(const char *data)
-{
-	cleanup_free char *real = realpath(data, NULL);
-
-	if (real)
-		unlink(real);
-}
-
 int qcow2_make_data_file(struct loop *loop, const char *data, const char *path,
 			 const char *backing, uint64_t size,
 			 const char *preallocation, struct error *err)
@@ -124,13 +106,8 @@ int qcow2_make_data_file(struct loop *loop, const char *data, const char *path,
 		return error_set(err, EINVAL, "the data file '%s' is the "
 				 "backing file, which it would replace", data);
 	if (is_one(data, path))
-		return is_itself(data, err);
+		return error_set(err, EINVAL, "the data file '%s' is the image "
+				 "itself: it needs a name of its own", data);
 	ret = image_create(loop, data, "raw", size, &option, 1, err);
-	if (ret)
-		return error_prefix(err, ret, "data file");
-	/* A link that led nowhere before. */
-	if (!same_file_named(data, path))
-		return 0;
-	remove_made(data);
-	return is_itself(data, err);
+	return error_prefix(ret ? err : NULL, ret, "data file");
 }

@@ -67,6 +67,28 @@ cp base copy
 rc 1 'refused: the backing file' xdisk create -f qcow2 -b base -F raw \
 	-o data_file=base b
 ok 'which is as it was' cmp base copy
+ok 'and no image is left' test ! -e b
+
+# An image that cannot be made costs no data file.
+rc 1 'refused: no such folder' \
+	xdisk create -f qcow2 -o data_file="$PWD/base" nowhere/b 1M
+ok 'the data file is as it was' cmp base copy
+xdisk create -q -f qcow2 b 1M
+mkfifo hold
+xdisk io -f qcow2 b < hold > io.log 2>&1 &
+exec 3> hold
+echo 'read 0 64k' >&3
+for i in {1..100}; do
+	! grep -q 'read 65536' io.log || break
+	sleep 0.1
+done
+rc 1 'refused: an image that is in use' \
+	xdisk create -f qcow2 -o data_file=base b 1M
+said 'its lock says so' "lock on 'b'"
+ok 'the data file is as it was' cmp base copy
+exec 3>&-
+wait
+rm hold b
 
 # Both write, both read, and a raw data file is the disk.
 turns()
