@@ -35,6 +35,7 @@
 #define MAX_PACKED (128 * MiB)
 #define OFFLOAD_MIN (32 * KiB)
 #define UNPACK_TOGETHER (1 * MiB)
+#define COPY_AT_ONCE (1 * MiB)
 
 void mapped_init(struct mapped *m, const struct mapped_ops *ops,
 		 struct image *img, struct image *file)
@@ -178,7 +179,8 @@ int mapped_read(struct mapped *m, uint64_t off, uint64_t len, struct iow w)
 		else if (e.flags & IMAGE_EXTENT_ALLOCATED)
 			iow_zero(w, e.length);
 		else
-			ret = chain_preadv(m->img, off, e.length, w);
+			ret = chain_preadv(m->img, m->start + off, e.length,
+					   w);
 		off += e.length;
 		len -= e.length;
 		w = iow_advance(w, e.length);
@@ -206,21 +208,60 @@ static int pad(struct mapped *m, uint64_t host, uint64_t start, uint64_t end,
 	return ret;
 }
 
+/* co. What the backing image holds of [off, off + len), to `host`; zeroes beyond
+ * the end. */
+static int copy_up(struct mapped *m, uint64_t off, uint64_t len, uint64_t host)
+{
+	uint64_t size = min(len, COPY_AT_ONCE), n, there;
+	cleanup_free uint8_t *buf = size ? malloc(size) : NULL;
+	int ret = size && !buf ? -ENOMEM : 0;
+
+	for (; len && !ret; off += n, host += n, len -= n) {
+		struct iovec iov = { buf, 0 };
+
+		n = min(len, size);
+		there = min(n, m->size - min(off, m->size));
+		iov.iov_len = there;
+		if (there)
+			ret = chain_preadv(m->img, m->start + off, there,
+					   iow_of(&iov, 1));
+		memset(buf + there, 0, n - there);
+		if (!ret)
+			ret = image_pwrite(m->file, host, n, buf);
+	}
+	return ret;
+}
+
+/* co. All of the new block but [start, end), which are written: what the backing
+ * image shows there must not change. */
+static int copy_around(struct mapped *m, uint64_t block, uint64_t host,
+		       uint64_t start, uint64_t end, uint64_t bytes)
+{
+	uint64_t off = block * m->block_size;
+	int ret = copy_up(m, off, start, host);
+
+	return ret ? ret : copy_up(m, off + end, bytes - end, host + end);
+}
+
 /* co, placing held. The blocks of the first bytes of [off, off + *len). */
 static int write_new(struct mapped *m, uint64_t off, uint64_t *len,
 		     struct iow w)
 {
 	uint64_t block = off / m->block_size, in = off % m->block_size;
 	uint64_t n = div_round_up(in + *len, m->block_size), host;
+	uint64_t bytes;
 	bool zero = false;
 	int ret = m->ops->place(m, block, &n, &host, &zero);
 
 	if (ret)
 		return ret;
-	*len = min(*len, n * m->block_size - in);
+	bytes = n * m->block_size;
+	*len = min(*len, bytes - in);
 	ret = image_pwritev(m->file, host + in, *len, w);
 	if (!ret)
-		ret = pad(m, host, in, in + *len, n * m->block_size, zero);
+		ret = m->img->backing ?
+			copy_around(m, block, host, in, in + *len, bytes) :
+			pad(m, host, in, in + *len, bytes, zero);
 	if (!ret)
 		ret = m->ops->enter(m, block, n, host);
 	return ret;

@@ -50,6 +50,7 @@ struct mapped {
 	struct image *file;		/* with the blocks; not owned */
 	uint64_t block_size;		/* bytes */
 	uint64_t size;			/* bytes mapped, <= blocks' total */
+	uint64_t start;			/* of these on the disk, bytes */
 	uint64_t data_start;		/* no block begins before it */
 	bool holes;			/* tell those of the file, too */
 	struct crypto *crypto;		/* of blocks, by the disk's sectors;

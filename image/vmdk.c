@@ -288,7 +288,7 @@ static struct vmdk_extent *new_extent(struct vmdk *v, struct image *img)
 	}
 	v->extents[v->nr_extents++] = e;
 	mapped_init(&e->m, NULL, img, img->file);
-	e->start = img->size;
+	e->m.start = img->size;
 	e->type = "";
 	return e;
 }
@@ -301,6 +301,7 @@ static int open_part(struct vmdk_extent *e, const struct vmdk_line *line,
 	if (ret)
 		return ret;
 	mapped_init(&e->m, NULL, e->m.img, e->part);
+	e->m.start = e->m.img->size;
 	return 0;
 }
 
@@ -510,12 +511,12 @@ static struct vmdk_extent *find(struct image *img, uint64_t *off, uint64_t *len)
 	while (high - low > 1) {	/* the last one that begins before */
 		unsigned int mid = low + (high - low) / 2;
 
-		if (v->extents[mid]->start <= *off)
+		if (v->extents[mid]->m.start <= *off)
 			low = mid;
 		else
 			high = mid;
 	}
-	*off -= v->extents[low]->start;
+	*off -= v->extents[low]->m.start;
 	*len = min(*len, v->extents[low]->m.size - *off);
 	return v->extents[low];
 }

@@ -45,7 +45,6 @@ struct vmdk_extent {
 	enum vmdk_kind kind;
 	const char *type;		/* as the descriptor says, "" if none */
 	struct image *part;		/* its own file, NULL: the image's */
-	uint64_t start;			/* bytes, on the disk; m.size: how many */
 	uint64_t file_offset;		/* flat: bytes */
 	/* sparse */
 	uint64_t gd, rgd;		/* bytes; rgd 0: none */

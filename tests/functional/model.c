@@ -360,8 +360,10 @@ static void find_cluster_size(struct model *m)
 {
 	struct image_info info;
 
-	if (!image_get_info(m->img, &info, NULL) && !info.encrypted)
-		m->cluster = info.data_file ? 0 : info.cluster_size;
+	if (!image_get_info(m->img, &info, NULL) && !info.encrypted &&
+	    !info.data_file && image_can_compress(m->format) &&
+	    (!info.nr_extents || info.extents[0].compressed))
+		m->cluster = info.cluster_size;
 	image_info_free(&info);
 }
 
