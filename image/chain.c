@@ -16,7 +16,7 @@
 
 /* Who has a block: a layer, by its distance from the image, or... */
 #define NOBODY 0xfffeu		/* it reads as zeroes */
-#define SEVERAL 0xffffu		/* parts of it differ: ask layer by layer */
+#define SEVERAL 0xffffu		/* parts of it differ: ask for each */
 
 struct chain_map {
 	uint32_t block_bits;
@@ -174,19 +174,51 @@ static int owner_of(struct image *img, uint64_t block, unsigned int *owner)
 
 /* ---- reading ---- */
 
-/* co. Layer by layer. */
-static int read_next_layer(struct image *backing, uint64_t off, uint64_t len,
-			   struct iow w)
+/* co. Which layer below `img` has the first bytes of [off, off + *len), and how
+ * many of them; NULL: none, they are zeroes. Nobody has to ask the last one. */
+static int find_layer(const struct image *img, uint64_t off, uint64_t *len,
+		      struct image **layer)
 {
-	uint64_t there = 0;
+	struct image_extent e;
+	int ret;
+
+	for (*layer = img->backing; *layer; *layer = (*layer)->backing) {
+		if (off >= (*layer)->size) {
+			*layer = NULL;
+			break;
+		}
+		*len = min(*len, (*layer)->size - off);
+		if (!(*layer)->backing)
+			break;
+		ret = image_block_status(*layer, off, *len, &e);
+		if (ret)
+			return ret;
+		*len = e.length;
+		if (e.flags & IMAGE_EXTENT_ALLOCATED)
+			break;
+	}
+	return 0;
+}
+
+/* co. Piece by piece, each from the layer that has it. No layer hands a read on
+ * to the next one: the stack is as deep for one of them as for all. */
+static int read_pieces(const struct image *img, uint64_t off, uint64_t len,
+		       struct iow w)
+{
+	struct image *layer;
 	int ret = 0;
 
-	if (backing && off < backing->size)
-		there = min(len, backing->size - off);
-	if (there)
-		ret = image_preadv(backing, off, there, w);
-	if (!ret && there < len)
-		iow_zero(iow_advance(w, there), len - there);
+	for (uint64_t n; len && !ret; off += n, len -= n) {
+		n = len;
+		ret = find_layer(img, off, &n, &layer);
+		if (ret)
+			break;
+		if (layer)
+			ret = image_preadv(layer, off, n, w);
+		else
+			iow_zero(w, n);
+		w = iow_advance(w, n);
+	}
 	return ret;
 }
 
@@ -196,7 +228,7 @@ static int read_from(struct image *img, unsigned int owner, uint64_t off,
 	const struct chain_map *m = img->chain;
 
 	if (owner == SEVERAL)
-		return read_next_layer(img->backing, off, len, w);
+		return read_pieces(img, off, len, w);
 	if (owner != NOBODY)
 		return image_preadv(m->layers[owner], off, len, w);
 	iow_zero(w, len);
@@ -222,11 +254,11 @@ int chain_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w)
 	/* Beyond the disk's end there may be a snapshot's VM state. */
 	if (!img->backing || !img->backing->backing ||
 	    !range_within(off, len, img->size))
-		return read_next_layer(img->backing, off, len, w);
+		return read_pieces(img, off, len, w);
 	if (unlikely(!img->chain))
 		img->chain = map_new(img);
 	if (unlikely(!img->chain))
-		return read_next_layer(img->backing, off, len, w);
+		return read_pieces(img, off, len, w);
 	for (uint64_t n; len && !ret; off += n, len -= n) {
 		unsigned int owner;
 

@@ -41,6 +41,9 @@ struct image_driver {
 	 * Fills in img->size, request_align, limits. */
 	int (*open)(struct image *img, const struct image_options *opts,
 		    struct error *err);
+	/* co. The backing image that open named is open as img->backing: is it
+	 * the right one? NULL: whichever. */
+	int (*judge_backing)(struct image *img, struct error *err);
 	/* co. Writes what is left; lets go of everything. */
 	int (*close)(struct image *img, struct error *err);
 
@@ -122,6 +125,9 @@ struct image {
 	struct image *data;		/* external data file, NULL: none */
 	struct image *overlay;		/* whose backing we are, NULL: none */
 	struct chain_map *chain;	/* chain.c's; NULL: not made yet */
+	struct {			/* image_name_backing() */
+		char *path, *format;
+	} named;
 
 	/* properties, from the driver's open */
 	uint64_t size;			/* bytes */
@@ -217,9 +223,10 @@ const char *image_node_option(const struct image_options *opts,
 int image_node_bytes(const struct image_options *opts, const char *name,
 		     uint64_t *value, struct error *err);
 
-/* open.c, for drivers: opens `path` as a backing image of `parent`. */
-int image_open_backing(struct image *parent, const char *path,
-		       const char *format, struct error *err);
+/* open.c, for a driver's open: `path` is the backing image, of `format` (NULL:
+ * not recorded). It is opened when that open has come to its end. -ENOMEM */
+int image_name_backing(struct image *img, const char *path,
+		       const char *format);
 /* open.c, for drivers: opens `path` (NULL: none is recorded), or what the
  * user named instead, as parent->data, in the way that `parent` is open. */
 int image_open_data_file(struct image *parent, const char *path,

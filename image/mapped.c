@@ -553,7 +553,7 @@ void mapped_limits(struct image *img)
 	};
 }
 
-int mapped_open_backing(struct image *img, const char *name,
+int mapped_name_backing(struct image *img, const char *name,
 			const char *format, struct error *err)
 {
 	const struct image_node *node = img->options.node;
@@ -575,7 +575,7 @@ int mapped_open_backing(struct image *img, const char *name,
 					"(--image-opts backing.driver=%s says "
 					"it is)", name, looks, looks);
 	}
-	return ret ? ret : image_open_backing(img, name, format, err);
+	return ret ? ret : image_name_backing(img, name, format);
 }
 
 struct unpack_job {

@@ -110,10 +110,10 @@ int mapped_judge_table(const struct image *file, const char *what, uint64_t off,
 /* The limits of an image over img->file that has blocks. */
 void mapped_limits(struct image *img);
 
-/* co. Opens a backing image, unless the image is opened without. Where its
+/* co. image_name_backing(), unless the image is opened without. Where its
  * format is not recorded (NULL) it is raw; what looks like something else is
  * refused, so that nothing is ever read as what it is not: -ENOTSUP. */
-int mapped_open_backing(struct image *img, const char *name,
+int mapped_name_backing(struct image *img, const char *name,
 			const char *format, struct error *err);
 
 /* co. Reads `packed` bytes at `off` and inflates exactly `len` bytes from them;

@@ -115,6 +115,8 @@ static struct image *node_new(struct loop *loop, const char *path,
 
 static void node_free(struct image *img)
 {
+	free(img->named.path);
+	free(img->named.format);
 	free(img->path);
 	free(img->state);
 	free(img);
@@ -233,8 +235,8 @@ static int judge_kind(const struct image_node *node, unsigned int flags,
 	return 0;
 }
 
-static int open_node(struct loop *loop, struct image *overlay,
-		     const char *path, const struct image_driver *driver,
+static int open_node(struct loop *loop, const char *path,
+		     const struct image_driver *driver,
 		     const struct image_options *opts, struct image **out,
 		     struct error *err);
 
@@ -276,7 +278,7 @@ static int open_described(struct loop *loop, const struct image_node *node,
 	driver = node->driver ? image_find_format(node->driver) : NULL;
 	if (driver) {
 		own.flags = flags_below(own.flags);
-		ret = open_node(loop, NULL, path, driver, &own, out, err);
+		ret = open_node(loop, path, driver, &own, out, err);
 		if (!ret)
 			serve_as_file(*out);
 		return ret;
@@ -309,11 +311,12 @@ static int open_below(struct image *img, bool foreign,
 
 /* ---- formats ---- */
 
-/* Opens what `overlay` (NULL: nothing) stands on, file and format. */
-static int open_node(struct loop *loop, struct image *overlay,
-		     const char *path, const struct image_driver *driver,
-		     const struct image_options *opts, struct image **out,
-		     struct error *err)
+/* Opens what `overlay` (NULL: nothing) stands on, file and format, but nothing
+ * that this one stands on. */
+static int open_alone(struct loop *loop, struct image *overlay,
+		      const char *path, const struct image_driver *driver,
+		      const struct image_options *opts, struct image **out,
+		      struct error *err)
 {
 	struct image *img;
 	int ret;
@@ -337,11 +340,39 @@ static int open_node(struct loop *loop, struct image *overlay,
 		error_reason(err, ret);
 		image_close(img->file, NULL);
 		image_close(img->data, NULL);
-		image_close(img->backing, NULL);
 	}
 out:
 	if (ret)
 		node_free(img);
+	else
+		*out = img;
+	return ret;
+}
+
+static int open_chain(struct image *img, struct error *err);
+
+/* Closes images that were opened and not used: there is nothing to write. */
+static void give_up(struct image *img)
+{
+	for (struct image *i = img; i; i = i->backing)
+		i->flags &= ~(unsigned int)IMAGE_RDWR;
+	image_close(img, NULL);
+}
+
+/* Opens an image with all that it stands on. */
+static int open_node(struct loop *loop, const char *path,
+		     const struct image_driver *driver,
+		     const struct image_options *opts, struct image **out,
+		     struct error *err)
+{
+	struct image *img;
+	int ret = open_alone(loop, NULL, path, driver, opts, &img, err);
+
+	if (ret)
+		return ret;
+	ret = open_chain(img, err);
+	if (ret)
+		give_up(img);
 	else
 		*out = img;
 	return ret;
@@ -368,11 +399,11 @@ int image_open(struct loop *loop, const char *path, const char *format,
 	if (opts->snapshot && (opts->flags & IMAGE_RDWR))
 		return error_set(err, EROFS, "%s: a snapshot cannot be opened "
 				 "for writing", path);
-	ret = open_node(loop, NULL, path, driver, opts, out, err);
+	ret = open_node(loop, path, driver, opts, out, err);
 	if (!ret)
 		ret = image_judge_writable(*out, err);
-	if (ret && *out) {
-		image_close(*out, NULL);
+	if (ret) {
+		give_up(*out);
 		*out = NULL;
 	}
 	return ret;
@@ -415,37 +446,73 @@ static int backing_path(const struct image *parent, const char *path,
 	return *full ? 0 : -ENOMEM;
 }
 
-int image_open_backing(struct image *parent, const char *path,
-		       const char *format, struct error *err)
+int image_name_backing(struct image *img, const char *path, const char *format)
 {
-	struct image_options opts = parent->options;
-	const struct image_node *node = opts.node ? opts.node->backing : NULL;
-	const struct image_driver *driver;
-	cleanup_free char *full = NULL;
-	const char *known;
-	int ret;
+	img->named.path = strdup(path);
+	img->named.format = format ? strdup(format) : NULL;
+	return img->named.path && (!format || img->named.format) ? 0 : -ENOMEM;
+}
 
-	if (node && node->driver)
-		format = node->driver;
-	known = image_backing_format(format ? format : "raw");
-	driver = known ? image_find_format(known) : NULL;
-	if (!driver)
-		return error_set(err, ENOTSUP, "backing file '%s' has the "
-				 "unknown format '%s' (known: %s)", path, format,
-				 image_format_names());
-	opts.node = node;
-	ret = backing_path(parent, path, node, &full, err);
-	if (!ret)
-		ret = check_chain(parent, full, node && node->file, err);
-	if (ret)
-		return ret;
+/* How the next image below is opened. */
+static struct image_options options_below(const struct image *img)
+{
+	struct image_options opts = img->options;
+
+	opts.node = opts.node ? opts.node->backing : NULL;
 	opts.flags &= ~(unsigned int)(IMAGE_RDWR | IMAGE_REPAIR | IMAGE_UNMAP);
 	if (opts.writable_backing && !--opts.writable_backing)
 		opts.flags |= IMAGE_RDWR | IMAGE_UNMAP;
 	opts.snapshot = NULL;
-	ret = open_node(parent->loop, parent, full, driver, &opts,
-			&parent->backing, err);
-	return error_prefix(ret ? err : NULL, ret, "backing file '%s'", full);
+	return opts;
+}
+
+/* Opens what `img` has named as its backing image. */
+static int open_named(struct image *img, struct error *err)
+{
+	struct image_options opts = options_below(img);
+	const struct image_node *node = opts.node;
+	cleanup_free char *path = steal_ptr(&img->named.path);
+	cleanup_free char *recorded = steal_ptr(&img->named.format);
+	const char *format = node && node->driver ? node->driver : recorded;
+	const char *known = image_backing_format(format ? format : "raw");
+	cleanup_free char *full = NULL;
+	int ret;
+
+	if (!known)
+		return error_set(err, ENOTSUP, "backing file '%s' has the "
+				 "unknown format '%s' (known: %s)", path, format,
+				 image_format_names());
+	ret = backing_path(img, path, node, &full, err);
+	if (!ret)
+		ret = check_chain(img, full, node && node->file, err);
+	if (ret)
+		return ret;
+	ret = open_alone(img->loop, img, full, image_find_format(known), &opts,
+			 &img->backing, err);
+	if (ret)
+		return error_prefix(err, ret, "backing file '%s'", full);
+	return img->driver->judge_backing ?
+		       img->driver->judge_backing(img, err) : 0;
+}
+
+/* Opens one image below the other, as far as they name any. How many these are
+ * is an image's word, so none is opened from within the open of another. On
+ * failure some may be open already; the one that leads on is named, not all
+ * above it. */
+static int open_chain(struct image *first, struct error *err)
+{
+	struct image *img = first;
+	int ret;
+
+	while (img->named.path) {
+		ret = open_named(img, err);
+		if (ret)
+			return img == first ? ret :
+			       error_prefix(err, ret, "backing file '%s'",
+					    img->path);
+		img = img->backing;
+	}
+	return 0;
 }
 
 int image_switch_backing(struct image *img, const char *path,
@@ -464,12 +531,14 @@ int image_switch_backing(struct image *img, const char *path,
 	img->options.cache = cache;
 	img->options.writable_backing = 0;
 	if (path)
-		ret = image_open_backing(img, path, format, err);
+		ret = image_name_backing(img, path, format);
+	if (path && !ret)
+		ret = open_chain(img, err);
 	img->options = opts;
 	if (!ret)
 		ret = image_judge_writable(img, err);
 	if (ret) {
-		image_close(img->backing, NULL);
+		give_up(img->backing);
 		img->backing = *old;
 	} else if (*old) {
 		(*old)->overlay = NULL;
@@ -550,28 +619,34 @@ int image_open_part(struct image *parent, const char *name,
 				     part, err);
 }
 
-int image_close(struct image *img, struct error *err)
+/* One with its files, but not its backing image. */
+static int close_alone(struct image *img, struct error *err)
 {
 	int ret = 0, r;
 
-	if (!img)
-		return 0;
 	if (img->driver->close)
 		ret = img->driver->close(img, err);
 	chain_free(img);
-	if (img->file) {
-		r = image_close(img->file, ret ? NULL : err);
-		ret = ret ? ret : r;
-	}
-	if (img->data) {
-		r = image_close(img->data, ret ? NULL : err);
-		ret = ret ? ret : r;
-	}
-	if (img->backing) {
-		r = image_close(img->backing, ret ? NULL : err);
-		ret = ret ? ret : r;
-	}
+	r = image_close(img->file, ret ? NULL : err);
+	ret = ret ? ret : r;
+	r = image_close(img->data, ret ? NULL : err);
+	ret = ret ? ret : r;
 	node_free(img);
+	return ret;
+}
+
+int image_close(struct image *img, struct error *err)
+{
+	struct image *below;
+	int ret = 0, r;
+
+	for (; img; img = below) {
+		below = img->backing;
+		if (below)
+			below->overlay = NULL;
+		r = close_alone(img, ret ? NULL : err);
+		ret = ret ? ret : r;
+	}
 	return ret;
 }
 

@@ -143,7 +143,7 @@ static int judge_l1(struct qcow *q, const uint8_t *h, struct error *err)
 				  entries, 8, err);
 }
 
-static int open_backing(struct qcow *q, const uint8_t *h, struct error *err)
+static int name_backing(struct qcow *q, const uint8_t *h, struct error *err)
 {
 	uint64_t off = load_be64(h + AT_NAME);
 	uint32_t len = load_be32(h + AT_NAME_LEN);
@@ -160,7 +160,7 @@ static int open_backing(struct qcow *q, const uint8_t *h, struct error *err)
 	if (!q->backing_file)
 		return -ENOMEM;
 	ret = image_pread(q->m.file, off, len, q->backing_file);
-	return ret ? ret : mapped_open_backing(q->m.img, q->backing_file, NULL,
+	return ret ? ret : mapped_name_backing(q->m.img, q->backing_file, NULL,
 					       err);
 }
 
@@ -206,7 +206,7 @@ static int qcow_open(struct image *img, const struct image_options *opts,
 	if (!ret && q->encrypted && !(img->flags & IMAGE_NO_IO))
 		ret = open_encrypted(q, opts->node, err);
 	if (!ret)
-		ret = open_backing(q, h, err);
+		ret = name_backing(q, h, err);
 	if (ret)
 		qcow_close(img, NULL);
 	img->size = q->m.size;

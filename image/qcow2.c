@@ -430,12 +430,12 @@ static int judge_state(struct qcow2 *q, struct error *err)
 	return ret;
 }
 
-static int open_backing(struct qcow2 *q, struct error *err)
+static int name_backing(struct qcow2 *q)
 {
 	if (!q->h.backing_file || (q->img->flags & IMAGE_NO_BACKING))
 		return 0;
-	return image_open_backing(q->img, q->h.backing_file,
-				  q->h.backing_format, err);
+	return image_name_backing(q->img, q->h.backing_file,
+				  q->h.backing_format);
 }
 
 static int judge_entry_size(const struct qcow2 *q, uint64_t bytes,
@@ -490,7 +490,7 @@ static int open_named(struct qcow2 *q, struct error *err)
 {
 	int ret = qcow2_open_data_file(q, err);
 
-	return ret ? ret : open_backing(q, err);
+	return ret ? ret : name_backing(q);
 }
 
 static int open_tables(struct qcow2 *q, const struct image_options *opts,
@@ -541,7 +541,7 @@ static int qcow2_open(struct image *img, const struct image_options *opts,
 	else if (!ret && (img->flags & IMAGE_ALL_FILES))
 		ret = open_named(q, err);
 	else if (!ret)
-		ret = open_backing(q, err);
+		ret = name_backing(q);
 	if (ret)
 		deinit(q);
 	return ret;

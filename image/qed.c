@@ -168,7 +168,7 @@ static int read_backing_name(struct qed *q, const uint8_t *h,
 	if (!q->backing_file)
 		return -ENOMEM;
 	ret = image_pread(q->m.file, off, len, q->backing_file);
-	return ret ? ret : mapped_open_backing(q->m.img, q->backing_file,
+	return ret ? ret : mapped_name_backing(q->m.img, q->backing_file,
 					       q->features & F_BACKING_IS_RAW ?
 					       "raw" : NULL, err);
 }

@@ -416,10 +416,9 @@ static int open_by_descriptor(struct image *img, struct error *err)
 	return ret ? ret : vmdk_parse(img->state, text, add_extent, img, err);
 }
 
-static int open_parent(struct image *img, struct error *err)
+static int name_parent(struct image *img, struct error *err)
 {
-	const struct vmdk *v = img->state, *p;
-	int ret;
+	const struct vmdk *v = img->state;
 
 	if (v->parent_cid == VMDK_NO_PARENT ||
 	    (img->flags & IMAGE_NO_BACKING))
@@ -427,11 +426,14 @@ static int open_parent(struct image *img, struct error *err)
 	if (!v->parent || !*v->parent)
 		return error_set(err, ENOTSUP, "the vmdk image has a parent, "
 				 "but does not say which");
-	ret = image_open_backing(img, v->parent, "vmdk", err);
-	if (ret || img->backing->driver != img->driver)
-		return ret;
-	p = img->backing->state;
-	if (p->cid == v->parent_cid)
+	return image_name_backing(img, v->parent, "vmdk");
+}
+
+static int vmdk_judge_backing(struct image *img, struct error *err)
+{
+	const struct vmdk *v = img->state, *p = img->backing->state;
+
+	if (img->backing->driver != img->driver || p->cid == v->parent_cid)
 		return 0;
 	return error_set(err, EINVAL, "the vmdk parent '%s' was changed since: "
 			 "its CID is %08x, not %08x", v->parent, p->cid,
@@ -488,7 +490,7 @@ static int vmdk_open(struct image *img, const struct image_options *opts,
 	if (!ret)
 		ret = judge_writing(img, err);
 	if (!ret)
-		ret = open_parent(img, err);
+		ret = name_parent(img, err);
 	mapped_limits(img);
 	if (ret) {
 		unsigned int flags = img->flags;
@@ -692,6 +694,7 @@ const struct image_driver image_vmdk_driver = {
 	.state_size = sizeof(struct vmdk),
 	.probe = vmdk_probe,
 	.open = vmdk_open,
+	.judge_backing = vmdk_judge_backing,
 	.close = vmdk_close,
 	.preadv = vmdk_preadv,
 	.pwritev = vmdk_pwritev,

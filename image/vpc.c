@@ -49,6 +49,7 @@ struct vpc {
 	uint32_t block_size;		/* bytes; 0: fixed */
 	uint64_t bitmap_bytes;
 	char *parent;			/* as recorded; NULL: no name */
+	uint8_t parent_uuid[VHD_UUID_BYTES];
 	uint64_t end;			/* of the last block; when writing */
 	bool moved;			/* the footer has to be written there */
 	uint8_t footer[VHD_FOOTER_BYTES];
@@ -241,17 +242,16 @@ static int find_end(struct vpc *v, struct error *err)
 
 /* Is what was opened the image that ours was made from? What somebody said in
  * its place need not be. */
-static int judge_parent(struct vpc *v, const uint8_t *uuid, struct error *err)
+static int vpc_judge_backing(struct image *img, struct error *err)
 {
-	struct image *parent = v->m.img->backing;
-	const struct vpc *p = parent->state;
+	const struct vpc *v = img->state, *p = img->backing->state;
 
-	if (parent->driver != v->m.img->driver ||
-	    !memcmp(p->footer + VHD_UUID, uuid, VHD_UUID_BYTES))
+	if (img->backing->driver != img->driver ||
+	    !memcmp(p->footer + VHD_UUID, v->parent_uuid, VHD_UUID_BYTES))
 		return 0;
 	return error_set(err, EINVAL, "'%s' is not the parent of the VHD "
 			 "image: its unique id is another one than recorded",
-			 parent->path);
+			 img->backing->path);
 }
 
 static int open_differencing(struct vpc *v, const uint8_t *h, struct error *err)
@@ -271,8 +271,8 @@ static int open_differencing(struct vpc *v, const uint8_t *h, struct error *err)
 	if (!v->parent)
 		return error_set(err, ENOTSUP, "the VHD image has a parent, "
 				 "but does not say which");
-	ret = image_open_backing(img, v->parent, "vpc", err);
-	return ret ? ret : judge_parent(v, h + VHD_PARENT_UUID, err);
+	memcpy(v->parent_uuid, h + VHD_PARENT_UUID, VHD_UUID_BYTES);
+	return image_name_backing(img, v->parent, "vpc");
 }
 
 static int open_blocks(struct vpc *v, uint32_t type, struct error *err)
@@ -527,6 +527,7 @@ const struct image_driver image_vpc_driver = {
 	.state_size = sizeof(struct vpc),
 	.probe = vpc_probe,
 	.open = vpc_open,
+	.judge_backing = vpc_judge_backing,
 	.close = vpc_close,
 	.preadv = mapped_preadv,
 	.pwritev = mapped_pwritev,
