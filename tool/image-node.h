@@ -32,6 +32,7 @@ struct node {
 	struct said *said;
 	const char *filename;
 	bool top;			/* what is said is said of the whole */
+	unsigned int depth;		/* the topmost: 0 */
 	struct image_create_option *options;
 };
 

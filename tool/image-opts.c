@@ -22,6 +22,8 @@
 #include "tool/image-node.h"
 #include "tool/keyval.h"
 
+/* Of the topmost image's file and so on: each one below takes its part of the
+ * stack when it is opened and read. */
 #define MAX_DEPTH 64
 
 static const char *const child_names[] = {
@@ -90,14 +92,21 @@ static struct node *new_node(struct described *d)
 	return n;
 }
 
-static struct node *get_child(struct described *d, struct node *n,
-			      enum child which)
+static int get_child(struct described *d, struct node *n, enum child which,
+		     struct node **child, struct error *err)
 {
-	if (!n->child[which])
-		n->child[which] = new_node(d);
-	if (n->child[which] && (which == FILE_BELOW || which == IMAGE))
-		n->child[which]->top = n->top;
-	return n->child[which];
+	*child = n->child[which];
+	if (!*child && n->depth == MAX_DEPTH)
+		return error_set(err, EINVAL, "--image-opts go down %d images "
+				 "at most", MAX_DEPTH);
+	if (!*child)
+		*child = n->child[which] = new_node(d);
+	if (!*child)
+		return -ENOMEM;
+	(*child)->depth = n->depth + 1;
+	if (which == FILE_BELOW || which == IMAGE)
+		(*child)->top = n->top;
+	return 0;
 }
 
 static int find_child(const char *name)
@@ -112,15 +121,13 @@ static int find_child(const char *name)
 static int plant(struct described *d, struct node *n, struct said *s,
 		 struct error *err)
 {
-	unsigned int depth = 0;
-	int which;
+	int which, ret = 0;
 
-	while (n && (which = find_child(s->name)) >= 0 &&
-	       ++depth <= MAX_DEPTH) {
+	while (!ret && (which = find_child(s->name)) >= 0) {
 		s->name += strlen(child_names[which]);
-		n = get_child(d, n, (enum child)which);
+		ret = get_child(d, n, (enum child)which, &n, err);
 	}
-	if (n) {
+	if (!ret) {
 		s->next = n->said;
 		n->said = s;
 		if (!strcmp(s->name, "driver"))
@@ -131,10 +138,7 @@ static int plant(struct described *d, struct node *n, struct said *s,
 		s->next = d->said;	/* only to be freed */
 		d->said = s;
 	}
-	if (depth > MAX_DEPTH)
-		return error_set(err, EINVAL, "--image-opts go down %d images "
-				 "at most", MAX_DEPTH);
-	return n ? 0 : -ENOMEM;
+	return ret;
 }
 
 /* A copy that lives as long as the tree; NULL: no memory. */
@@ -163,9 +167,10 @@ static int place(struct described *d, struct node *n, const char *name,
 static int place_below(struct described *d, struct node *n, enum child which,
 		       const char *name, struct error *err)
 {
-	struct node *child = get_child(d, n, which);
+	struct node *child;
+	int ret = get_child(d, n, which, &child, err);
 
-	return child ? place(d, child, name, which == TEST, err) : -ENOMEM;
+	return ret ? ret : place(d, child, name, which == TEST, err);
 }
 
 /* The first part of "A:B"; *name becomes B. */

@@ -152,6 +152,37 @@ refused 'a secret for a raw image' \
 	driver=raw,file.filename=plain,encrypt.key-secret=s encrypt.key-secret
 refused 'neither on nor off' "$top,read-only=maybe" maybe
 
+# as deep as a graph may be, and deeper
+repeat() { printf "%.s$2" $(seq "$1"); }
+nested() { echo "json:$(repeat "$1" "$2")$3$(repeat "$1" '}')"; }
+bottom='{"driver":"file","filename":"deep"}'
+truncate -s 1M deep
+xdisk create -q -f qcow2 over-deep 1M
+xdisk create -q -f qcow2 over-flat 1M
+deep()
+{
+	xdisk io -c 'write -P 5 100 5000' -c 'read -P 5 100 5000' \
+		-c 'write -z 0 64k' -c 'discard 0 1M' -c flush "$@"
+}
+ok '64 images, one the file of another' deep \
+	"$(nested 64 '{"driver":"raw","file":' "$bottom")"
+ok '63 blkdebugs' deep -f raw "$(repeat 63 blkdebug::)deep"
+ok 'as a new backing image' xdisk rebase -q -u -f qcow2 -F raw \
+	-b "$(repeat 63 blkdebug::)deep" over-deep
+rc 1 '65 images' deep "$(nested 65 '{"driver":"raw","file":' "$bottom")"
+said 'are said to be too many' 'go down 64 images at most'
+rc 1 '3000 blkdebugs' deep -f raw "$(repeat 3000 blkdebug::)deep"
+said 'are said to be too many' 'go down 64 images at most'
+rc 1 '1000 brackets' xdisk info "$(nested 1000 '{"a":' 1)"
+said 'are said to be too many' 'more than 80 brackets in one another'
+rc 1 'for a backing image, too' \
+	xdisk rebase -f qcow2 -F raw -b "$(nested 1000 '{"a":' 1)" \
+	over-flat
+said 'are said to be too many' 'more than 80 brackets in one another'
+ok 'those in a string are none' xdisk info \
+	"json:{\"driver\":\"raw\",\"file\":{\"filename\":\"deep\",
+		\"node-name\":\"$(repeat 99 '{')\"}}"
+
 printf secret > s.txt
 ok 'secrets' xdisk info -f raw --object secret,id=a,data=x \
 	--object secret,id=b,file=s.txt \
