@@ -154,6 +154,7 @@ static int count_references(struct check *ck)
 	if (ret)
 		return ret;
 	ck_find_shared_refblocks(ck);
+	ck_judge_doubtful(ck);
 	return ck->ret;
 }
 

@@ -103,6 +103,9 @@ struct check {
 	bool any_in_use;
 	bool *snapshot_kept;		/* by index; others are given up */
 	uint64_t snapshot_bytes;	/* of the table that was read */
+	uint64_t snapshot_clusters;
+	bool doubtful;			/* it has more than readers want */
+	uint64_t new_snapshot_bytes;	/* of a new one, if all are kept */
 	struct refmap bitmaps;		/* their claims, while they are read */
 
 	/* what that means for a repair */
@@ -185,6 +188,8 @@ int ck_add_l1(struct check *ck, uint64_t offset, uint32_t nr,
 	      unsigned int snapshot);
 /* Claims the table and the L1 tables of those that can be kept. */
 int ck_load_snapshots(struct check *ck);
+/* When all else is counted: whether a doubtful table can be one. */
+void ck_judge_doubtful(struct check *ck);
 /* Writes a new table of those; ck->nb_snapshots and snapshots_offset tell. */
 int ck_rewrite_snapshots(struct check *ck);
 
