@@ -66,6 +66,10 @@ static int bochs_lookup(struct mapped *m, uint64_t sector,
 		return ret;
 	at = s->header_bytes + s->catalog * UINT64_C(4) + load_le32(entry) *
 	     (s->bitmap_bytes + (uint64_t)s->extent_sectors * SECTOR_SIZE);
+	if (!range_within(at, s->bitmap_bytes, m->file->size)) {
+		b->lost_table = at;
+		return -EIO;
+	}
 	b->table = at;
 	ret = pages_read(&m->pages, at + in / 8, 1, &bits);
 	if (ret || !(bits >> in % 8 & 1))

@@ -25,6 +25,7 @@
 #endif
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "image/chain.h"
 #include "image/crypto-io.h"
 #include "image/loop.h"
@@ -36,6 +37,7 @@
 #define OFFLOAD_MIN (32 * KiB)
 #define UNPACK_TOGETHER (1 * MiB)
 #define COPY_AT_ONCE (1 * MiB)
+#define LOST_TEXT 256
 
 void mapped_init(struct mapped *m, const struct mapped_ops *ops,
 		 struct image *img, struct image *file)
@@ -72,6 +74,79 @@ static uint64_t alike(const struct mapped_block *b)
 	return b->table || !b->rest ? 1 : b->rest;
 }
 
+/* Bytes of a block from `in` on that the file has, whole sectors. */
+static uint64_t bytes_there(const struct mapped *m,
+			    const struct mapped_block *b, uint64_t in)
+{
+	uint64_t there = m->file->size - min(m->file->size, b->host_offset);
+
+	return align_down(there - min(there, in), SECTOR_SIZE);
+}
+
+/* Bytes of a block that have to be there: those that the disk shows. */
+static uint64_t bytes_needed(const struct mapped *m, uint64_t block,
+			     const struct mapped_block *b)
+{
+	if (b->flags & IMAGE_EXTENT_COMPRESSED)
+		return b->packed;
+	return min(m->block_size, m->size - block * m->block_size);
+}
+
+/* Says why it cannot be used, or that the file does not hold it. */
+static void describe_lost(const struct mapped *m, uint64_t block,
+			  const struct mapped_block *b, int ret,
+			  char text[LOST_TEXT])
+{
+	int n = snprintf(text, LOST_TEXT, "block %" PRIu64 " (guest offset %#"
+			 PRIx64 ")", block,
+			 m->start + block * m->block_size);
+	size_t left = LOST_TEXT - (size_t)n;
+
+	text += n;
+	if (ret && b->lost_table)
+		snprintf(text, left, ": its table at %#" PRIx64 " is not "
+			 "within the file of %" PRIu64 " bytes", b->lost_table,
+			 m->file->size);
+	else if (ret)
+		snprintf(text, left, ": its entry cannot be used");
+	else if (b->host_offset < m->file->size)
+		snprintf(text, left, " at %#" PRIx64 " is cut off by the end "
+			 "of the file: %" PRIu64 " of %" PRIu64 " bytes are "
+			 "there", b->host_offset,
+			 m->file->size - b->host_offset,
+			 bytes_needed(m, block, b));
+	else
+		snprintf(text, left, " at %#" PRIx64 " lies beyond the end of "
+			 "the file of %" PRIu64 " bytes", b->host_offset,
+			 m->file->size);
+}
+
+/* Of the first one only: others have the same cause, mostly. */
+static void __attribute__((format(printf, 2, 3)))
+tell(struct mapped *m, const char *fmt, ...)
+{
+	char text[LOST_TEXT];
+	va_list ap;
+
+	if (m->told)
+		return;
+	m->told = true;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_error("%s: %s", m->file->path, text);
+}
+
+static int tell_lost(struct mapped *m, uint64_t block,
+		     const struct mapped_block *b, int ret)
+{
+	char text[LOST_TEXT];
+
+	describe_lost(m, block, b, ret, text);
+	tell(m, "%s", text);
+	return -EIO;
+}
+
 int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 		  struct image_extent *out)
 {
@@ -95,12 +170,16 @@ int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 		.length = min(len, n * m->block_size - in),
 		.flags = first.flags,
 	};
+	if (ret == -EIO)
+		return tell_lost(m, block, &first, ret);
 	if (ret || !(first.flags & IMAGE_EXTENT_OFFSET))
 		return ret;
+	n = bytes_there(m, &first, in);
+	if (!n)
+		return tell_lost(m, block, &first, 0);
+	out->length = min(out->length, n);
 	out->host_offset = first.host_offset + in;
 	out->file = m->file;
-	if (first.host_offset >= m->file->size)
-		return -EIO;
 	if (m->holes)
 		image_look_below(m->file, out);
 	return 0;
@@ -141,15 +220,22 @@ static int read_packed(struct mapped *m, uint64_t off, uint64_t len,
 {
 	bool large = m->block_size > UNPACK_TOGETHER;
 	struct mapped_block b = { 0 };
-	int ret = m->ops->lookup(m, off / m->block_size, &b);
+	uint64_t block = off / m->block_size;
+	int ret = m->ops->lookup(m, block, &b);
 
 	if (ret)
 		return ret;
+	if (!range_within(b.host_offset, b.packed, m->file->size))
+		return tell_lost(m, block, &b, 0);
 	if (large)
 		co_mutex_lock(&m->unpacking);
 	ret = unpack_some(m, &b, off % m->block_size, len, w);
 	if (large)
 		co_mutex_unlock(&m->unpacking);
+	if (ret == -EIO)
+		tell(m, "the block at %#" PRIx64 " (guest offset %#" PRIx64
+		     ") cannot be unpacked", b.host_offset,
+		     m->start + block * m->block_size);
 	return ret;
 }
 
@@ -359,22 +445,29 @@ void mapped_corrupt(struct image_check *r, const char *fmt, ...)
 	r->report(r->report_arg, text);
 }
 
+static void corrupt_lost(const struct mapped *m, uint64_t block,
+			 const struct mapped_block *b, int ret,
+			 struct image_check *r)
+{
+	char text[LOST_TEXT];
+
+	describe_lost(m, block, b, ret, text);
+	mapped_corrupt(r, "ERROR: %s", text);
+}
+
 /* One that has a place: where it ends, and whether it is alone there. */
 static int check_place(struct mapped *m, uint64_t block,
 		       const struct mapped_block *b, struct refmap *seen,
 		       struct image_check *r)
 {
-	uint64_t len = min(m->block_size, m->size - block * m->block_size);
 	uint64_t unit = b->host_offset / SECTOR_SIZE, end;
 
-	if (b->flags & IMAGE_EXTENT_COMPRESSED)
-		len = b->packed;
 	if (b->host_offset < m->data_start)
 		mapped_corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " overlaps "
 			"the metadata", block, b->host_offset);
-	else if (!range_within(b->host_offset, len, m->file->size))
-		mapped_corrupt(r, "ERROR: block %" PRIu64 " at %#" PRIx64 " is "
-			"outside of the file", block, b->host_offset);
+	else if (!range_within(b->host_offset, bytes_needed(m, block, b),
+			       m->file->size))
+		corrupt_lost(m, block, b, 0, r);
 	else if (b->flags & IMAGE_EXTENT_COMPRESSED)
 		return 0;		/* several may share a sector */
 	else if (refmap_get(seen, unit).count)
@@ -412,8 +505,7 @@ static int check_block(struct mapped *m, uint64_t block, struct walk *w)
 
 	w->skip = 0;
 	if (ret == -EIO) {
-		mapped_corrupt(r, "ERROR: the entry of block %" PRIu64 " cannot "
-			       "be used", block);
+		corrupt_lost(m, block, &b, ret, r);
 		w->skip = alike(&b);
 		return 0;
 	}

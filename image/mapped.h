@@ -26,6 +26,9 @@ struct mapped_block {
 	 * a table the answer holds for all of these, which follow each other
 	 * in the file if they are there at all. */
 	uint64_t table, rest;
+	/* With -EIO: where the block's table should be, if that is why; it holds
+	 * for all of `rest` then. 0: the entry itself is wrong. */
+	uint64_t lost_table;
 };
 
 struct mapped_ops {
@@ -50,8 +53,9 @@ struct mapped {
 	struct image *file;		/* with the blocks; not owned */
 	uint64_t block_size;		/* bytes */
 	uint64_t size;			/* bytes mapped, <= blocks' total */
-	uint64_t start;			/* of these on the disk, bytes */
+	uint64_t start;			/* of these on the image's disk, bytes */
 	uint64_t data_start;		/* no block begins before it */
+	bool told;			/* that something cannot be read */
 	bool holes;			/* tell those of the file, too */
 	struct crypto *crypto;		/* of blocks, by the disk's sectors;
 					 * NULL: none. mapped_deinit()ed */
@@ -68,13 +72,16 @@ void mapped_init(struct mapped *m, const struct mapped_ops *ops,
 		 struct image *img, struct image *file);
 void mapped_deinit(struct mapped *m);
 
-/* co. The verbs, for a part of an image that begins at 0. */
+/* co. The verbs, for a part of an image that begins at 0. What the tables promise
+ * and the file does not hold is -EIO, and the log says which block; the bytes
+ * before it can be had. Only as much of a block has to be there as the disk
+ * shows of it. */
 int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 		  struct image_extent *out);
 int mapped_read(struct mapped *m, uint64_t off, uint64_t len, struct iow w);
 int mapped_write(struct mapped *m, uint64_t off, uint64_t len, struct iow w);
 int mapped_zero(struct mapped *m, uint64_t off, uint64_t len);
-/* Adds to the counts: what is outside of the file or used twice. */
+/* Adds to the counts: what the file does not hold or what is used twice. */
 int mapped_check(struct mapped *m, struct image_check *result);
 int mapped_flush(struct mapped *m);
 

@@ -106,8 +106,8 @@ int pages_read(struct pages *p, uint64_t off, size_t len, void *buf)
 	struct page *g;
 	int ret;
 
-	if (off > INT64_MAX || len > INT64_MAX - off)
-		return -EINVAL;
+	if (!range_within(off, len, image_size(p->file)))
+		return -EIO;
 	while (len) {
 		size_t in = off % PAGE_BYTES;
 		size_t n = min(len, PAGE_BYTES - in);

@@ -4,8 +4,8 @@
  *
  * Formats other than qcow2 read and change their tables through this: however
  * large a table a header tells of, it costs what is looked at and never more
- * than PAGES_MAX pages. Bytes beyond the end of the file read as zeroes, so a
- * driver must see at opening that its tables lie within the file.
+ * than PAGES_MAX pages. A table is within the file: what is asked for beyond its
+ * end is -EIO, and never zeroes.
  *
  * Changes stay in memory until pages_flush(), which first makes stable what was
  * written to the file before: a table never points to data that is not there.

@@ -74,8 +74,10 @@ static int qcow_lookup(struct mapped *m, uint64_t block,
 	b->rest = (UINT64_C(1) << q->l2_bits) - in;
 	if (ret || !entry)
 		return ret;
-	if (!range_within(entry, UINT64_C(8) << q->l2_bits, m->file->size))
+	if (!range_within(entry, UINT64_C(8) << q->l2_bits, m->file->size)) {
+		b->lost_table = entry;
 		return -EIO;
+	}
 	b->table = entry;
 	ret = pages_read(&m->pages, entry + in * 8, 8, raw);
 	entry = load_be64(raw);

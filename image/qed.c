@@ -79,6 +79,8 @@ static int qed_lookup(struct mapped *m, uint64_t block, struct mapped_block *b)
 	int ret = l2_offset(q, block / per_table, &off);
 
 	b->rest = per_table - block % per_table;
+	if (ret == -EIO)
+		b->lost_table = off;
 	if (ret || !off)
 		return ret;
 	b->table = off;

@@ -52,7 +52,8 @@ static const struct mapped_ops flat_ops = {
 	.lookup = flat_lookup,
 };
 
-/* Where the entry of a grain is, by a directory; 0: it has no table. */
+/* Where the entry of a grain is, by a directory; 0: it has no table. -EIO: the
+ * file does not hold the table that begins at *at. */
 static int find_gte(struct vmdk_extent *e, uint64_t gd, uint64_t grain,
 		    uint64_t *at)
 {
@@ -76,8 +77,10 @@ static int find_packed(struct vmdk_extent *e, struct mapped_block *b)
 
 	b->flags &= ~(unsigned int)IMAGE_EXTENT_OFFSET;
 	b->flags |= IMAGE_EXTENT_COMPRESSED;
-	if (b->host_offset >= e->m.file->size)
-		return -EIO;
+	if (b->host_offset >= e->m.file->size) {
+		b->packed = 1;		/* of which nothing is there */
+		return 0;
+	}
 	if (!e->markers) {
 		b->packed = min(2 * e->m.block_size,
 				e->m.file->size - b->host_offset);
@@ -99,6 +102,8 @@ static int sparse_lookup(struct mapped *m, uint64_t grain,
 	int ret = find_gte(e, e->gd, grain, &at);
 
 	b->rest = e->gtes - grain % e->gtes;
+	if (ret == -EIO)
+		b->lost_table = at;
 	if (ret)
 		return ret;
 	b->table = at ? at - grain % e->gtes * 4 : 0;
@@ -296,12 +301,13 @@ static struct vmdk_extent *new_extent(struct vmdk *v, struct image *img)
 static int open_part(struct vmdk_extent *e, const struct vmdk_line *line,
 		     struct error *err)
 {
+	uint64_t start = e->m.start;
 	int ret = image_open_part(e->m.img, line->name, &e->part, err);
 
 	if (ret)
 		return ret;
 	mapped_init(&e->m, NULL, e->m.img, e->part);
-	e->m.start = e->m.img->size;
+	e->m.start = start;
 	return 0;
 }
 

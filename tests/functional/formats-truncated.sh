@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Images that were cut short. What their tables promise and the file does not
+# hold is an error that names the image, the place on the disk and that in the
+# file; all the rest can be had. What programs make of whole images is none.
+. "${srcdir:=.}/tests/functional/formats-lib.sh"
+
+noise disk $((10 << 20)) 1
+
+# $1, which is a cut image, read in all ways. $2 is its format, $3 the disk.
+is_told()
+{
+	local image=$1 format=$2 disk=$3
+	local told="error: $1: .*guest offset [^)]*).* at 0x[0-9a-f]* .*the file"
+
+	cp "$image" before
+	rm -f out
+	rc 1 "$image: convert fails" \
+		xdisk convert -f "$format" -O raw "$image" out
+	said 'and says where' "$told"
+	rc 2 'verify finds it' \
+		xdisk verify -f "$format" --output=json "$image"
+	said 'and says where, too' "$told"
+	xdisk verify -f "$format" --output=json "$image" 2> err > verify.json
+	ok 'its JSON is whole, with the places' jq -e \
+		'.intact == false and .layers[0]."bytes-unreadable" > 0' verify.json
+	ok 'compare cannot read it' not_compared "$format" "$disk" "$image"
+	said 'and says where' "$told"
+	rc 1 'dd fails' xdisk dd -f "$format" -O raw bs=64k if="$image" of=out
+	said 'and says where' "$told"
+	ok 'the rest is salvaged' salvaged "$image" "$format" "$disk"
+	is 'nothing was written to it' "$(sha256sum < before)" \
+		"$(sha256sum < "$image")"
+}
+
+not_compared()
+{
+	xdisk compare -f raw -F "$1" "$2" "$3"
+	case $? in
+	3 | 4) ;;	# where what is cannot be told, or read
+	*) return 1 ;;
+	esac
+}
+
+# The disk but for what verify calls unreadable, which is zeroes.
+salvaged()
+{
+	cp "$3" wanted
+	jq -r '.layers[0].unreadable[] | "\(.start) \(.length)"' verify.json |
+		while read -r start length; do
+			dd if=/dev/zero of=wanted bs=512 conv=notrunc status=none \
+				seek=$((start / 512)) count=$((length / 512))
+		done
+	rm -f out
+	xdisk convert -q --salvage -f "$2" -O raw "$1" out || return
+	truncate -s "$(stat -c %s "$3")" out
+	cmp wanted out
+}
+
+# By how much to cut so that the last block goes in part, and more goes. Behind
+# the last grain of a stream there is more than a sector.
+cuts()
+{
+	[ "$1" = vmdk-stream ] || echo 513
+	echo 98304 $(($(stat -c %s "$1") / 4))
+}
+
+try()
+{
+	local name=$1 format=$2 disk=$3
+
+	for cut in $(cuts "$name"); do
+		cp "$name" "$name-$cut"
+		truncate -s -"$cut" "$name-$cut"
+		is_told "$name-$cut" "$format" "$disk"
+		case $format in
+		bochs | cloop | qcow | vpc) ;;
+		*)
+			rc 2 'check finds it' xdisk check -f "$format" \
+				"$name-$cut"
+			said 'and says where' \
+				'^ERROR.*guest offset.*at 0x[0-9a-f]* .*file'
+			;;
+		esac
+		rm -f "$name-$cut"
+	done
+}
+
+make()
+{
+	qemu-img convert -n -f raw -O "$2" disk "$1" 2> /dev/null ||
+		qemu-img convert -f raw -O "$2" ${3:+-o "$3"} disk "$1"
+}
+
+while read -r name format options; do
+	make "$name" "$format" "$options"
+	cp disk shown
+	truncate -s "$(xdisk info -f "$format" --output=json "$name" |
+		jq '."virtual-size"')" shown
+	rc 0 "$name: the whole image is read" \
+		xdisk compare -f raw -F "$format" shown "$name"
+	is 'without a word' "$(grep -v identical .log)" ''
+	ok 'and verified' xdisk verify -f "$format" "$name"
+	try "$name" "$format" shown
+done << 'END'
+vdi vdi
+vdi-static vdi static=on
+vhdx vhdx block_size=1M
+vhdx-fixed vhdx subformat=fixed,block_size=1M
+qed qed
+parallels parallels
+vmdk vmdk
+vmdk-stream vmdk subformat=streamOptimized
+qcow qcow
+vpc vpc force_size=on
+END
+for name in bochs2 cloop; do
+	python3 "$srcdir/tests/functional/mkimage.py" $name disk $name
+	try $name ${name%2} disk
+done
+
+# One file of several.
+qemu-img create -q -f vmdk -o subformat=twoGbMaxExtentSparse parts.vmdk 4G
+qemu-io -f vmdk -c 'write -P 1 0 64k' -c 'write -P 2 3G 128k' parts.vmdk \
+	> /dev/null
+truncate -s -1000 parts-s002.vmdk
+rc 1 'one of several files: what is cut off is not read' \
+	xdisk io -r -f vmdk -c 'read 3G 128k' parts.vmdk
+said 'which file, and where on the disk' \
+	'error: parts-s002.vmdk: block.*guest offset 0xc0010000'
+ok 'all else is' xdisk io -r -f vmdk -c 'read -P 1 0 64k' \
+	-c 'read -P 2 3G 130048' parts.vmdk
+
+# ---- what is refused as a whole
+qemu-img convert -f raw -O vmdk -o subformat=monolithicFlat disk flat.vmdk
+truncate -s -1 flat-flat.vmdk
+rc 1 'a flat file that is too short' xdisk io -r -f vmdk -c 'read 0 512' flat.vmdk
+said 'with its length' 'is not within the file of 10485759 bytes'
+rc 1 'a file shorter than the size that is said' xdisk io -r -c 'read 0 512' \
+	--image-opts driver=raw,size=10M,file.filename=flat-flat.vmdk
+said 'with its length' '10485759'
+qemu-img create -q -f luks --object secret,id=s,data=x \
+	-o key-secret=s,iter-time=10 luks 1M
+truncate -s 1M luks
+rc 1 'a LUKS header that is cut off' \
+	xdisk io -r --object secret,id=s,data=x -c 'read 0 512' \
+	--image-opts driver=luks,key-secret=s,file.filename=luks
+said 'with the length of the file' '1048576'
+
+finish
