@@ -237,4 +237,5 @@ const struct image_driver image_qcow_driver = {
 	.preadv = mapped_preadv,
 	.block_status = mapped_block_status,
 	.get_info = qcow_get_info,
+	.check = mapped_image_check,
 };

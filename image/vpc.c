@@ -11,11 +11,12 @@
  *			parent's
  *
  * Numbers are big-endian. (Source: Microsoft's "Virtual Hard Disk Image Format
- * Specification" 1.0.) Whose footer at the end is damaged is read by the copy
- * at its beginning. The bitmaps of dynamic images are not looked at: a sector
- * that they call unused was written as zeroes by everybody. A differencing
- * image is mapped sector by sector, with answers for as many as its bitmap has
- * alike.
+ * Specification" 1.0.) Whose footer at the end is missing or damaged is read by
+ * the copy at its beginning, which is said; a fixed image has none, there the
+ * guest could have written it. The bitmaps of dynamic images are not looked at:
+ * a sector that they call unused was written as zeroes by everybody. A
+ * differencing image is mapped sector by sector, with answers for as many as its
+ * bitmap has alike.
  *
  * How large the disk is depends on who made it: some go by the geometry in the
  * footer, some by the size beside it. QEMU's list of names is used here.
@@ -29,6 +30,7 @@
 #include <time.h>
 
 #include "common/bits.h"
+#include "common/log.h"
 #include "image/create.h"
 #include "image/driver.h"
 #include "image/mapped.h"
@@ -52,6 +54,7 @@ struct vpc {
 	uint8_t parent_uuid[VHD_UUID_BYTES];
 	uint64_t end;			/* of the last block; when writing */
 	bool moved;			/* the footer has to be written there */
+	bool no_footer;			/* at the end, when it was opened */
 	uint8_t footer[VHD_FOOTER_BYTES];
 };
 
@@ -62,7 +65,7 @@ static bool vpc_probe(const char *path, const uint8_t *head, size_t len)
 
 static int vpc_lookup(struct mapped *m, uint64_t block, struct mapped_block *b)
 {
-	struct vpc *v = container_of(m, struct vpc, m);
+	const struct vpc *v = m->img->state;	/* m may be the check's own */
 	uint8_t entry[4];
 	int ret = 0;
 
@@ -102,8 +105,13 @@ static int lookup_bit(struct vpc *v, uint64_t at, uint32_t sector,
 	uint32_t from = align_down(sector / 8, BITMAP_PIECE);
 	uint8_t map[BITMAP_PIECE];
 	uint32_t bit = sector - from * 8;
-	int ret = pages_read(&v->m.pages, at + from, sizeof(map), map);
+	int ret;
 
+	if (!range_within(at, v->bitmap_bytes, v->m.file->size)) {
+		b->lost_table = at;
+		return -EIO;
+	}
+	ret = pages_read(&v->m.pages, at + from, sizeof(map), map);
 	if (ret)
 		return ret;
 	b->rest = min(b->rest, (uint64_t)count_alike(map, bit,
@@ -140,26 +148,44 @@ static const struct mapped_ops vpc_differencing_ops = {
 
 /* ---- opening ---- */
 
-/* The footer at the end, or else the copy at the beginning. */
-static int read_footer(struct image *img, uint8_t *f, struct error *err)
+static bool is_fixed(const uint8_t *f)
 {
-	uint64_t size = img->file->size;
+	return load_be32(f + VHD_TYPE) == VHD_TYPE_FIXED;
+}
+
+/* The footer at the end, or else the copy at the beginning. */
+static int read_footer(struct vpc *v, struct error *err)
+{
+	struct image *file = v->m.file;
 	int ret = 0;
 
-	if (size >= VHD_FOOTER_BYTES)
-		ret = image_pread(img->file, size - VHD_FOOTER_BYTES,
-				  VHD_FOOTER_BYTES, f);
-	if (!ret && size >= VHD_FOOTER_BYTES && vhd_footer_good(f))
+	v->no_footer = file->size < VHD_FOOTER_BYTES;
+	if (!v->no_footer)
+		ret = image_pread(file, file->size - VHD_FOOTER_BYTES,
+				  VHD_FOOTER_BYTES, v->footer);
+	if (!ret && !v->no_footer && vhd_footer_good(v->footer))
 		return 0;
+	v->no_footer = true;
 	if (!ret)
-		ret = image_pread(img->file, 0, VHD_FOOTER_BYTES, f);
+		ret = image_pread(file, 0, VHD_FOOTER_BYTES, v->footer);
 	if (ret)
 		return error_set_errno(err, -ret, "reading the footer");
-	if (!vhd_footer_good(f))
-		return error_set(err, EINVAL, "not a VHD image: no footer with "
-				 "a right checksum at the end, no copy of it "
-				 "at the beginning");
-	return 0;
+	if (vhd_footer_good(v->footer) && !is_fixed(v->footer))
+		return 0;
+	return error_set(err, EINVAL, "not a VHD image, or one that was cut "
+			 "short: no footer with a right checksum at the end "
+			 "(the file has %" PRIu64 " bytes), no copy of it at "
+			 "the beginning", file->size);
+}
+
+/* A check finds it out for itself. */
+static void tell_no_footer(const struct vpc *v)
+{
+	if (v->no_footer && !(v->m.img->flags & IMAGE_REPAIR))
+		log_warn("%s: the VHD footer is missing at the end of the file "
+			 "of %" PRIu64 " bytes, or damaged: its copy at the "
+			 "beginning is used (xdisk check -r all writes it)",
+			 v->m.img->path, v->m.file->size);
 }
 
 static int judge_dynamic(const uint8_t *h, struct error *err)
@@ -234,7 +260,7 @@ static int find_end(struct vpc *v, struct error *err)
 		if (load_be32(entry) == NOT_THERE)
 			continue;
 		last = (uint64_t)load_be32(entry) * SECTOR_SIZE +
-		       v->bitmap_bytes + v->m.block_size;
+		       v->bitmap_bytes + v->block_size;
 		v->end = max(v->end, last);
 	}
 	return 0;
@@ -261,7 +287,7 @@ static int open_differencing(struct vpc *v, const uint8_t *h, struct error *err)
 
 	if (ret)
 		return ret;
-	if (img->flags & IMAGE_RDWR)
+	if ((img->flags & IMAGE_RDWR) && !(img->flags & IMAGE_REPAIR))
 		return error_set(err, EROFS, "differencing VHD images can only "
 				 "be read");
 	v->m.ops = &vpc_differencing_ops;
@@ -282,9 +308,11 @@ static int open_blocks(struct vpc *v, uint32_t type, struct error *err)
 
 	if (ret)
 		return ret;
-	if (type == VHD_TYPE_DIFFERENCING)
-		return open_differencing(v, h, err);
-	return v->m.img->flags & IMAGE_RDWR ? find_end(v, err) : 0;
+	if (v->m.img->flags & IMAGE_RDWR)
+		ret = find_end(v, err);
+	if (!ret && type == VHD_TYPE_DIFFERENCING)
+		ret = open_differencing(v, h, err);
+	return ret;
 }
 
 static int open_kind(struct vpc *v, struct error *err)
@@ -295,7 +323,7 @@ static int open_kind(struct vpc *v, struct error *err)
 		return error_set(err, EFBIG, "a VHD disk of %" PRIu64 " bytes "
 				 "is too large, at most %" PRIu64, v->m.size,
 				 VHD_MAX_SECTORS * SECTOR_SIZE);
-	v->fixed = type == VHD_TYPE_FIXED;
+	v->fixed = is_fixed(v->footer);
 	if (type == VHD_TYPE_DYNAMIC || type == VHD_TYPE_DIFFERENCING)
 		return open_blocks(v, type, err);
 	if (!v->fixed)
@@ -303,10 +331,11 @@ static int open_kind(struct vpc *v, struct error *err)
 				 "only %u (fixed), %u (dynamic) and %u "
 				 "(differencing)", type, VHD_TYPE_FIXED,
 				 VHD_TYPE_DYNAMIC, VHD_TYPE_DIFFERENCING);
-	if (v->m.size > v->m.file->size)
+	if (v->m.size > v->m.file->size - VHD_FOOTER_BYTES)
 		return error_set(err, EINVAL, "a fixed VHD disk of %" PRIu64
-				 " bytes does not fit into the file of %"
-				 PRIu64, v->m.size, v->m.file->size);
+				 " bytes and its footer do not fit into the "
+				 "file of %" PRIu64, v->m.size,
+				 v->m.file->size);
 	v->m.block_size = max(v->m.size, (uint64_t)SECTOR_SIZE);
 	v->m.holes = true;
 	return 0;
@@ -319,7 +348,7 @@ static int vpc_open(struct image *img, const struct image_options *opts,
 	int ret;
 
 	mapped_init(&v->m, &vpc_ops, img, img->file);
-	ret = read_footer(img, v->footer, err);
+	ret = read_footer(v, err);
 	if (ret)
 		return ret;
 	v->m.size = img->size = vhd_disk_size(v->footer);
@@ -329,8 +358,10 @@ static int vpc_open(struct image *img, const struct image_options *opts,
 		mapped_deinit(&v->m);
 		free(v->parent);
 		v->parent = NULL;
+		return ret;
 	}
-	return ret;
+	tell_no_footer(v);
+	return 0;
 }
 
 /* ---- writing ---- */
@@ -379,6 +410,19 @@ static const struct mapped_ops vpc_ops = {
 	.enter = vpc_enter,
 };
 
+/* As the last bytes of the file, which O_DIRECT makes longer than that. A device
+ * ends where it ends. */
+static int put_footer(struct vpc *v, uint64_t at)
+{
+	struct image *file = v->m.file;
+	int ret = image_pwrite(file, at, VHD_FOOTER_BYTES, v->footer);
+
+	if (ret || !file->zero_beyond_end ||
+	    file->size <= at + VHD_FOOTER_BYTES)
+		return ret;
+	return image_truncate(file, at + VHD_FOOTER_BYTES, NULL);
+}
+
 /* The one at the beginning serves until this is there. */
 static int write_footer(struct vpc *v)
 {
@@ -388,8 +432,7 @@ static int write_footer(struct vpc *v)
 		return 0;
 	co_mutex_lock(&v->m.placing);
 	if (v->moved)
-		ret = image_pwrite(v->m.file, v->end, sizeof(v->footer),
-				   v->footer);
+		ret = put_footer(v, v->end);
 	v->moved = v->moved && ret;
 	co_mutex_unlock(&v->m.placing);
 	return ret;
@@ -414,6 +457,148 @@ static int vpc_close(struct image *img, struct error *err)
 		return closed;
 	return error_set_errno(err, -ret, "%s: the footer could not be written",
 			       img->path);
+}
+
+/* ---- check ---- */
+
+static int by_place(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* Of blocks that begin where blocks can be. */
+struct places {
+	uint32_t *at;			/* sectors, sorted */
+	uint32_t nr;
+	uint64_t end;			/* of what the disk shows of them, bytes */
+};
+
+static int list_places(struct vpc *v, struct places *p)
+{
+	uint32_t blocks = (uint32_t)div_round_up(v->m.size, v->block_size);
+	uint64_t shown, at;
+	uint8_t entry[4];
+	int ret = 0;
+
+	p->at = malloc((size_t)blocks * sizeof(*p->at) + 1);
+	if (!p->at)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < blocks && !ret; i++) {
+		ret = pages_read(&v->m.pages, v->bat_offset + i * UINT64_C(4),
+				 4, entry);
+		at = (uint64_t)load_be32(entry) * SECTOR_SIZE;
+		if (ret || load_be32(entry) == NOT_THERE ||
+		    at < v->m.data_start || at >= v->m.file->size)
+			continue;
+		shown = min((uint64_t)v->block_size,
+			    v->m.size - (uint64_t)i * v->block_size);
+		p->end = max(p->end, at + v->bitmap_bytes + shown);
+		p->at[p->nr++] = load_be32(entry);
+	}
+	qsort(p->at, p->nr, sizeof(*p->at), by_place);
+	return ret;
+}
+
+/* Each is a bitmap and the data; those that begin alike were found before. */
+static int find_overlaps(struct vpc *v, struct image_check *r)
+{
+	uint64_t bytes = v->bitmap_bytes + v->block_size;
+	uint64_t footer = v->m.file->size - VHD_FOOTER_BYTES;
+	struct places p = { 0 };
+	int ret = list_places(v, &p);
+
+	for (uint32_t i = 1; i < p.nr && !ret; i++) {
+		uint64_t a = p.at[i - 1] * SECTOR_SIZE;
+		uint64_t b = p.at[i] * SECTOR_SIZE;
+
+		if (a != b && b - a < bytes)
+			mapped_corrupt(r, "ERROR: the blocks at %#" PRIx64
+				       " and %#" PRIx64 " overlap", a, b);
+	}
+	if (!ret && !v->no_footer && p.end > footer &&
+	    p.end <= v->m.file->size)
+		mapped_corrupt(r, "ERROR: a block reaches to %#" PRIx64 ", over "
+			       "the footer at %#" PRIx64, p.end, footer);
+	free(p.at);
+	return ret;
+}
+
+/* By whole blocks, whatever is mapped otherwise. */
+static int check_blocks(struct vpc *v, struct image_check *r)
+{
+	struct mapped m;
+	int ret;
+
+	mapped_init(&m, &vpc_ops, v->m.img, v->m.file);
+	m.block_size = v->block_size;
+	m.size = v->m.size;
+	m.data_start = v->m.data_start + v->bitmap_bytes;
+	ret = mapped_check(&m, r);
+	mapped_deinit(&m);
+	return ret ? ret : find_overlaps(v, r);
+}
+
+static int mend_footer(struct vpc *v, struct image_check *r)
+{
+	uint64_t last = align_up(v->m.file->size, SECTOR_SIZE) -
+			VHD_FOOTER_BYTES;
+	int ret;
+
+	r->corruptions_fixed++;
+	if (r->dry_run)
+		return 0;
+	if (v->no_footer)
+		ret = put_footer(v, max(v->end, last));
+	else
+		ret = image_pwrite(v->m.file, 0, VHD_FOOTER_BYTES, v->footer);
+	return ret ? ret : image_flush(v->m.file);
+}
+
+/* The one that was used is good. A footer behind blocks that are cut off would
+ * make zeroes of what they lack, so it is written only where nothing else is
+ * wrong. */
+static int check_footers(struct vpc *v, bool repair, struct image_check *r)
+{
+	bool sound = !r->corruptions;
+	uint8_t copy[VHD_FOOTER_BYTES];
+	int ret = image_pread(v->m.file, 0, sizeof(copy), copy);
+
+	if (ret || (!v->no_footer && vhd_footer_good(copy)))
+		return ret;
+	if (v->no_footer)
+		mapped_corrupt(r, "ERROR: the footer is missing at the end of "
+			       "the file of %" PRIu64 " bytes, or damaged",
+			       v->m.file->size);
+	else
+		mapped_corrupt(r, "ERROR: the copy of the footer at the "
+			       "beginning is damaged");
+	if (!repair)
+		return 0;
+	if (sound)
+		return mend_footer(v, r);
+	if (r->report)
+		r->report(r->report_arg, "The footer is not written while "
+			  "something else is wrong");
+	return 0;
+}
+
+/* Of a fixed image all was judged when it was opened. */
+static int vpc_check(struct image *img, enum image_repair repair,
+		     struct image_check *r, struct error *err)
+{
+	struct vpc *v = img->state;
+	int ret = 0;
+
+	if (v->fixed)
+		return 0;
+	ret = find_end(v, err);
+	if (ret)
+		return ret;
+	ret = check_blocks(v, r);
+	mapped_no_numbers(r);
+	return ret ? ret : check_footers(v, repair == IMAGE_REPAIR_ALL, r);
 }
 
 /* ---- info, create ---- */
@@ -535,6 +720,7 @@ const struct image_driver image_vpc_driver = {
 	.flush = vpc_flush,
 	.block_status = mapped_block_status,
 	.get_info = vpc_get_info,
+	.check = vpc_check,
 	.create = vpc_create,
 	.create_help = vpc_create_help,
 };

@@ -74,7 +74,7 @@ try()
 		truncate -s -"$cut" "$name-$cut"
 		is_told "$name-$cut" "$format" "$disk"
 		case $format in
-		bochs | cloop | qcow | vpc) ;;
+		bochs | cloop) ;;
 		*)
 			rc 2 'check finds it' xdisk check -f "$format" \
 				"$name-$cut"
@@ -147,4 +147,123 @@ rc 1 'a LUKS header that is cut off' \
 	--image-opts driver=luks,key-secret=s,file.filename=luks
 said 'with the length of the file' '1048576'
 
+# ---- VHD: footers
+good() { cp vpc x.vhd; }
+good
+truncate -s -512 x.vhd
+ok 'VHD without its footer' xdisk convert -f vpc -O raw x.vhd out
+said 'is used, but not without a word' 'warn: x.vhd: the VHD footer is missing'
+ok 'and is the same' cmp disk out
+xdisk info -f vpc --output=json x.vhd > json 2> err
+ok 'info: the JSON is whole' jq -e .format json
+ok 'beside the warning' grep -q 'the VHD footer is missing' err
+rc 2 'check finds it' xdisk check -f vpc x.vhd
+said 'and says so' '^ERROR: the footer is missing at the end of the file'
+is 'counted in JSON' 1 \
+	"$(xdisk check -q -f vpc --output=json x.vhd | jq .corruptions)"
+cp x.vhd before
+rc 2 'the repair can be tried' xdisk check -f vpc -r all --dry-run x.vhd
+said 'and would mend it' 'would mend 0 leaked clusters and 1 corruptions'
+ok 'without a write' cmp before x.vhd
+
+mended()
+{
+	rc 2 "$1" xdisk check -f vpc x.vhd
+	ok 'is mended' xdisk check -f vpc -r all x.vhd
+	ok 'and the same as before' cmp vpc x.vhd
+}
+
+mended 'a footer that is missing'
+truncate -s -100 x.vhd
+mended 'a footer that is cut'
+dd if=/dev/zero of=x.vhd bs=1 count=512 conv=notrunc status=none \
+	seek=$(($(stat -c %s x.vhd) - 512))
+mended 'a footer that is damaged'
+printf x | dd of=x.vhd bs=1 seek=8 conv=notrunc status=none
+mended 'a copy of the footer that is damaged'
+truncate -s -70000 x.vhd
+cp x.vhd before
+rc 2 'with a block that is cut off' xdisk check -f vpc -r all x.vhd
+said 'it is not mended' 'not written while something else is wrong'
+ok 'nor written to' cmp before x.vhd
+
+qemu-img convert -f raw -O vpc -o force_size=on,subformat=fixed disk fixed.vhd
+ok 'a fixed one has nothing to find' xdisk check -f vpc fixed.vhd
+cp fixed.vhd cut.vhd
+truncate -s -70000 cut.vhd
+rc 1 'cut short it is no image' xdisk info -f vpc cut.vhd
+said 'with its length' 'the file has 10416272 bytes'
+tail -c 512 fixed.vhd | dd of=cut.vhd conv=notrunc status=none
+rc 1 'whatever its first sector looks like' xdisk info -f vpc cut.vhd
+
+# The file ends where its footer does, whatever the size of its blocks.
+xdisk create -q -f vpc -o force_size=on x.vhd 10M
+ok 'a disk with sectors of 4 KiB is written to' xdisk io -c 'write -P 1 0 64k' \
+	--image-opts \
+	driver=vpc,file.driver=blkdebug,file.align=4096,file.image.filename=x.vhd
+ok 'and has its footer' xdisk check -f vpc x.vhd
+is 'as its last bytes' $((512 + 1024 + 512 + 512 + (2 << 20) + 512)) \
+	"$(stat -c %s x.vhd)"
+
+# ---- VHD: blocks that are not where they can be
+# Entry $1 of the table of x.vhd, and the same set to $2.
+entry()
+{
+	python3 - "$@" <<- 'END'
+	import struct, sys
+	with open('x.vhd', 'r+b') as f:
+	    f.seek(1536 + 4 * int(sys.argv[1]))
+	    if len(sys.argv) > 2:
+	        f.write(struct.pack('>I', int(sys.argv[2])))
+	    else:
+	        print(struct.unpack('>I', f.read(4))[0])
+	END
+}
+
+bad_entry()
+{
+	good
+	entry 1 "$2"
+	rc 2 "$1" xdisk check -f vpc x.vhd
+	said 'is told' "$3"
+}
+
+good
+first=$(entry 0)
+last=$(entry 4)
+bad_entry 'a block that is used twice' "$first" 'is used twice'
+bad_entry 'blocks that overlap' $((first + 8)) 'the blocks at .* overlap'
+bad_entry 'a block in the table' 2 'overlaps the metadata'
+bad_entry 'a block in the header' 0 'overlaps the metadata'
+bad_entry 'a block beyond the end' $((last + 9000)) \
+	'block 1 (guest offset 0x200000) at .* beyond the end of the file'
+good
+size=$(($(stat -c %s x.vhd) - 512))
+tail -c 512 vpc > footer
+truncate -s $((size - 512)) x.vhd
+cat footer >> x.vhd
+rc 2 'a block over the footer' xdisk check -f vpc x.vhd
+said 'is told' 'over the footer'
+
+# ---- differencing VHD
+cp disk base.raw
+noise top.raw $((10 << 20)) 2
+printf 'another end' | dd of=top.raw bs=1 conv=notrunc status=none \
+	seek=$(((10 << 20) - 512))
+python3 "$srcdir/tests/functional/mkvhdchild.py" vpc base.raw top.raw child.vhd \
+	> /dev/null
+ok 'a differencing VHD' xdisk check -f vpc child.vhd
+cp child.vhd x.vhd
+truncate -s -512 x.vhd
+ok 'without its footer it is mended' xdisk check -f vpc -r all x.vhd
+ok 'and the same as before' cmp child.vhd x.vhd
+for cut in 70000 2097252; do	# some data; all of it and a part of the bitmap
+	truncate -s -$cut x.vhd
+	rc 2 "cut short by $cut" xdisk check -f vpc x.vhd
+	said 'it has a block that is cut off' 'guest offset.*at .*the file'
+	rc 1 'which does not show the parent' \
+		xdisk convert -f vpc -O raw x.vhd out
+	said 'and is told' 'error: x.vhd: block .*the file'
+	cp child.vhd x.vhd
+done
 finish
