@@ -11,6 +11,8 @@
 #ifndef XD_IMAGE_DRIVER_H
 #define XD_IMAGE_DRIVER_H
 
+#include <sys/stat.h>
+
 #include "common/file-id.h"
 #include "common/list.h"
 #include "image/coroutine.h"
@@ -206,6 +208,12 @@ int image_judge_backing(struct loop *loop, const char *path,
  */
 int image_judge_names(const struct image *img, const char *backing,
 		      const char *format, const char *data, struct error *err);
+
+/* file.c. As open(2) with O_CLOEXEC, of a regular file or a block device: nothing
+ * else is opened, not even for a moment. *fd is -1, or the caller's to close, on
+ * failure too; *st is the open file's. -EINVAL: it is something else; open(2)'s. */
+int image_open_host_file(const char *path, int flags, int *fd, struct stat *st,
+			 struct error *err);
 
 /* open.c. NULL: there is no such format. */
 const struct image_driver *image_find_format(const char *name);

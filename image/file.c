@@ -67,21 +67,38 @@ static const char *kind_of_file(mode_t mode)
 	}
 }
 
-/* O_NONBLOCK, so that a FIFO does not make us wait for its other end. */
-static int open_path(const char *path, int flags, int *fd, struct stat *st,
-		     struct error *err)
+static int judge_kind(const char *path, const struct stat *st,
+		      struct error *err)
 {
+	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
+		return 0;
+	return error_set(err, EINVAL, "'%s' is %s, not a file or a block "
+			 "device", path, kind_of_file(st->st_mode));
+}
+
+/* Judged before it is opened: opening a watchdog starts it, and the program at
+ * the other end of a FIFO goes on. Once more when it is open, as another may have
+ * come to its place; O_NONBLOCK, so that not even that one makes us wait. For a
+ * folder open(2) has its own error. */
+int image_open_host_file(const char *path, int flags, int *fd, struct stat *st,
+			 struct error *err)
+{
+	int ret = 0;
+
+	*fd = -1;
+	if (!stat(path, st) && !S_ISDIR(st->st_mode))
+		ret = judge_kind(path, st, err);
+	if (ret)
+		return ret;
 	*fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
 	if (*fd < 0)
 		return error_set(err, errno, "%s", strerror(errno));
 	if (fstat(*fd, st))
 		return error_set_errno(err, errno, "fstat of '%s'", path);
-	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
-		return error_set(err, EINVAL, "'%s' is %s, not a file or a "
-				 "block device", path,
-				 kind_of_file(st->st_mode));
-	fcntl(*fd, F_SETFL, fcntl(*fd, F_GETFL) & ~O_NONBLOCK);
-	return 0;
+	ret = judge_kind(path, st, err);
+	if (!ret)
+		fcntl(*fd, F_SETFL, fcntl(*fd, F_GETFL) & ~O_NONBLOCK);
+	return ret;
 }
 
 static int device_size(int fd, uint64_t *size)
@@ -342,7 +359,8 @@ static int file_open(struct image *img, const struct image_options *opts,
 	struct stat st;
 	int ret;
 
-	ret = open_path(img->path, write ? O_RDWR : O_RDONLY, &s->fd, &st, err);
+	ret = image_open_host_file(img->path, write ? O_RDWR : O_RDONLY,
+				   &s->fd, &st, err);
 	if (!ret && (img->flags & IMAGE_PROBE_LOCKS))
 		ret = image_probe_locks(s->fd, img->path, write, err);
 	else if (!ret && !(img->flags & (IMAGE_SHARE | IMAGE_NO_IO)))
@@ -784,7 +802,7 @@ static int64_t create_work(void *arg)
 	struct stat st;
 	int ret;
 
-	ret = open_path(c->path, O_RDWR | O_CREAT, &fd, &st, c->err);
+	ret = image_open_host_file(c->path, O_RDWR | O_CREAT, &fd, &st, c->err);
 	if (!ret)
 		ret = image_lock(fd, c->path, true, c->err);
 	if (ret)

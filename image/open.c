@@ -663,12 +663,14 @@ static const char *guess_format(const char *name, const uint8_t *head,
 
 int image_probe(const char *file, const char **format, struct error *err)
 {
-	cleanup_fd int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	uint8_t head[IMAGE_PROBE_BYTES];
+	cleanup_fd int fd = -1;
+	struct stat st;
 	ssize_t n;
+	int ret = image_open_host_file(file, O_RDONLY, &fd, &st, err);
 
-	if (fd < 0)
-		return error_set_errno(err, errno, "Could not open '%s'", file);
+	if (ret)
+		return error_prefix(err, ret, "Could not open '%s'", file);
 	n = pread(fd, head, sizeof(head), 0);
 	if (n < 0)
 		return error_set_errno(err, errno, "Could not read '%s'", file);
