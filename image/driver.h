@@ -240,8 +240,8 @@ int image_name_backing(struct image *img, const char *path,
 int image_open_data_file(struct image *parent, const char *path,
 			 struct error *err);
 
-/* co. image.c, for drivers: opens a file that the image names, which has to be
- * beside its own; *part is a protocol node, to be given to image_close(). */
+/* co. open.c, for drivers: opens a file that the image names, which has to be
+ * beside its own (image_judge_beside()); *part is a protocol node, to be given to image_close(). */
 int image_open_part(struct image *parent, const char *name,
 		    struct image **part, struct error *err);
 

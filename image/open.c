@@ -610,11 +610,9 @@ int image_open_part(struct image *parent, const char *name,
 				 "in '%.200s', which is not opened for an image "
 				 "whose format is a guess (-f %s says so)", name,
 				 parent->driver->name);
-	if (strchr(name, '/'))
-		return error_set(err, EINVAL, "the image names the file '%.200s' "
-				 "in another folder: only files beside it are "
-				 "opened on an image's word", name);
-	ret = image_backing_path(parent->path, name, &full, err);
+	ret = image_named_path(parent->path, "file", name, &full, err);
+	if (!ret)
+		ret = image_judge_beside(parent->path, full, err);
 	return ret ? ret : open_file(parent->loop, full, true, &parent->options,
 				     part, err);
 }

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
 
 /* "nbd:..." but neither "/nbd:..." nor "dir/a:b". */
 static bool has_protocol(const char *name)
@@ -16,8 +19,8 @@ static bool has_protocol(const char *name)
 	return n > 0 && name[n] == ':';
 }
 
-int image_backing_path(const char *image_path, const char *name, char **full,
-		       struct error *err)
+int image_named_path(const char *image_path, const char *what, const char *name,
+		     char **full, struct error *err)
 {
 	const char *slash = strrchr(image_path, '/');
 	const char *here = "";
@@ -26,11 +29,11 @@ int image_backing_path(const char *image_path, const char *name, char **full,
 	if (!strncmp(name, "file:", 5))
 		name += 5;
 	else if (has_protocol(name))
-		return error_set(err, EINVAL, "the image names the backing file "
-				 "'%.200s': only plain files are opened on an "
-				 "image's word", name);
+		return error_set(err, EINVAL, "the image names the %s '%.200s': "
+				 "only plain files are opened on an image's "
+				 "word", what, name);
 	if (!*name)
-		return error_set(err, EINVAL, "the backing file name is empty");
+		return error_set(err, EINVAL, "the %s name is empty", what);
 	dir = slash && *name != '/' ? (int)(slash + 1 - image_path) : 0;
 	/* "file:nbd:x" is a file, and must stay one without "file:". */
 	if (!dir && has_protocol(name))
@@ -39,5 +42,59 @@ int image_backing_path(const char *image_path, const char *name, char **full,
 		*full = NULL;
 		return error_set_errno(err, ENOMEM, "%s", name);
 	}
+	return 0;
+}
+
+int image_backing_path(const char *image_path, const char *name, char **full,
+		       struct error *err)
+{
+	return image_named_path(image_path, "backing file", name, full, err);
+}
+
+static int stat_folder(const char *path, struct stat *st)
+{
+	const char *slash = strrchr(path, '/');
+	cleanup_free char *folder =
+		slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup(".");
+
+	return folder && !stat(folder, st) ? 0 : -errno;
+}
+
+/* By what the folders are, not by what they are called. */
+static int judge_folders(const char *image_path, const char *path,
+			 struct error *err)
+{
+	struct stat image, other;
+	int ret = stat_folder(image_path, &image);
+
+	if (!ret)
+		ret = stat_folder(path, &other);
+	if (ret)
+		return error_set_errno(err, -ret, "the folder of '%.200s'",
+				       path);
+	if (image.st_dev != other.st_dev || image.st_ino != other.st_ino)
+		return error_set(err, EACCES, "'%.200s' is in another folder "
+				 "than the image", path);
+	return 0;
+}
+
+int image_judge_beside(const char *image_path, const char *path,
+		       struct error *err)
+{
+	cleanup_free char *real = NULL;
+	struct stat st;
+	int ret = judge_folders(image_path, path, err);
+
+	if (ret)
+		return ret;
+	real = realpath(path, NULL);
+	if (!real || lstat(real, &st))
+		return error_set_errno(err, errno, "'%.200s'", path);
+	ret = judge_folders(image_path, real, err);
+	if (ret)
+		return error_prefix(err, ret, "'%.200s' is a link", path);
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, EACCES, "'%.200s' is not a regular file",
+				 path);
 	return 0;
 }

@@ -12,8 +12,16 @@
 
 #include "common/error.h"
 
-/* *full: malloc()ed. -EINVAL with the sentence, -ENOMEM. */
+/* *full: malloc()ed. `what` is named so: "backing file". -EINVAL with the sentence,
+ * -ENOMEM. */
+int image_named_path(const char *image_path, const char *what, const char *name,
+		     char **full, struct error *err);
 int image_backing_path(const char *image_path, const char *name, char **full,
+		       struct error *err);
+
+/* Is `path` a regular file in the folder of the image, and no link out of it?
+ * Opens nothing. -EACCES with the sentence: it is not; errors of stat(2). */
+int image_judge_beside(const char *image_path, const char *path,
 		       struct error *err);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * vmdk.c: VMware's disk images; see vmdk.h.
  *
- * Extents lie in files beside the descriptor: what names another folder is
+ * Extents lie in files beside the descriptor: what leads to another folder is
  * refused, since an image must not make us read any file it likes. Images of
  * one sparse extent can be written to.
  */

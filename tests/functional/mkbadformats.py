@@ -160,9 +160,11 @@ def vmdk():
     gt = struct.unpack_from('<I', image('vmdk'), gd)[0] * 512
     bad('vmdk', 'table', '-', (gd, '<I', 0xffffffff))
     bad('vmdk', 'entry', '-', (gt, '<I', 0xffffffff))
+    os.symlink('/bin/sh', os.path.join(DIR, 'link'))
     for name, said, text in (
             ('outside', 'in another folder', 'RW 8 FLAT "/etc/passwd" 0'),
             ('above', 'in another folder', 'RW 8 FLAT "../x" 0'),
+            ('link', 'in another folder', 'RW 8 FLAT "link" 0'),
             ('protocol', 'only plain files', 'RW 8 FLAT "nbd:x" 0'),
             ('missing', 'No such file', 'RW 8 FLAT "nowhere" 0'),
             ('short', 'not within the file', 'RW 99999999 FLAT "good.vdi" 0'),
