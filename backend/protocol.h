@@ -22,7 +22,9 @@
  *   more is answered on the rings until disconnect.
  *
  * IMAGE: path, format, readonly, unmap, cache, aio, l2-cache-size (bytes),
- *   secret-file (only its name: the worker reads it), legacy-aes (allowed).
+ *   secret-file (only its name: the worker reads it), legacy-aes (allowed),
+ *   data-file ("none", "beside" or a path; holds for all of the chain), section
+ *   (where data-file is to be written, for a refusal).
  * LIMITS: size, physical-block, discard-granularity (bytes), discard, cache.
  * CONNECT: domid, protocol ("x86_64-abi", "x86_32-abi"), persistent, discard
  *   (advertised), ring-order, queues: [{port, refs: [...]}, ...].

@@ -235,6 +235,10 @@ int image_node_bytes(const struct image_options *opts, const char *name,
  * not recorded). It is opened when that open has come to its end. -ENOMEM */
 int image_name_backing(struct image *img, const char *path,
 		       const char *format);
+/* open.c, for drivers: would the rule of who opens `parent` let it open `path`
+ * (NULL: none is recorded) as its data file? Opens nothing. -EACCES, ... */
+int image_judge_data_file(struct image *parent, const char *path,
+			  struct error *err);
 /* open.c, for drivers: opens `path` (NULL: none is recorded), or what the
  * user named instead, as parent->data, in the way that `parent` is open. */
 int image_open_data_file(struct image *parent, const char *path,

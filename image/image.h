@@ -99,6 +99,26 @@ struct image_node {
 /* The name of the file, device or URL that a node stands on at last. */
 const char *image_node_path(const struct image_node *node);
 
+/* Which external data files are opened on an image's word. ANY is for who opens
+ * images for himself: a guest writes to what its image names. */
+enum image_data_kind {
+	IMAGE_DATA_ANY,		/* what is recorded */
+	IMAGE_DATA_NONE,
+	IMAGE_DATA_BESIDE,	/* regular files in the image's own folder */
+	IMAGE_DATA_PATH,	/* that one, also where no name is recorded */
+};
+
+/* Holds for an image and all below it. Strings are the caller's, and read only
+ * while images are opened. */
+struct image_data_rule {
+	enum image_data_kind kind;
+	const char *path;	/* absolute; IMAGE_DATA_PATH */
+	const char *where;	/* a rule is changed, for sentences; not of ANY */
+};
+
+/* "none", "beside" or a path: kind and path. -EINVAL */
+int image_parse_data_rule(const char *value, struct image_data_rule *rule);
+
 /* How to open; zeroed = the defaults. Strings stay the caller's. */
 struct image_options {
 	unsigned int flags;		/* enum image_open_flags */
@@ -115,6 +135,7 @@ struct image_options {
 	 * a name, or "snapshot.id=ID,snapshot.name=NAME" (either or both).
 	 * NULL: the disk. -ENOENT */
 	const char *snapshot;
+	struct image_data_rule data_rule;
 	int compression_level;		/* 0: the compressor's default */
 };
 

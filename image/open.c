@@ -24,6 +24,7 @@
 #include "common/file-id.h"
 #include "common/size.h"
 #include "image/chain.h"
+#include "image/data-rule.h"
 #include "image/driver.h"
 #include "image/path.h"
 #include "image/protocol.h"
@@ -566,12 +567,16 @@ static int judge_data_file(const struct image *img, const char *path,
 static int data_path(const struct image *parent, const char *path, char **full,
 		     struct error *err)
 {
+	const struct image_data_rule *rule = &parent->options.data_rule;
 	const struct image_node *node = parent->options.node;
 
 	if (node && node->data_file) {
 		*full = strdup(node->data_file);
 		return *full ? 0 : -ENOMEM;
 	}
+	if (rule->kind != IMAGE_DATA_ANY)
+		return data_rule_judge(rule, parent->path, !parent->overlay,
+				       path, full, err);
 	if (!path)
 		return error_set(err, EINVAL, "'data-file' is required for this "
 				 "image: its data lies in another file, whose "
@@ -581,7 +586,17 @@ static int data_path(const struct image *parent, const char *path, char **full,
 				 "in '%.200s', which is not opened for an image "
 				 "whose format is a guess (-f qcow2 says so)",
 				 path);
-	return image_backing_path(parent->path, path, full, err);
+	return image_named_path(parent->path, "data file", path, full, err);
+}
+
+int image_judge_data_file(struct image *parent, const char *path,
+			  struct error *err)
+{
+	cleanup_free char *full = NULL;
+
+	if (parent->options.data_rule.kind == IMAGE_DATA_ANY)
+		return 0;
+	return data_path(parent, path, &full, err);
 }
 
 int image_open_data_file(struct image *parent, const char *path,

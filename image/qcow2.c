@@ -536,6 +536,8 @@ static int qcow2_open(struct image *img, const struct image_options *opts,
 	set_geometry(q);
 	if (opts->snapshot)
 		ret = qcow2_show_snapshot(q, opts->snapshot, err);
+	if (!ret && qcow2_external(&q->h))
+		ret = image_judge_data_file(img, q->h.data_file, err);
 	if (!ret && !(img->flags & IMAGE_NO_IO))
 		ret = open_tables(q, opts, err);
 	else if (!ret && (img->flags & IMAGE_ALL_FILES))

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "common/bits.h"
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -138,16 +139,21 @@ static void busy_with(struct link *l, const char *name, json_t *arguments)
 static json_t *image_arguments(const struct link *l,
 			       const struct link_image *image)
 {
+	const struct options *o = l->host->options;
+	cleanup_free char *section = options_section_for(o, image->path);
 	struct image_settings s;
 
-	options_for_image(l->host->options, image->path, &s);
-	return json_pack("{s:s, s:s, s:b, s:b, s:s*, s:s*, s:s*, s:b, s:I}",
+	options_for_image(o, image->path, &s);
+	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s*, s:s*, s:s*, s:s*, s:b, "
+			 "s:I}",
 			 "path", image->path,
+			 "section", section,
 			 "format", image->format,
 			 "readonly", image->readonly,
 			 "unmap", image->unmap,
 			 "cache", s.cache,
 			 "aio", s.aio,
+			 "data-file", s.data_file,
 			 "secret-file", s.secret_file,
 			 "legacy-aes",
 			 s.legacy_aes && !strcmp(s.legacy_aes, "yes"),

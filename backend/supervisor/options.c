@@ -82,6 +82,14 @@ static int set_aio(char **slot, const char *value, struct error *err)
 			  err);
 }
 
+static int set_data_file(char **slot, const char *value, struct error *err)
+{
+	if (*value == '/' || !strcmp(value, "beside") || !strcmp(value, "none"))
+		return set_string(slot, value);
+	return error_set(err, EINVAL, "\"%s\" is neither beside nor none nor an "
+			 "absolute path", value);
+}
+
 static int set_kinds(struct options *o, const char *value, struct error *err)
 {
 	bool kinds[NR_KINDS] = { false };
@@ -158,15 +166,16 @@ static int image_key(struct image_settings *s, const char *section,
 		return set_string(&s->secret_file, value);
 	if (!strcmp(key, "legacy-aes"))
 		return set_choice(&s->legacy_aes, value, "yes no", err);
+	if (!strcmp(key, "data-file"))
+		return set_data_file(&s->data_file, value, err);
 	if (!strcmp(key, "l2-cache-size")) {
 		if (size_parse(value, &s->l2_cache_size) == 0)
 			return 0;
 		return error_set(err, EINVAL, "\"%s\" is not a size", value);
 	}
 	return error_set(err, EINVAL, "unknown key \"%s\" in [%s]: %scache, "
-			 "aio, l2-cache-size, legacy-aes, secret-file", key,
-			 section,
-			 s->name ? "path, " : "");
+			 "aio, data-file, l2-cache-size, legacy-aes, secret-file",
+			 key, section, s->name ? "path, " : "");
 }
 
 /* The tool's section, read by tool/settings.c: judged all the same. */
@@ -419,6 +428,7 @@ static void settings_clear(struct image_settings *s)
 	free(s->aio);
 	free(s->secret_file);
 	free(s->legacy_aes);
+	free(s->data_file);
 }
 
 void options_free(struct options *o)
@@ -444,6 +454,7 @@ void options_for_image(const struct options *o, const char *path,
 	list_for_each(s, &o->images, link) {
 		if (fnmatch(s->path, path, FNM_PATHNAME))
 			continue;
+		out->name = s->name;
 		if (s->cache)
 			out->cache = s->cache;
 		if (s->aio)
@@ -452,7 +463,40 @@ void options_for_image(const struct options *o, const char *path,
 			out->secret_file = s->secret_file;
 		if (s->legacy_aes)
 			out->legacy_aes = s->legacy_aes;
+		if (s->data_file)
+			out->data_file = s->data_file;
 		if (s->l2_cache_size)
 			out->l2_cache_size = s->l2_cache_size;
 	}
+}
+
+static bool name_is_taken(const struct options *o, const char *name)
+{
+	const struct image_settings *s;
+
+	list_for_each(s, &o->images, link) {
+		if (!strcmp(s->name, name))
+			return true;
+	}
+	return false;
+}
+
+char *options_section_for(const struct options *o, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	struct image_settings s;
+	char *text;
+	int n;
+
+	options_for_image(o, path, &s);
+	if (name_is_taken(o, name))	/* by a section for others */
+		name = path;
+	if (s.name)
+		n = asprintf(&text, "section [image %s] of %s", s.name,
+			     o->config_file);
+	else
+		n = asprintf(&text, "a new section [image %s] of %s, with "
+			     "\"path = %s\"", name, o->config_file, path);
+	return n < 0 ? NULL : text;
 }

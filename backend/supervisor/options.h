@@ -24,6 +24,7 @@ struct image_settings {
 	char *aio;
 	char *secret_file;	/* its passphrase */
 	char *legacy_aes;	/* "yes", "no" */
+	char *data_file;	/* "none", "beside" or an absolute path */
 	uint64_t l2_cache_size;	/* bytes */
 };
 
@@ -53,9 +54,14 @@ enum options_result options_parse(struct options *o, int argc, char **argv);
 void options_free(struct options *o);
 
 /* The settings for one image: the sections that match, later ones winning,
- * over the defaults. The strings are those of o. */
+ * over the defaults; the name is that of the last one, NULL: none matches. The
+ * strings are those of o. */
 void options_for_image(const struct options *o, const char *path,
 		       struct image_settings *out);
+
+/* Where a person writes a setting for that image, as part of a sentence:
+ * malloc()ed, NULL: no memory. */
+char *options_section_for(const struct options *o, const char *path);
 
 const char *device_kind_name(enum device_kind kind);
 

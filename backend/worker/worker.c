@@ -59,21 +59,26 @@ struct image_arguments {
 static int read_image_arguments(json_t *args, struct image_arguments *a,
 				struct error *err)
 {
-	const char *cache = "auto", *aio = "auto";
+	const char *cache = "auto", *aio = "auto", *data_file = "none";
 	json_int_t l2_cache_size = 0;
 	int readonly = 1, unmap = 0, legacy_aes = 0;
 
 	*a = (struct image_arguments){ 0 };
-	if (json_unpack(args, "{s:s, s:s, s:b, s:b, s?s, s?s, s?s, s?b, s?I}", "path",
-			&a->path, "format", &a->format, "readonly", &readonly,
-			"unmap", &unmap, "cache", &cache, "aio", &aio,
-			"secret-file", &a->secret_file, "legacy-aes",
-			&legacy_aes, "l2-cache-size", &l2_cache_size) < 0)
+	if (json_unpack(args, "{s:s, s:s, s:b, s:b, s:s, s?s, s?s, s?s, s?s, "
+			"s?b, s?I}", "path", &a->path, "format", &a->format,
+			"readonly", &readonly, "unmap", &unmap, "section",
+			&a->options.data_rule.where, "data-file", &data_file,
+			"cache", &cache, "aio", &aio, "secret-file",
+			&a->secret_file, "legacy-aes", &legacy_aes,
+			"l2-cache-size", &l2_cache_size) < 0)
 		return error_set(err, EINVAL, "arguments of an image");
 	if (image_parse_cache(cache, &a->options.cache) < 0 ||
 	    aio_parse_kind(aio, &a->options.aio) < 0)
 		return error_set(err, EINVAL, "cache=%s or aio=%s is unknown",
 				 cache, aio);
+	if (image_parse_data_rule(data_file, &a->options.data_rule) < 0)
+		return error_set(err, EINVAL, "data-file=%.200s is unknown",
+				 data_file);
 	a->options.flags = (readonly ? 0 : IMAGE_RDWR) |
 			   (unmap ? IMAGE_UNMAP : 0) |
 			   (legacy_aes ? 0 : IMAGE_NO_LEGACY_AES);

@@ -90,12 +90,19 @@ configurations() {
 	config '[xdiskd]' 'kinds = qdisk' 'all-vbd = yes' 'queues = 16' \
 		'[defaults]' 'cache = none' 'aio = threads' \
 		'[image one]' 'path = /srv/*' 'l2-cache-size = 4M' &&
+	config '[defaults]' 'data-file = beside' '[image one]' 'path = /srv/*' \
+		'data-file = /dev/vg/data' '[image two]' 'path = /srv/two' \
+		'data-file = none' &&
 	bad_config 'line 2' '[xdiskd]' 'nonsense' &&
 	bad_config 'speed' '[xdiskd]' 'speed = 3' &&
 	bad_config 'floppy' '[floppy]' 'a = b' &&
 	bad_config 'fast' '[defaults]' 'cache = fast' &&
 	bad_config 'maybe' '[xdiskd]' 'all-vbd = maybe' &&
 	bad_config '17' '[xdiskd]' 'queues = 17' &&
+	bad_config 'line 2: "../x" is neither beside nor' '[defaults]' \
+		'data-file = ../x' &&
+	bad_config '"" is neither' '[image one]' 'path = /x' 'data-file =' &&
+	bad_config 'aio, data-file,' '[defaults]' 'data_file = beside' &&
 	bad_config 'no path' '[image one]' 'cache = none' &&
 	status_of 1 "$xdiskd" --check-config --config "$dir/not-there"
 }

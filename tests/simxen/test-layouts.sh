@@ -5,9 +5,10 @@
 . "${srcdir:-.}/tests/simxen/simxen.sh"
 simxen_require qemu-img qemu-io "$xdiskd" "$worker"
 simxen_start
-daemon_start
 
 dir=$SIMXEN_DIR
+printf '%s\n' '[defaults]' 'data-file = beside' >"$dir/conf"
+daemon_start --config "$dir/conf"
 size=24M
 ops=${OPS:-800}
 
