@@ -9,8 +9,10 @@
  * requests.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/log.h"
 #include "image/qcow2.h"
 
 #define LOOK_AT 1024u	/* slices, before growing instead */
@@ -236,12 +238,28 @@ void qcow2_cache_put(struct qcow2_slice *s)
 	s->pins--;
 }
 
+/* A table that is cut off says nothing, not even that there is nothing. */
+static int judge_end(struct qcow2_cache *c, uint64_t offset)
+{
+	if (likely(range_within(offset, c->slice_size, c->file->size)))
+		return 0;
+	if (!c->told)
+		log_error("%s: the table at %#" PRIx64 " is cut off by the end "
+			  "of the file of %" PRIu64 " bytes", c->file->path,
+			  offset, c->file->size);
+	c->told = true;
+	return -EIO;
+}
+
 /* The one who reads it in; others wait and see its error. */
 static int load(struct qcow2_cache *c, struct qcow2_slice *s)
 {
 	s->loading = true;
 	image_event(c->file, c->loads);
-	s->error = image_pread(c->file, s->offset, c->slice_size, s->data);
+	s->error = judge_end(c, s->offset);
+	if (!s->error)
+		s->error = image_pread(c->file, s->offset, c->slice_size,
+				       s->data);
 	s->loading = false;
 	co_queue_wake_all(&s->waiters);
 	return s->error;

@@ -45,7 +45,8 @@ enum codec_type qcow2_codec_of(const struct qcow2_header *h)
 
 /* ---- reading ---- */
 
-/* The stream's sectors as far as the file has them. */
+/* The stream's sectors as far as the file has them: it need not fill the last,
+ * but what is missing of it must not be taken for zeroes. */
 int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 		 uint64_t entry, uint8_t *out)
 {
@@ -63,6 +64,9 @@ int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 
 	if (!in)
 		return -ENOMEM;
+	if (c.offset >= file->size)
+		return -EIO;
+	job.in_len = c.len = min(c.len, file->size - c.offset);
 	image_event(file, IMAGE_EVENT_READ_COMPRESSED);
 	ret = image_pread(file, c.offset, c.len, in);
 	if (ret)

@@ -15,6 +15,7 @@
  * moved within the file without being encrypted anew.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "image/crypto-io.h"
@@ -33,9 +34,37 @@ static uint64_t vector(const struct qcow2 *q, uint64_t guest, uint64_t host)
 	       CRYPTO_SECTOR;
 }
 
+/* Of a cluster that the file's end cuts the rest is zeroes, as in QEMU: there are
+ * programs that do not write it. A data file is as long as the disk. */
+static int judge_end(struct qcow2 *q, uint64_t guest, uint64_t host)
+{
+	uint64_t end = q->data->size, there = end - min(end, host);
+
+	if (qcow2_external(&q->h) && align_down(host, q->cluster_size) >= end) {
+		qcow2_tell(q, LOG_LEVEL_ERROR, "guest offset %#" PRIx64 " lies "
+			   "beyond the end of the data file '%s' of %" PRIu64
+			   " bytes", guest, q->data->path, end);
+		return -EIO;
+	}
+	if (!(q->img->flags & IMAGE_RDWR))
+		qcow2_tell(q, LOG_LEVEL_WARN, "the cluster of guest offset %#"
+			   PRIx64 " at %#" PRIx64 " is cut off by the end of "
+			   "the file of %" PRIu64 " bytes: the rest of it reads "
+			   "as zeroes",
+			   align_down(guest + there, q->cluster_size),
+			   align_down(host + there, q->cluster_size), end);
+	return 0;
+}
+
 int qcow2_read_data(struct qcow2 *q, uint64_t guest, uint64_t host,
 		    uint64_t len, struct iow w)
 {
+	int ret = 0;
+
+	if (unlikely(!range_within(host, len, q->data->size)))
+		ret = judge_end(q, guest, host);
+	if (unlikely(ret))
+		return ret;
 	image_event(q->file, IMAGE_EVENT_READ_AIO);
 	if (likely(!q->crypto))
 		return image_preadv(q->data, host, len, w);

@@ -21,6 +21,7 @@
  * cluster that has a place already takes more of them there.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
@@ -67,8 +68,8 @@ void qcow2_alloc_end(struct qcow2_alloc *a)
 
 /* ---- reads ---- */
 
-static int read_compressed(struct qcow2 *q, uint64_t entry, uint64_t in,
-			   uint64_t len, struct iow w)
+static int unpack_some(struct qcow2 *q, uint64_t entry, uint64_t in,
+		       uint64_t len, struct iow w)
 {
 	uint8_t *whole = len == q->cluster_size ? iow_linear(w, len) : NULL;
 	cleanup_free uint8_t *buf = NULL;
@@ -80,6 +81,24 @@ static int read_compressed(struct qcow2 *q, uint64_t entry, uint64_t in,
 	ret = buf ? qcow2_inflate(q, entry, buf) : -ENOMEM;
 	if (!ret)
 		iow_from_buf(w, buf + in, len);
+	return ret;
+}
+
+static int read_compressed(struct qcow2 *q, uint64_t entry, uint64_t off,
+			   uint64_t len, struct iow w)
+{
+	int ret = unpack_some(q, entry, off & (q->cluster_size - 1), len, w);
+	struct qcow2_compressed c;
+
+	if (likely(ret != -EIO))
+		return ret;
+	c = qcow2_compressed_decode(q->cluster_bits, entry);
+	if (!range_within(c.offset, c.len, q->file->size))
+		qcow2_tell(q, LOG_LEVEL_ERROR, "the compressed cluster of guest "
+			   "offset %#" PRIx64 " at %#" PRIx64 " is cut off by "
+			   "the end of the file of %" PRIu64 " bytes",
+			   align_down(off, q->cluster_size), c.offset,
+			   q->file->size);
 	return ret;
 }
 
@@ -99,8 +118,7 @@ static int read_mapping(struct qcow2 *q, const struct qcow2_mapping *m,
 		image_event(q->file, IMAGE_EVENT_READ_BACKING_AIO);
 		return chain_preadv(q->img, off, len, w);
 	case QCOW2_COMPRESSED_CLUSTER:
-		return read_compressed(q, m->entry.word,
-				       off & (q->cluster_size - 1), len, w);
+		return read_compressed(q, m->entry.word, off, len, w);
 	case QCOW2_ZERO_PLAIN:
 	case QCOW2_ZERO_ALLOC:
 		iow_zero(w, len);

@@ -34,6 +34,8 @@ static uint64_t slice_offset(const struct qcow2 *q, uint64_t table,
 				  q->slice_size);
 }
 
+static const char beyond_end[] = "points beyond the end of the file";
+
 static const char *judge_compressed(const struct qcow2 *q,
 				    struct qcow2_entry e)
 {
@@ -45,7 +47,7 @@ static const char *judge_compressed(const struct qcow2 *q,
 	if (e.word & QCOW2_COPIED)
 		return "is compressed and has the copied flag";
 	if (c.offset >= q->data_end || !c.offset)
-		return "points beyond the end of the file";
+		return beyond_end;
 	return e.bitmap ? "is compressed and has subclusters" : NULL;
 }
 
@@ -68,7 +70,7 @@ static const char *judge_word(const struct qcow2 *q, uint64_t index,
 			       "is not at its guest offset in the data file" :
 			       NULL;
 	if (host >= q->data_end)
-		return "points beyond the end of the file";
+		return beyond_end;
 	if (!host && word & QCOW2_COPIED)
 		return "points at the header";
 	return NULL;
@@ -96,6 +98,11 @@ static int judge_entry(struct qcow2 *q, uint64_t index, struct qcow2_entry e)
 		wrong = judge_word(q, index, e.word) ?: judge_bitmap(q, e);
 	if (likely(!wrong))
 		return 0;
+	if (wrong == beyond_end)
+		return qcow2_corrupt(q, "L2 entry %#" PRIx64 " of guest offset "
+				     "%#" PRIx64 " %s, which has %" PRIu64
+				     " bytes", e.word, index << q->cluster_bits,
+				     wrong, q->file->size);
 	return qcow2_corrupt(q, "L2 entry %#" PRIx64 " (%#" PRIx64
 			     ") of guest offset %#" PRIx64 " %s", e.word,
 			     e.bitmap, index << q->cluster_bits, wrong);
@@ -103,14 +110,17 @@ static int judge_entry(struct qcow2 *q, uint64_t index, struct qcow2_entry e)
 
 /* ---- plain entries ---- */
 
-/* How many entries behind the first continue it. */
+/* How many entries, with the first, continue it. Those that point beyond the end
+ * of the file are told to the one who comes to them. */
 static uint64_t run_length(const struct qcow2 *q, const uint64_t *e,
 			   uint64_t max, uint64_t entry, enum qcow2_kind kind)
 {
-	uint64_t n = 1, next = entry;
+	uint64_t n = 1, next = entry, host = entry & QCOW2_L2_OFFSET;
 
 	if (kind == QCOW2_COMPRESSED_CLUSTER)
 		return 1;
+	if (host && host < q->data_end && !qcow2_external(&q->h))
+		max = min(max, (q->data_end - host) >> q->cluster_bits);
 	for (; n < max; n++) {
 		if (kind == QCOW2_NORMAL || kind == QCOW2_ZERO_ALLOC)
 			next += q->cluster_size;
@@ -147,7 +157,9 @@ static bool follows(const struct qcow2 *q, const struct qcow2_mapping *m,
 	    qcow2_entry_kind(&q->h, e, 0) != m->kind)
 		return false;
 	return m->kind == QCOW2_UNALLOCATED || m->kind == QCOW2_ZERO_PLAIN ||
-	       e.word == last + q->cluster_size;
+	       (e.word == last + q->cluster_size &&
+		((e.word & QCOW2_L2_OFFSET) < q->data_end ||
+		 qcow2_external(&q->h)));
 }
 
 /* The same over subclusters: a run may begin and end within a cluster. */
@@ -212,8 +224,12 @@ int qcow2_lookup(struct qcow2 *q, uint64_t off, uint64_t len,
 
 	if (!(l1 & QCOW2_L1_OFFSET)) {
 		if (unlikely(l1))
-			return qcow2_corrupt(q, "L1 entry %" PRIu64 " is invalid",
-					     index >> q->l2_bits);
+			return qcow2_corrupt(q, "L1 entry %" PRIu64 " of guest "
+					     "offset %#" PRIx64 " is invalid, "
+					     "or beyond the end of the file, "
+					     "which has %" PRIu64 " bytes",
+					     index >> q->l2_bits, off,
+					     q->file->size);
 		*out = (struct qcow2_mapping){
 			.kind = QCOW2_UNALLOCATED,
 			.len = min(len, table - (off & (table - 1))),

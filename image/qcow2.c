@@ -140,6 +140,20 @@ int qcow2_corrupt(struct qcow2 *q, const char *fmt, ...)
 	return -EIO;
 }
 
+void qcow2_tell(struct qcow2 *q, enum log_level level, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	if (q->told)
+		return;
+	q->told = true;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_write(level, "%s: %s", q->img->path, text);
+}
+
 /* ---- tables ---- */
 
 static int load_table(struct qcow2 *q, const char *name, uint64_t offset,
@@ -198,6 +212,24 @@ static int note_l2(struct qcow2 *q, uint32_t i, struct error *err)
 		return error_set(err, EINVAL, "corrupt image: L1 entry %u is %#"
 				 PRIx64 ", no cluster's offset", i, entry);
 	return note(q, offset, q->cluster_size, QCOW2_META_L2, err);
+}
+
+/* Entries that the file does not hold are no entries. */
+static int judge_l1_end(struct qcow2 *q, bool rdwr, struct error *err)
+{
+	uint64_t at = q->h.l1_table_offset, size = q->file->size;
+	uint64_t there = (size - min(size, at)) / 8;
+
+	if (there >= q->h.l1_size)
+		return 0;
+	if (rdwr)
+		return error_set(err, EINVAL, "corrupt image: the L1 table of "
+				 "%u entries at %#" PRIx64 " is cut off by the "
+				 "end of the file of %" PRIu64 " bytes",
+				 q->h.l1_size, at, size);
+	for (; there < q->h.l1_size; there++)
+		q->l1[there] = QCOW2_L1_INVALID;
+	return 0;
 }
 
 /* Read-only, an entry that is wrong is put out of use, the rest is used. */
@@ -354,6 +386,8 @@ static int load_metadata(struct qcow2 *q, struct error *err)
 				 q->h.refcount_table_offset,
 				 q->reftable_entries, &q->reftable,
 				 &q->reftable_dirty, err);
+	if (!ret)
+		ret = judge_l1_end(q, rdwr, err);
 	if (ret)
 		return ret;
 	ret = note_metadata(q, rdwr ? err : NULL);

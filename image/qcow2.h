@@ -47,6 +47,7 @@
 
 #include "common/bits.h"
 #include "common/list.h"
+#include "common/log.h"
 #include "image/codec.h"
 #include "image/coroutine.h"
 #include "image/driver.h"
@@ -94,6 +95,7 @@ struct qcow2_cache {
 	void **chunks;			/* memory of the slices */
 	unsigned int nr_chunks;
 	enum image_event loads;		/* what reading one is to tests */
+	bool told;			/* that a table is not in the file */
 };
 
 int qcow2_cache_init(struct qcow2_cache *c, struct image *file,
@@ -101,7 +103,8 @@ int qcow2_cache_init(struct qcow2_cache *c, struct image *file,
 void qcow2_cache_deinit(struct qcow2_cache *c);
 /* The slice if it is in memory: valid until the next waiting point. */
 struct qcow2_slice *qcow2_cache_peek(struct qcow2_cache *c, uint64_t offset);
-/* co. The slice, read if need be, pinned: qcow2_cache_put() it. */
+/* co. The slice, read if need be, pinned: qcow2_cache_put() it. -EIO, too, where
+ * the file ends before it does. */
 int qcow2_cache_get(struct qcow2_cache *c, uint64_t offset,
 		    struct qcow2_slice **out);
 /* The slice zeroed, not read, pinned. Never waits. -ENOMEM */
@@ -224,6 +227,7 @@ struct qcow2 {
 	int stopped;			/* -errno: no more writes */
 	bool sync_failed;		/* for good: what is on disk is unknown */
 	bool corrupt;			/* found so by us */
+	bool told;			/* of what cannot be read */
 	bool write_begun;		/* autoclear bits are off */
 	bool data_begun;		/* enabled bitmaps get all writes */
 	struct co_mutex begin_lock;
@@ -255,6 +259,9 @@ int qcow2_begin_data(struct qcow2 *q);
 /* Says so once and stops writing; -EIO. Closing marks a version 3 image. */
 int qcow2_corrupt(struct qcow2 *q, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* Says once that something of the file is missing or broken. */
+void qcow2_tell(struct qcow2 *q, enum log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* co. Writes the header's first 104 (72) bytes anew and makes them durable. */
 int qcow2_write_header(struct qcow2 *q);
 

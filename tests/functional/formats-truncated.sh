@@ -131,6 +131,25 @@ said 'which file, and where on the disk' \
 ok 'all else is' xdisk io -r -f vmdk -c 'read -P 1 0 64k' \
 	-c 'read -P 2 3G 130048' parts.vmdk
 
+# ---- served
+cp vdi cut
+truncate -s -98304 cut
+"$builddir/tool/xdisk" serve -k "$T/s" -f vdi cut > serve.log 2>&1 &
+server=$!
+for i in $(seq 100); do
+	grep -q '^Serving' serve.log && break
+	sleep 0.05
+done
+uri="nbd+unix:///?socket=$T/s"
+rc 1 'a client that comes to what is missing' \
+	qemu-io -r -f raw -c 'read 10452992 32k' "$uri"
+said 'is told' 'Input/output error'
+ok 'served is all else' qemu-io -r -f raw -c 'read 0 9M' "$uri"
+kill -TERM $server
+wait $server
+ok 'the server says what it is' grep -q 'error: cut: block 9 .*guest offset' \
+	serve.log
+
 # ---- what is refused as a whole
 qemu-img convert -f raw -O vmdk -o subformat=monolithicFlat disk flat.vmdk
 truncate -s -1 flat-flat.vmdk
@@ -139,7 +158,7 @@ said 'with its length' 'is not within the file of 10485759 bytes'
 rc 1 'a file shorter than the size that is said' xdisk io -r -c 'read 0 512' \
 	--image-opts driver=raw,size=10M,file.filename=flat-flat.vmdk
 said 'with its length' '10485759'
-qemu-img create -q -f luks --object secret,id=s,data=x \
+xdisk create -q -f luks --object secret,id=s,data=x \
 	-o key-secret=s,iter-time=10 luks 1M
 truncate -s 1M luks
 rc 1 'a LUKS header that is cut off' \

@@ -11,6 +11,7 @@
 #include "image/qcow2.h"
 
 #define SLICE 512u
+#define FILE_SIZE (1 * GiB)
 #define MAX_SLICES 16u		/* the least that a cache has */
 
 static struct co_queue reads;
@@ -38,7 +39,10 @@ static int fake_preadv(struct image *img, uint64_t off, uint64_t len,
 static const struct image_driver fake_driver = {
 	.name = "fake", .preadv = fake_preadv,
 };
-static struct image file = { .driver = &fake_driver, .request_align = 1 };
+static struct image file = {
+	.driver = &fake_driver, .request_align = 1, .size = FILE_SIZE,
+	.path = (char *)"fake",
+};
 static struct qcow2_cache cache;
 
 static int setup(void **state)
@@ -109,6 +113,24 @@ static void test_loads_once(void **state)
 }
 
 /* All who wait see the error; the next one reads anew. */
+/* A slice that the file does not hold whole is not read, and not zeroes. */
+static void test_cut_off(void **state)
+{
+	struct getter last = { .offset = FILE_SIZE - SLICE };
+	struct getter cut = { .offset = FILE_SIZE - SLICE / 2 };
+	struct getter beyond = { .offset = FILE_SIZE };
+
+	co_start(get, &cut);
+	co_start(get, &beyond);
+	assert_int_equal(cut.ret, -EIO);
+	assert_int_equal(beyond.ret, -EIO);
+	assert_int_equal(nr_reads, 0);
+	co_start(get, &last);
+	assert_int_equal(last.ret, 0);
+	assert_int_equal(nr_reads, 1);
+	assert_int_equal(cache.nr, 1);
+}
+
 static void test_load_fails(void **state)
 {
 	struct getter a = { .offset = SLICE }, b = { .offset = SLICE };
@@ -195,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_loads_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_load_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cut_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evicts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evicts_behind_dirty, setup,
 						teardown),
