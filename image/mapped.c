@@ -78,9 +78,11 @@ static uint64_t alike(const struct mapped_block *b)
 static uint64_t bytes_there(const struct mapped *m,
 			    const struct mapped_block *b, uint64_t in)
 {
-	uint64_t there = m->file->size - min(m->file->size, b->host_offset);
+	uint64_t size = m->file->size;
+	uint64_t there = align_down(size - min(size, b->host_offset),
+				    SECTOR_SIZE);
 
-	return align_down(there - min(there, in), SECTOR_SIZE);
+	return there - min(there, in);
 }
 
 /* Bytes of a block that have to be there: those that the disk shows. */
