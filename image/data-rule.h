@@ -13,10 +13,10 @@
 #include "common/error.h"
 #include "image/image.h"
 
-/* *full is the file to open, malloc()ed, for the image at image_path, which records
- * `name` (NULL: nothing). topmost: it is nobody's backing image. -EACCES: the rule
- * does not allow it; the sentence says what to write where. Opens nothing. Not for
- * IMAGE_DATA_ANY. */
+/* *full is the file to open, malloc()ed, for the image at image_path, which
+ * records `name` (NULL: nothing). topmost: it is nobody's backing image.
+ * -EACCES: the rule does not allow it; the sentence says what to write where.
+ * Opens nothing. Not for IMAGE_DATA_ANY. */
 int data_rule_judge(const struct image_data_rule *rule, const char *image_path,
 		    bool topmost, const char *name, char **full,
 		    struct error *err);

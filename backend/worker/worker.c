@@ -369,6 +369,29 @@ static int run_command(struct worker *w, const char *name, json_t *args,
 	return error_set(err, EINVAL, "unknown command \"%s\"", name);
 }
 
+static void replace(char *text, unsigned char from, unsigned char to)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++)
+		if (*c >= from && *c <= to)
+			*c = '?';
+}
+
+/* It may quote an image, which must neither begin a line of the log nor, where
+ * it is not UTF-8, leave the supervisor without an answer. */
+static json_t *sentence(struct error *err, int ret)
+{
+	json_t *s;
+
+	error_reason(err, ret);
+	replace(err->msg, 0x01, 0x1f);
+	replace(err->msg, 0x7f, 0x7f);
+	s = json_string(err->msg);
+	if (s)
+		return s;
+	replace(err->msg, 0x80, 0xff);
+	return json_string(err->msg);
+}
+
 static int obey(struct worker *w, json_t *msg)
 {
 	struct error err = ERROR_INIT;
@@ -387,9 +410,9 @@ static int obey(struct worker *w, json_t *msg)
 					      json_object()));
 	json_decref(reply);
 	return message_send(WORKER_FD,
-			    json_pack("{s:s, s:{s:i, s:s}}", "command", name,
+			    json_pack("{s:s, s:{s:i, s:o}}", "command", name,
 				      "error", "errno", -ret, "desc",
-				      error_text(&err, ret)));
+				      sentence(&err, ret)));
 }
 
 static void socket_readable(struct loop_fd *watch, uint32_t events)

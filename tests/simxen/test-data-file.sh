@@ -262,4 +262,16 @@ by_the_tool() {
 
 check "beside: a backing image's beside it is read, not written" served_over
 check "the tool opens what it is told, as ever" by_the_tool
+
+# ---- names that are not fit to print ----------------------------------------
+
+over break "$(printf 'no\nxdiskd[1]: error: vbd 9/9: forged\033[1m')"
+one_line() {
+	refused "$img/break" 'no?xdiskd[1]: error: vbd 9/9: forged?[1m' &&
+	! grep -a '^xdiskd\[1\]' "$daemon_log"
+}
+over bytes "$(printf '/\377\303\050')"
+check "a name in an image begins no line of the log" one_line
+check "a name that is not UTF-8 is told as well as can be" refused \
+	"$img/bytes" "Could not open '/??('"
 tap_done
