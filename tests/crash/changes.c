@@ -52,7 +52,7 @@ static int make_empty(struct error *err)
 
 /* ---- snapshots ---- */
 
-static char *name_of(unsigned int n)
+char *snapshot_name(unsigned int n)
 {
 	static char name[16];
 
@@ -81,7 +81,7 @@ static int snapshot(struct error *err)
 	t.snapshot[n].bytes = read_all(t.img, &t.snapshot[n].size);
 	t.snapshots.nr++;
 	t.snapshots.may |= 1u << n;
-	ret = image_snapshot_create(t.img, name_of(n), err);
+	ret = image_snapshot_create(t.img, snapshot_name(n), err);
 	if (!ret)
 		t.snapshots.must |= 1u << n;
 	return ret;
@@ -92,7 +92,7 @@ static int drop(unsigned int n, struct error *err)
 	int ret;
 
 	t.snapshots.must &= ~(1u << n);
-	ret = image_snapshot_delete(t.img, name_of(n), err);
+	ret = image_snapshot_delete(t.img, snapshot_name(n), err);
 	if (!ret)
 		t.snapshots.may &= ~(1u << n);
 	return ret;
@@ -119,7 +119,7 @@ static int back(unsigned int n, struct error *err)
 	for (uint64_t i = 0; i < t.nr_sectors; i++)
 		begin(i, stamp_in(n, i));
 	if (!ret)
-		ret = image_snapshot_apply(t.img, name_of(n), err);
+		ret = image_snapshot_apply(t.img, snapshot_name(n), err);
 	t.clock++;
 	for (uint64_t i = 0; !ret && i < t.nr_sectors; i++)
 		complete(i, stamp_in(n, i));
@@ -128,25 +128,33 @@ static int back(unsigned int n, struct error *err)
 
 /* ---- snapshots of a crash image ---- */
 
-static bool has_snapshot(const char *path, unsigned int n)
+uint8_t *read_snapshot(const char *path, const char *name, uint64_t *size)
 {
 	struct image_options opts = {
-		.snapshot = name_of(n), .cache = IMAGE_CACHE_WRITEBACK,
+		.snapshot = name, .cache = IMAGE_CACHE_WRITEBACK,
 	};
-	cleanup_free uint8_t *bytes = NULL;
 	struct image *img;
-	uint64_t size;
+	uint8_t *bytes;
 
 	if (image_open(t.loop, path, "qcow2", &opts, &img, NULL))
-		return false;
-	bytes = read_all(img, &size);
-	if (size != t.snapshot[n].size ||
-	    memcmp(bytes, t.snapshot[n].bytes, size)) {
+		return NULL;
+	bytes = read_all(img, size);
+	image_close(img, NULL);
+	return bytes;
+}
+
+static bool has_snapshot(const char *path, unsigned int n)
+{
+	uint64_t size;
+	cleanup_free uint8_t *bytes = read_snapshot(path, snapshot_name(n),
+						    &size);
+
+	if (bytes && (size != t.snapshot[n].size ||
+		      memcmp(bytes, t.snapshot[n].bytes, size))) {
 		fprintf(stderr, "%s: ", path);
 		die("a snapshot is not what it was", n);
 	}
-	image_close(img, NULL);
-	return true;
+	return bytes;
 }
 
 void verify_snapshots(const char *path, int n)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* powercut.h: what powercut.c and changes.c share. */
+/* powercut.h: what powercut.c, changes.c and go-on.c share. */
 #ifndef XD_TESTS_POWERCUT_H
 #define XD_TESTS_POWERCUT_H
 
@@ -62,7 +62,7 @@ struct powercut {
 	struct record *records;		/* later than what is in those */
 	size_t nr_records, max_records;
 	uint64_t file_ops, fail_at;
-	int crash_every;
+	int crash_every, go_on_every;
 
 	char **changes;			/* ended by NULL */
 
@@ -84,6 +84,12 @@ void begin(uint64_t sector, uint64_t stamp);
 void complete(uint64_t sector, uint64_t stamp);
 int do_flush(void);
 int work(void);
+/* co. For writing: t.img. */
+int open_image(const char *path, unsigned int flags, struct error *err);
+/* co. Dies of all that is worse than lost clusters, or than flags as a power cut
+ * may leave them, unless all have to be right. Are they? */
+bool check(const char *path, bool flags_right);
+void copy_file(const char *from, const char *to);
 
 /* ---- changes.c ---- */
 
@@ -100,5 +106,14 @@ int work(void);
 int make_changes(void);
 /* co. Those that a crash image holds are what they were. */
 void verify_snapshots(const char *path, int n);
+char *snapshot_name(unsigned int n);
+/* co. All that it holds, to be freed; NULL: there is no such snapshot. */
+uint8_t *read_snapshot(const char *path, const char *name, uint64_t *size);
+
+/* ---- go-on.c ---- */
+
+/* co. Uses a copy of crash image `n` as if nothing had happened; all: one for each
+ * step that can be the first. */
+void go_on(const char *crash, unsigned int n, bool all);
 
 #endif

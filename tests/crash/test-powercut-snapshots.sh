@@ -59,6 +59,10 @@ for seed in $(seq "$seeds"); do
 			drop 0 compact back 1 work compact drop 1 compact work
 		result $? "power cuts: compacting snapshots, $options, seed $seed"
 	done
+	# few writes, so that the cuts reach the end
+	run cluster_size=512,refcount_bits=8 "$seed" 1 250 0 snapshot drop 0 work \
+		snapshot work drop 1
+	result $? "power cuts: snapshots of many tables, seed $seed"
 	for fail in 60 65 70 75 80 85 90; do
 		run cluster_size=4096 $((fail + seed)) 2 5 $fail snapshot work \
 			resize 900 compact snapshot drop 0 compact

@@ -114,6 +114,12 @@ for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
 	ok 'right' holds x qcow2 want
 	ok 'written to' model -s 3 -n 100 x qcow2 want
 	ok 'and not marked corrupt' sound
+	python3 cut.py flags x
+	ok 'smaller, larger and written to at once' xdisk io -f qcow2 \
+		-c 'truncate 100k' -c 'truncate 6M' -c 'write -P 5 0 3M' \
+		-c flush -c 'write -P 6 3M 3M' x
+	ok 'not marked corrupt, either' sound
+	ok 'right' qemu-io -f qcow2 -c 'read -P 5 0 3M' -c 'read -P 6 3M 3M' x
 	fresh -o $options
 	rm -f base; truncate -s 6M base
 	qemu-img rebase -u -f qcow2 -b base -F raw x
