@@ -2,9 +2,9 @@
 /*
  * refmap.c: a hash table of leaves, each for 256 neighbouring clusters.
  *
- * A cell is one byte, count and flags, until a count in its leaf outgrows that;
- * then all cells of the leaf become 32 bits wide. Leaves are small so that
- * references strewn over a huge sparse file cost little each.
+ * A leaf of up to FEW references has them in itself, so that those strewn over a
+ * huge sparse file cost little each. With more it has cells, of one byte each,
+ * count and flags, until a count outgrows that; then all become 32 bits wide.
  */
 #include "image/refmap.h"
 
@@ -16,13 +16,19 @@
 
 #define LEAF_BITS 8u
 #define LEAF_CELLS REFMAP_CELLS
-#define NARROW_COUNT_MAX ((1u << (8 - REFMAP_FLAGS)) - 1)
+#define FEW 3u
+#define LEAF_BYTES (sizeof(struct refmap_leaf) + sizeof(size_t))	/* malloc's */
+#define NARROW_MAX 0xffu
+#define NARROW_COUNT_MAX (NARROW_MAX >> REFMAP_FLAGS)
 #define FLAG_MASK ((1u << REFMAP_FLAGS) - 1)
 
 struct refmap_leaf {
 	uint64_t key;			/* cluster >> LEAF_BITS */
-	uint32_t *wide;			/* NULL: the narrow cells hold */
-	uint8_t narrow[LEAF_CELLS];	/* count << REFMAP_FLAGS | flags */
+	void *cells;			/* count << REFMAP_FLAGS | flags, in
+					 * uint8_t or uint32_t; NULL: `few` */
+	bool wide;
+	uint8_t nr_few;
+	uint8_t at[FEW], few[FEW];
 };
 
 static size_t slot_of(const struct refmap *m, uint64_t key)
@@ -57,6 +63,7 @@ static int grow(struct refmap *m)
 	bigger.slots = calloc(bigger.nr_slots, sizeof(*bigger.slots));
 	if (!bigger.slots)
 		return -ENOMEM;
+	bigger.bytes += (bigger.nr_slots - m->nr_slots) * sizeof(*m->slots);
 	for (size_t i = 0; i < m->nr_slots; i++)
 		if (m->slots[i])
 			bigger.slots[slot_of(&bigger, m->slots[i]->key)] =
@@ -80,26 +87,98 @@ static struct refmap_leaf *find_or_make(struct refmap *m, uint64_t cluster)
 	leaf->key = cluster >> LEAF_BITS;
 	m->slots[slot_of(m, leaf->key)] = leaf;
 	m->nr_leaves++;
+	m->bytes += LEAF_BYTES;
 	m->last = leaf;
 	free(m->sorted);
 	m->sorted = NULL;
 	return leaf;
 }
 
-static int widen(struct refmap_leaf *leaf)
-{
-	leaf->wide = malloc(LEAF_CELLS * sizeof(*leaf->wide));
-	if (!leaf->wide)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < LEAF_CELLS; i++)
-		leaf->wide[i] = leaf->narrow[i];
-	return 0;
-}
+/* ---- the cells of a leaf ---- */
 
 static uint32_t cell_of(const struct refmap_leaf *leaf, unsigned int i)
 {
-	return leaf->wide ? leaf->wide[i] : leaf->narrow[i];
+	const uint32_t *wide = leaf->cells;
+	const uint8_t *narrow = leaf->cells;
+
+	if (leaf->cells)
+		return leaf->wide ? wide[i] : narrow[i];
+	for (unsigned int k = 0; k < leaf->nr_few; k++)
+		if (leaf->at[k] == i)
+			return leaf->few[k];
+	return 0;
 }
+
+static void copy_few(const struct refmap_leaf *leaf, uint8_t *narrow)
+{
+	for (unsigned int k = 0; k < leaf->nr_few; k++)
+		narrow[leaf->at[k]] = leaf->few[k];
+}
+
+/* Gives it cells. */
+static int spread(struct refmap *m, struct refmap_leaf *leaf)
+{
+	uint8_t *narrow = calloc(LEAF_CELLS, 1);
+
+	if (!narrow)
+		return -ENOMEM;
+	copy_few(leaf, narrow);
+	leaf->cells = narrow;
+	m->bytes += LEAF_CELLS;
+	return 0;
+}
+
+static int widen(struct refmap *m, struct refmap_leaf *leaf)
+{
+	uint32_t *wide = malloc(LEAF_CELLS * sizeof(*wide));
+
+	if (!wide)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < LEAF_CELLS; i++)
+		wide[i] = cell_of(leaf, i);
+	free(leaf->cells);
+	leaf->cells = wide;
+	leaf->wide = true;
+	m->bytes += LEAF_CELLS * sizeof(*wide);
+	return 0;
+}
+
+/* Where one of few is or goes; FEW: there is no room. */
+static unsigned int few_of(const struct refmap_leaf *leaf, unsigned int i)
+{
+	unsigned int k = 0;
+
+	while (k < leaf->nr_few && leaf->at[k] != i)
+		k++;
+	return k;
+}
+
+/* One that is not more than before always goes. */
+static int set_cell(struct refmap *m, struct refmap_leaf *leaf,
+		    unsigned int i, uint32_t cell)
+{
+	unsigned int k = few_of(leaf, i);
+	int ret = 0;
+
+	if (cell > NARROW_MAX && !leaf->wide)
+		ret = widen(m, leaf);
+	else if (!leaf->cells && k == FEW)
+		ret = spread(m, leaf);
+	if (ret)
+		return ret;
+	if (leaf->wide) {
+		((uint32_t *)leaf->cells)[i] = cell;
+	} else if (leaf->cells) {
+		((uint8_t *)leaf->cells)[i] = (uint8_t)cell;
+	} else {
+		leaf->at[k] = (uint8_t)i;
+		leaf->few[k] = (uint8_t)cell;
+		leaf->nr_few = (uint8_t)max(leaf->nr_few, k + 1);
+	}
+	return 0;
+}
+
+/* ---- */
 
 int refmap_add(struct refmap *m, uint64_t cluster, uint32_t n,
 	       unsigned int flags)
@@ -113,31 +192,26 @@ int refmap_add(struct refmap *m, uint64_t cluster, uint32_t n,
 	cell = cell_of(leaf, i);
 	count = cell >> REFMAP_FLAGS;
 	count = n > REFMAP_COUNT_MAX - count ? REFMAP_COUNT_MAX : count + n;
-	if (count > NARROW_COUNT_MAX && !leaf->wide && widen(leaf))
-		return -ENOMEM;
-	cell = count << REFMAP_FLAGS | ((cell | flags) & FLAG_MASK);
-	if (leaf->wide)
-		leaf->wide[i] = cell;
-	else
-		leaf->narrow[i] = (uint8_t)cell;
-	return 0;
+	return set_cell(m, leaf, i, count << REFMAP_FLAGS |
+				    ((cell | flags) & FLAG_MASK));
 }
 
-/* Adds to narrow cells [i, end); false if one is too full: nothing is done. */
+/* Adds to narrow cells [i, end); false if one is too full, or they are none:
+ * nothing is done. */
 static bool add_narrow(struct refmap_leaf *leaf, unsigned int i,
 		       unsigned int end, uint32_t n, unsigned int flags)
 {
-	uint8_t most = 0;
+	uint8_t *narrow = leaf->cells, most = 0;
 
-	if (leaf->wide || n > NARROW_COUNT_MAX)
+	if (!narrow || leaf->wide || n > NARROW_COUNT_MAX)
 		return false;
 	for (unsigned int k = i; k < end; k++)
-		most = max(most, leaf->narrow[k]);
+		most = max(most, narrow[k]);
 	if ((most >> REFMAP_FLAGS) + n > NARROW_COUNT_MAX)
 		return false;
 	for (unsigned int k = i; k < end; k++)
-		leaf->narrow[k] = (uint8_t)((leaf->narrow[k] | flags) +
-					    (n << REFMAP_FLAGS));
+		narrow[k] = (uint8_t)((narrow[k] | flags) +
+				      (n << REFMAP_FLAGS));
 	return true;
 }
 
@@ -152,7 +226,7 @@ int refmap_add_range(struct refmap *m, uint64_t cluster, uint64_t nr,
 		unsigned int part = (unsigned int)min(nr,
 					(uint64_t)(LEAF_CELLS - i));
 
-		if (!leaf)
+		if (!leaf || (!leaf->cells && part > FEW && spread(m, leaf)))
 			return -ENOMEM;
 		if (!add_narrow(leaf, i, i + part, n, flags & FLAG_MASK))
 			for (unsigned int k = 0; k < part && !ret; k++)
@@ -186,7 +260,13 @@ const uint8_t *refmap_cells(struct refmap *m, uint64_t cluster)
 	static const uint8_t none[LEAF_CELLS];
 	const struct refmap_leaf *leaf = find(m, cluster);
 
-	return !leaf ? none : leaf->wide ? NULL : leaf->narrow;
+	if (!leaf)
+		return none;
+	if (leaf->cells)
+		return leaf->wide ? NULL : leaf->cells;
+	memset(m->spread, 0, sizeof(m->spread));
+	copy_few(leaf, m->spread);
+	return m->spread;
 }
 
 struct refmap_entry refmap_get(struct refmap *m, uint64_t cluster)
@@ -201,24 +281,24 @@ void refmap_drop(struct refmap *m, uint64_t cluster)
 {
 	struct refmap_leaf *leaf = find(m, cluster);
 	unsigned int i = cluster & (LEAF_CELLS - 1);
+	uint32_t cell = leaf ? cell_of(leaf, i) : 0;
 
-	if (!leaf || !(cell_of(leaf, i) >> REFMAP_FLAGS))
-		return;
-	if (leaf->wide)
-		leaf->wide[i] -= 1u << REFMAP_FLAGS;
-	else
-		leaf->narrow[i] -= 1u << REFMAP_FLAGS;
+	if (cell >> REFMAP_FLAGS)
+		set_cell(m, leaf, i, cell - (1u << REFMAP_FLAGS));
 }
 
 void refmap_clear(struct refmap *m, uint64_t cluster)
 {
 	struct refmap_leaf *leaf = find(m, cluster);
+	unsigned int i = cluster & (LEAF_CELLS - 1);
 
-	if (!leaf)
-		return;
-	leaf->narrow[cluster & (LEAF_CELLS - 1)] = 0;
-	if (leaf->wide)
-		leaf->wide[cluster & (LEAF_CELLS - 1)] = 0;
+	if (leaf && cell_of(leaf, i))
+		set_cell(m, leaf, i, 0);
+}
+
+size_t refmap_bytes(const struct refmap *m)
+{
+	return m->bytes;
 }
 
 static int compare_leaves(const void *a, const void *b)
@@ -285,7 +365,7 @@ void refmap_free(struct refmap *m)
 {
 	for (size_t i = 0; i < m->nr_slots; i++)
 		if (m->slots[i]) {
-			free(m->slots[i]->wide);
+			free(m->slots[i]->cells);
 			free(m->slots[i]);
 		}
 	free(m->slots);

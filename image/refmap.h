@@ -4,7 +4,8 @@
  *
  * A sparse map from cluster number to a count and a few flags, all zero at
  * first. It takes memory where clusters are referenced, not where the file is
- * long: about one byte a cluster in use, more where counts are high.
+ * long: about one byte a cluster in use, more where counts are high, and some 60
+ * for one that has no neighbours.
  */
 #ifndef XD_IMAGE_REFMAP_H
 #define XD_IMAGE_REFMAP_H
@@ -17,6 +18,8 @@
 #define REFMAP_FLAGS 4u
 #define REFMAP_COUNT_MAX ((UINT32_C(1) << (32 - REFMAP_FLAGS)) - 1)
 
+#define REFMAP_CELLS 256u
+
 struct refmap_leaf;
 
 struct refmap {
@@ -25,6 +28,8 @@ struct refmap {
 	size_t nr_leaves;
 	struct refmap_leaf *last;	/* looked up last */
 	struct refmap_leaf **sorted;	/* by cluster; NULL: not sorted now */
+	size_t bytes;			/* of all this */
+	uint8_t spread[REFMAP_CELLS];	/* for refmap_cells() */
 };
 #define REFMAP_INIT { 0 }
 
@@ -45,9 +50,8 @@ unsigned int refmap_flags(struct refmap *m, uint64_t cluster, uint64_t nr);
 /*
  * REFMAP_CELLS cells, those of `cluster` (a multiple of that) and what follows:
  * count << REFMAP_FLAGS | flags. NULL where counts are too high for that. Valid
- * until the map changes.
+ * until the map changes, or is asked for others.
  */
-#define REFMAP_CELLS 256u
 const uint8_t *refmap_cells(struct refmap *m, uint64_t cluster);
 /* Takes one reference away again where there are any. */
 void refmap_drop(struct refmap *m, uint64_t cluster);
@@ -58,6 +62,9 @@ void refmap_clear(struct refmap *m, uint64_t cluster);
  * The walk sorts what was added since the last one; -ENOMEM through *ret,
  * which is otherwise left alone. */
 bool refmap_next(struct refmap *m, uint64_t from, uint64_t *cluster, int *ret);
+
+/* The memory that it takes. */
+size_t refmap_bytes(const struct refmap *m);
 
 void refmap_free(struct refmap *m);		/* may be called twice */
 

@@ -110,6 +110,38 @@ static void test_ranges(void **state)
 	refmap_free(&m);
 }
 
+/* A few in one leaf, then more than these, and what that costs. */
+static void test_few(void **state)
+{
+	struct refmap m = REFMAP_INIT;
+	const uint8_t *cells;
+	size_t bytes;
+
+	for (uint64_t i = 0; i < 100000; i++)
+		assert_int_equal(refmap_add(&m, i << 30, 1, i & 15), 0);
+	assert_true(refmap_bytes(&m) < 100000 * 64);
+	assert_int_equal(refmap_get(&m, UINT64_C(99999) << 30).count, 1);
+	assert_int_equal(refmap_get(&m, UINT64_C(99999) << 30).flags, 15);
+	cells = refmap_cells(&m, UINT64_C(3) << 30);
+	assert_int_equal(cells[0], 1 << REFMAP_FLAGS | 3);
+	assert_int_equal(cells[1], 0);
+	bytes = refmap_bytes(&m);
+	for (uint64_t i = 1; i < 9; i++) {
+		assert_int_equal(refmap_add(&m, i * 20, (uint32_t)i, 0), 0);
+		for (uint64_t k = 1; k <= i; k++)
+			assert_int_equal(refmap_get(&m, k * 20).count, k);
+		refmap_drop(&m, i * 20);
+		assert_int_equal(refmap_get(&m, i * 20).count, i - 1);
+		assert_int_equal(refmap_add(&m, i * 20, 1, 0), 0);
+	}
+	assert_in_range(refmap_bytes(&m), bytes + 256, bytes + 256);
+	refmap_clear(&m, 40);
+	assert_int_equal(refmap_get(&m, 40).count, 0);
+	assert_int_equal(refmap_get(&m, 60).count, 3);
+	refmap_free(&m);
+	assert_int_equal(refmap_bytes(&m), 0);
+}
+
 /* Against a plain array. */
 static void test_random(void **state)
 {
@@ -150,6 +182,7 @@ int main(void)
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_next),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_few),
 		cmocka_unit_test(test_random),
 	};
 
