@@ -141,6 +141,8 @@ struct image {
 					 * file, which may grow by writing */
 	struct file_id id;		/* protocols: which file it is */
 
+	uint64_t taken;			/* bytes, image_take() */
+
 	/* how it was opened */
 	unsigned int flags;		/* enum image_open_flags */
 	enum image_cache cache;
@@ -239,6 +241,9 @@ int image_name_backing(struct image *img, const char *path,
  * (NULL: none is recorded) as its data file? Opens nothing. -EACCES, ... */
 int image_judge_data_file(struct image *parent, const char *path,
 			  struct error *err);
+/* open.c, for a driver's open: so much memory is to be taken because the image
+ * says so. -EFBIG: too much, with that of the images that stand on it. */
+int image_take(struct image *img, uint64_t bytes, struct error *err);
 /* open.c, for drivers: opens `path` (NULL: none is recorded), or what the
  * user named instead, as parent->data, in the way that `parent` is open. */
 int image_open_data_file(struct image *parent, const char *path,

@@ -32,6 +32,10 @@
 /* Overlays on overlays: more than anybody stacks, less than any stack needs. */
 #define MAX_CHAIN_DEPTH 256
 
+/* What the tables of all of them may take of memory at opening: more than the
+ * largest that one image may have (200 MiB), which no disk there is needs. */
+#define MAX_TAKEN (256 * MiB)
+
 static const struct image_driver *const formats[] = {
 	&image_bochs_driver,
 	&image_cloop_driver,
@@ -121,6 +125,21 @@ static void node_free(struct image *img)
 	free(img->path);
 	free(img->state);
 	free(img);
+}
+
+int image_take(struct image *img, uint64_t bytes, struct error *err)
+{
+	uint64_t sum = 0;
+
+	img->taken += bytes;
+	for (const struct image *i = img; i; i = i->overlay)
+		sum += i->taken;
+	if (sum <= MAX_TAKEN)
+		return 0;
+	return error_set(err, EFBIG, "the tables of '%s'%s would take %" PRIu64
+			 " bytes of memory, at most %" PRIu64, img->path,
+			 img->overlay ? " and of the images that stand on it" :
+					"", sum, MAX_TAKEN);
 }
 
 /* ---- what is said of nodes ---- */

@@ -48,33 +48,51 @@ static int judge_table(const struct qcow2 *q, const struct qcow2_bitmap *b,
 	return 0;
 }
 
-static int note_bitmap(struct qcow2 *q, struct qcow2_bitmap *b,
-		       struct error *err)
+/* The bits that are in the file. */
+static int note_bits(struct qcow2 *q, struct qcow2_bitmap *b,
+		     struct error *err)
 {
-	uint32_t i = 0;
-	int ret = qcow2_bitmap_note(q, b->table_offset,
-				    qcow2_bitmap_table_clusters(q, b));
+	uint64_t nr = 0;
+	int ret = 0;
 
-	for (; !ret && i < b->table_entries; i++)
-		if (b->table[i] & QCOW2_BITMAP_ENTRY_OFFSET)
-			ret = qcow2_bitmap_note(q, b->table[i] &
-						QCOW2_BITMAP_ENTRY_OFFSET, 1);
-	if (ret != -EEXIST)
+	for (uint32_t i = 0; !ret && i < b->table_entries; i++) {
+		uint64_t offset = b->table[i] & QCOW2_BITMAP_ENTRY_OFFSET;
+
+		if (!offset)
+			continue;
+		ret = qcow2_bitmap_note(q, offset, 1);
+		nr++;
+	}
+	if (ret)
 		return ret;
-	return error_set(err, EINVAL, "its clusters are also something else");
+	if (qcow2_bitmap_usable(b) && (b->flags & QCOW2_BITMAP_AUTO))
+		q->bitmaps->bytes += nr << q->cluster_bits;
+	if (q->bitmaps->bytes > QCOW2_BITMAP_MAX_BYTES)
+		return error_set(err, EFBIG, "the bits of the enabled bitmaps "
+				 "up to it take up %" PRIu64 " bytes, at most %"
+				 PRIu64, q->bitmaps->bytes,
+				 QCOW2_BITMAP_MAX_BYTES);
+	return image_take(q->img, nr * QCOW2_META_BYTES, err);
 }
 
-/* co */
-static int open_bitmap(struct qcow2 *q, struct qcow2_bitmap *b,
-		       struct error *err)
+/* co. Clusters that are taken are not read: several bitmaps may name them. */
+static int read_table(struct qcow2 *q, struct qcow2_bitmap *b,
+		      struct error *err)
 {
 	uint64_t bytes = (uint64_t)b->table_entries * 8;
+	uint64_t clusters = qcow2_bitmap_table_clusters(q, b);
 	int ret;
 
 	if (!range_within(b->table_offset, bytes, q->data_end))
 		return error_set(err, EINVAL, "its table at %#" PRIx64 " lies "
 				 "beyond the end of the file",
 				 b->table_offset);
+	ret = qcow2_bitmap_note(q, b->table_offset, clusters);
+	if (!ret)
+		ret = image_take(q->img, bytes + clusters * QCOW2_META_BYTES,
+				 err);
+	if (ret)
+		return ret;
 	b->table = malloc(bytes);
 	if (!b->table)
 		return -ENOMEM;
@@ -83,31 +101,64 @@ static int open_bitmap(struct qcow2 *q, struct qcow2_bitmap *b,
 		return error_set_errno(err, -ret, "reading its table");
 	for (uint32_t i = 0; i < b->table_entries; i++)
 		b->table[i] = load_be64(&b->table[i]);
-	ret = judge_table(q, b, err);
-	return ret ? ret : note_bitmap(q, b, err);
+	return judge_table(q, b, err);
+}
+
+/* co */
+static int open_bitmap(struct qcow2 *q, struct qcow2_bitmap *b,
+		       struct error *err)
+{
+	int ret = read_table(q, b, err);
+
+	if (!ret)
+		ret = note_bits(q, b, err);
+	if (ret == -EEXIST)
+		ret = error_set(err, EINVAL, "its clusters are also something "
+				"else");
+	return ret;
+}
+
+/* co. One that is in use need not be sound: nobody wants its bits, and it can
+ * still be removed. */
+static int open_all(struct qcow2 *q, struct error *err)
+{
+	struct qcow2_bitmaps *s = q->bitmaps;
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < s->nr; i++) {
+		struct qcow2_bitmap *b = &s->v[i];
+
+		ret = open_bitmap(q, b, err);
+		b->broken = ret;
+		if (!ret)
+			continue;
+		free(b->table);
+		b->table = NULL;
+		if (ret != -ENOMEM && ret != -EFBIG && b->inconsistent)
+			ret = 0;
+		else
+			error_prefix(err, ret, "bitmap '%.100s'", b->name);
+	}
+	return ret;
 }
 
 int qcow2_bitmaps_open(struct qcow2 *q, struct error *err)
 {
-	struct qcow2_bitmaps *s = calloc(1, sizeof(*s));
-	int ret = s ? qcow2_bitmap_list(q->file, &q->h, s, err) : -ENOMEM;
+	uint64_t bytes = 2 * q->h.bitmap_dir_size +
+			 q->h.nr_bitmaps * sizeof(struct qcow2_bitmap);
+	struct qcow2_bitmaps *s;
+	int ret = image_take(q->img, bytes, err);
 
+	if (ret)
+		return ret;
+	s = calloc(1, sizeof(*s));
+	ret = s ? qcow2_bitmap_list(q->file, &q->h, s, err) : -ENOMEM;
 	if (ret || !s->nr) {
 		free(s);
 		return ret;
 	}
 	q->bitmaps = s;
-	for (unsigned int i = 0; !ret && i < s->nr; i++) {
-		ret = open_bitmap(q, &s->v[i], err);
-		/* Nobody wants its bits: it can still be removed. */
-		s->v[i].broken = ret;
-		if (ret && ret != -ENOMEM && s->v[i].inconsistent)
-			ret = 0;
-		if (ret)
-			error_prefix(err, ret, "bitmap '%.100s'",
-				     s->v[i].name);
-	}
-	return ret;
+	return open_all(q, err);
 }
 
 void qcow2_bitmaps_free(struct qcow2 *q)

@@ -75,6 +75,8 @@ struct qcow2_bitmap {
 struct qcow2_bitmaps {
 	struct qcow2_bitmap *v;
 	unsigned int nr, max;
+	uint64_t bytes;			/* of those that were enabled at opening,
+					 * as far as they are in the file */
 	bool list_changed;		/* some were added or removed */
 	struct qcow2_run *unused;	/* to be freed after the next store */
 	size_t nr_unused, max_unused;

@@ -313,6 +313,7 @@ int ck_count_table(struct check *ck, struct l2_table *t, uint8_t *table)
 	judge_table(ck, table, &bad, &good);
 	if (!ck_is_garbage(bad, good)) {
 		count_entries(ck, t, table);
+		ck_judge_room(ck);
 		return ck->ret;
 	}
 	t->bad = true;

@@ -87,6 +87,18 @@ void ck_progress(struct check *ck, uint64_t bytes)
 		ck->res->progress(ck->res->report_arg, ck->done, ck->total);
 }
 
+void ck_judge_room(struct check *ck)
+{
+	uint64_t bytes = refmap_bytes(&ck->refs) + refmap_bytes(&ck->own) +
+			 refmap_bytes(&ck->bitmaps) +
+			 refmap_bytes(&ck->aliases) +
+			 ck->max_l2 * sizeof(*ck->l2) +
+			 ck->nr_suspects * sizeof(*ck->suspects);
+
+	if (ck->room && bytes > ck->room && !ck->ret)
+		ck->ret = -EFBIG;
+}
+
 void ck_add_refs(struct check *ck, uint64_t cluster, uint32_t n,
 		 unsigned int flags)
 {

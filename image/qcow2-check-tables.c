@@ -66,6 +66,9 @@ int ck_list_l2(struct check *ck, const struct l1_table *l1, uint64_t e,
 			return -ENOMEM;
 		ck->l2 = l2;
 		ck->max_l2 = n;
+		ck_judge_room(ck);
+		if (ck->ret)
+			return ck->ret;
 	}
 	ck->l2[ck->nr_l2++] = (struct l2_table){
 		.offset = e & QCOW2_L1_OFFSET,

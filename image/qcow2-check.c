@@ -173,6 +173,22 @@ static void check_free(struct check *ck)
 	free(ck->reftable);
 }
 
+/* A repair that nobody has asked for may take so much memory: enough for the
+ * clusters that there is space for on the host, and for a good many that there is
+ * none for. */
+#define ROOM_AT_OPENING (256 * MiB)
+#define ROOM_FOR_CLUSTER 4
+
+static uint64_t room_at_opening(const struct check *ck)
+{
+	uint64_t bytes = 0;
+
+	if (image_allocated_size(ck->file, &bytes))
+		bytes = 0;
+	return ROOM_AT_OPENING +
+	       (bytes >> ck->h->cluster_bits) * ROOM_FOR_CLUSTER;
+}
+
 static int run_check(struct image *img, const struct qcow2_header *h,
 		     enum image_repair repair, bool careful,
 		     struct image_check *result, struct error *err)
@@ -186,10 +202,17 @@ static int run_check(struct image *img, const struct qcow2_header *h,
 	judge_named(&ck, img->path, "backing", h->backing_file);
 	if (qcow2_external(h))
 		judge_named(&ck, img->path, "data", h->data_file);
+	if (careful)
+		ck.room = room_at_opening(&ck);
 	ret = count_references(&ck);
 	if (!ret)
 		ret = ck_compare_refcounts(&ck);
-	if (ret) {
+	if (ret == -EFBIG && ck.room) {
+		error_set(err, EFBIG, "the image was not closed cleanly, and to "
+			  "repair it takes more than %" PRIu64 " bytes of "
+			  "memory: 'xdisk check -r all' has no such limit",
+			  ck.room);
+	} else if (ret) {
 		error_set_errno(err, -ret, "check");
 	} else {
 		result->image_end_offset =

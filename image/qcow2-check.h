@@ -79,6 +79,7 @@ struct check {
 	const struct qcow2_header *h;
 	enum image_repair repair;
 	bool careful;			/* repair nothing but refcounts */
+	uint64_t room;			/* bytes of memory; 0: no limit */
 	struct image_check *res;
 	uint64_t cluster_size;
 	uint64_t file_len;		/* bytes */
@@ -127,7 +128,7 @@ struct check {
 					 * table uses more than once */
 	uint64_t lines;
 	uint64_t done, total;		/* bytes of tables, for the progress */
-	int ret;			/* sticky: -ENOMEM */
+	int ret;			/* sticky: -ENOMEM, -EFBIG */
 };
 
 /* ---- qcow2-check-findings.c ---- */
@@ -145,6 +146,8 @@ void ck_unreadable(struct check *ck, int ret, const char *what,
 /* So many more bytes of tables have been dealt with. */
 void ck_progress(struct check *ck, uint64_t bytes);
 
+/* Is there room for what was noted so far? Else ck->ret is -EFBIG. */
+void ck_judge_room(struct check *ck);
 /* Notes n references; ck->ret is set when there is no memory for it. */
 void ck_add_refs(struct check *ck, uint64_t cluster, uint32_t n,
 		 unsigned int flags);

@@ -160,8 +160,10 @@ static int load_table(struct qcow2 *q, const char *name, uint64_t offset,
 		      uint64_t entries, uint64_t **table, uint8_t **dirty,
 		      struct error *err)
 {
-	int ret = 0;
+	int ret = image_take(q->img, entries * 8 + entries / 64, err);
 
+	if (ret)
+		return ret;
 	*table = malloc(max(entries * 8, UINT64_C(8)));
 	*dirty = calloc(1, entries / 64 + 1);
 	if (!*table || !*dirty)
@@ -230,6 +232,18 @@ static int judge_l1_end(struct qcow2 *q, bool rdwr, struct error *err)
 	for (; there < q->h.l1_size; there++)
 		q->l1[there] = QCOW2_L1_INVALID;
 	return 0;
+}
+
+/* co. For what is going to be noted of tables that two tables lead to. */
+static int take_notes(struct qcow2 *q, struct error *err)
+{
+	uint64_t nr = 0;
+
+	for (uint32_t i = 0; i < q->h.l1_size; i++)
+		nr += q->l1[i] && q->l1[i] != QCOW2_L1_INVALID;
+	for (uint32_t i = 0; i < q->reftable_entries; i++)
+		nr += q->reftable[i] != 0;
+	return image_take(q->img, nr * QCOW2_META_BYTES, err);
 }
 
 /* Read-only, an entry that is wrong is put out of use, the rest is used. */
@@ -323,10 +337,15 @@ static int note_snapshot(void *arg, const struct qcow2_snapshot *sn,
 		ret = note(q, sn->l1_offset, bytes, QCOW2_META_INACTIVE_L1,
 			   err);
 	for (uint64_t o = 0; !ret && o < bytes; o += n) {
+		uint64_t before = q->meta.nr;
+
 		n = min(bytes - o, 64 * KiB);
 		ret = image_pread(q->file, sn->l1_offset + o, n, buf);
 		if (!ret)
 			ret = note_inactive_l2(q, buf, n);
+		if (!ret)
+			ret = image_take(q->img, (q->meta.nr - before) *
+						 QCOW2_META_BYTES, err);
 		if (!ret)
 			ret = judge_inactive(q, 0, err);
 	}
@@ -388,6 +407,8 @@ static int load_metadata(struct qcow2 *q, struct error *err)
 				 &q->reftable_dirty, err);
 	if (!ret)
 		ret = judge_l1_end(q, rdwr, err);
+	if (!ret)
+		ret = take_notes(q, err);
 	if (ret)
 		return ret;
 	ret = note_metadata(q, rdwr ? err : NULL);

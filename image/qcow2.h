@@ -132,6 +132,8 @@ struct qcow2_meta_map {
 	unsigned int bits;
 	uint64_t nr;
 };
+/* Bytes that one more of them takes, while the hash is made larger, too. */
+#define QCOW2_META_BYTES 32u
 int qcow2_meta_init(struct qcow2_meta_map *m);
 void qcow2_meta_deinit(struct qcow2_meta_map *m);
 enum qcow2_meta qcow2_meta_type(const struct qcow2_meta_map *m, uint64_t cluster);
