@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -525,6 +526,22 @@ static int serve(void)
 	return EXIT_SUCCESS;
 }
 
+/* The supervisor's score is low where the system lets it (OOMScoreAdjust=), since
+ * all disks of the host hang on it. On a worker hangs one, and what memory it has
+ * is what an image and a guest made it take. */
+static void raise_oom_score(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	char score;
+
+	if (fd < 0)
+		return;			/* no procfs */
+	if (pread(fd, &score, 1, 0) == 1 && score == '-' &&
+	    pwrite(fd, "0", 1, 0) != 1)
+		log_warn("oom_score_adj: %s", strerror(errno));
+	close(fd);
+}
+
 static const struct option long_options[] = {
 	{ "name", required_argument, NULL, 'n' },
 	{ "log-level", required_argument, NULL, 'l' },
@@ -566,5 +583,6 @@ int main(int argc, char **argv)
 	log_init("xdisk-worker", level, to_stderr);
 	if (setpriority(PRIO_PROCESS, 0, 0) < 0)	/* the supervisor's */
 		log_debug("setpriority: %s", strerror(errno));
+	raise_oom_score();
 	return serve();
 }
