@@ -41,6 +41,7 @@ void qcow2_bitmap_list_free(struct qcow2_bitmaps *list)
 
 /* ---- reading ---- */
 
+/* -ENOTSUP: the specification allows it, or reserves it for others. */
 static int judge_entry(const struct qcow2_header *h,
 		       const struct qcow2_bitmap *b, struct error *err)
 {
@@ -48,14 +49,14 @@ static int judge_entry(const struct qcow2_header *h,
 	uint64_t need;
 
 	if (b->type != QCOW2_BITMAP_TYPE_DIRTY)
-		return error_set(err, EINVAL, "unknown type %u (known: 1)",
+		return error_set(err, ENOTSUP, "unknown type %u (known: 1)",
 				 b->type);
 	if (b->flags_on_disk & ~QCOW2_BITMAP_FLAGS)
-		return error_set(err, EINVAL, "flags %#x, known are %#x",
+		return error_set(err, ENOTSUP, "flags %#x, known are %#x",
 				 b->flags_on_disk, QCOW2_BITMAP_FLAGS);
 	if (b->granularity_bits < QCOW2_BITMAP_MIN_GRANULARITY_BITS ||
 	    b->granularity_bits > QCOW2_BITMAP_MAX_GRANULARITY_BITS)
-		return error_set(err, EINVAL, "granularity of 2^%u bytes, must "
+		return error_set(err, ENOTSUP, "granularity of 2^%u bytes, must "
 				 "be 2^%u to 2^%u", b->granularity_bits,
 				 QCOW2_BITMAP_MIN_GRANULARITY_BITS,
 				 QCOW2_BITMAP_MAX_GRANULARITY_BITS);

@@ -4,7 +4,9 @@
  *
  * Specification, sections "Bitmaps extension" and "Bitmaps". They only claim
  * clusters here, all of them or none: a bitmap that is broken cannot be told
- * from the others, so a repair gives them all up, which costs nobody data.
+ * from the others, so a repair gives them all up, which costs nobody data. One
+ * that another program may read, and only we cannot, is no damage: nothing is
+ * repaired then.
  * What is in them is not looked at.
  */
 #include "image/qcow2-check.h"
@@ -105,6 +107,12 @@ static int load_all(struct check *ck)
 	ret = qcow2_bitmap_list(ck->file, h, &list, &err);
 	if (ret == -EINVAL) {
 		bad_bitmaps(ck, "%s", error_text(&err, ret));
+		return 0;
+	}
+	if (ret == -ENOTSUP) {
+		ck_corrupt_for_good(ck, "ERROR bitmaps that cannot be read, "
+				    "and are not given up for that: %s",
+				    error_text(&err, ret));
 		return 0;
 	}
 	if (ret && ret != -ENOMEM)

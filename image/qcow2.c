@@ -281,10 +281,9 @@ static int note_refblocks(struct qcow2 *q, struct error *err)
 	return ret;
 }
 
-/* Snapshots' L1 tables are read when an image is opened for writing, and their
- * L2 tables remembered: there is an end to that, far beyond what is in use. */
+/* Snapshots' L1 tables are read when an image is opened for writing: there is an
+ * end to that, far beyond what is in use. */
 #define MAX_INACTIVE_L1_BYTES GiB
-#define MAX_META_CLUSTERS (UINT64_C(1) << 24)
 
 static int judge_inactive(struct qcow2 *q, uint64_t l1_bytes,
 			  struct error *err)
@@ -293,10 +292,6 @@ static int judge_inactive(struct qcow2 *q, uint64_t l1_bytes,
 	if (q->inactive_l1_bytes > MAX_INACTIVE_L1_BYTES)
 		return error_set(err, EFBIG, "the L1 tables of the snapshots "
 				 "take up more than 1 GiB: read-only at most");
-	if (q->meta.nr > MAX_META_CLUSTERS)
-		return error_set(err, EFBIG, "the snapshots have more than %"
-				 PRIu64 " L2 tables: read-only at most",
-				 MAX_META_CLUSTERS);
 	return 0;
 }
 
@@ -346,8 +341,6 @@ static int note_snapshot(void *arg, const struct qcow2_snapshot *sn,
 		if (!ret)
 			ret = image_take(q->img, (q->meta.nr - before) *
 						 QCOW2_META_BYTES, err);
-		if (!ret)
-			ret = judge_inactive(q, 0, err);
 	}
 	return ret;
 }
