@@ -17,7 +17,7 @@
 
 #include "common/bits.h"
 #include "image/crypto.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/secret.h"
 
 #define BLOCK 16u		/* bytes of an AES block */

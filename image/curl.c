@@ -26,9 +26,9 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/driver.h"
-#include "image/loop.h"
+#include "io/loop.h"
 
 #define BLOCK_SIZE (256 * KiB)
 #define NR_BLOCKS 32

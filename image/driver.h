@@ -15,7 +15,7 @@
 
 #include "common/file-id.h"
 #include "common/list.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/image.h"
 
 #define IMAGE_PROBE_BYTES 2048	/* of a file's head, for a guess */

@@ -33,7 +33,7 @@
 #include "image/create.h"
 #include "image/driver.h"
 #include "image/lock.h"
-#include "image/loop.h"
+#include "io/loop.h"
 
 #define PROBE_ALIGN_MAX 4096u
 #define ZERO_PIECE (1 * MiB)

@@ -19,7 +19,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/file-id.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/driver.h"
 
 #define BOUNCE_MAX ((uint64_t)1 << 20)

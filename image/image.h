@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 #include "common/error.h"
-#include "image/aio.h"
-#include "image/iow.h"
+#include "io/aio.h"
+#include "io/iow.h"
 
 struct file_id;
 struct loop;

@@ -15,7 +15,7 @@
 #include "image/create.h"
 #include "image/crypto-io.h"
 #include "image/driver.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/luks-amend.h"
 
 struct luks_image {

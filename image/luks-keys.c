@@ -19,7 +19,7 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/driver.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/luks-keys.h"
 
 #define SLOT_ALIGN UINT64_C(4096)	/* bytes */

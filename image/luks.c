@@ -18,7 +18,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/driver.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/luks-keys.h"
 
 #define MAGIC "LUKS\xba\xbe"

@@ -28,7 +28,7 @@
 #include "common/log.h"
 #include "image/chain.h"
 #include "image/crypto-io.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/path.h"
 #include "image/refmap.h"
 

@@ -26,9 +26,9 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/driver.h"
-#include "image/loop.h"
+#include "io/loop.h"
 
 /* The NBD protocol's default limit of a payload, section "Block size
  * constraints"; requests without one may be longer, but not by much. */

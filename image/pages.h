@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 
 struct image;
 

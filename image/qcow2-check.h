@@ -22,7 +22,7 @@
 #define XD_IMAGE_QCOW2_CHECK_H
 
 #include "common/bits.h"
-#include "image/co-group.h"
+#include "io/co-group.h"
 #include "image/driver.h"
 #include "image/qcow2-entry.h"
 #include "image/refmap.h"

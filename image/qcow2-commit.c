@@ -28,7 +28,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "image/co-group.h"
+#include "io/co-group.h"
 #include "image/qcow2.h"
 
 #define WRITES_AT_ONCE 32

@@ -20,9 +20,9 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
-#include "image/co-group.h"
+#include "io/co-group.h"
 #include "image/codec.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/qcow2-io.h"
 #include "image/qcow2.h"
 

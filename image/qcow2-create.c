@@ -27,7 +27,7 @@
 #include "common/size.h"
 #include "image/lock.h"
 #include "image/create.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/path.h"
 #include "image/qcow2-entry.h"
 #include "image/qcow2-options.h"

@@ -26,7 +26,7 @@
 
 #include "common/cleanup.h"
 #include "image/chain.h"
-#include "image/co-group.h"
+#include "io/co-group.h"
 #include "image/qcow2-bitmap.h"
 #include "image/qcow2-io.h"
 #include "image/qcow2.h"

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "image/codec.h"
-#include "image/loop.h"
+#include "io/loop.h"
 
 #define FIRST_BITS 10u
 

@@ -49,7 +49,7 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "image/codec.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/driver.h"
 #include "image/qcow2-entry.h"
 #include "image/qcow2-header.h"

@@ -10,7 +10,7 @@
 #ifndef XD_IMAGE_READAHEAD_H
 #define XD_IMAGE_READAHEAD_H
 
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/image.h"
 
 #define READAHEAD_DEPTH 16u

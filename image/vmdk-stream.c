@@ -14,7 +14,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/vmdk.h"
 
 struct grain {

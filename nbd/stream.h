@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "image/coroutine.h"
-#include "image/loop.h"
+#include "io/coroutine.h"
+#include "io/loop.h"
 
 struct stream {
 	struct loop *loop;

@@ -19,8 +19,8 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/size.h"
-#include "image/co-group.h"
-#include "image/loop.h"
+#include "io/co-group.h"
+#include "io/loop.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
 

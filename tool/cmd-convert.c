@@ -16,7 +16,7 @@
 #include "common/bits.h"
 #include "common/file-id.h"
 #include "common/size.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "tool/backing.h"
 #include "tool/copy.h"
 #include "tool/image-opts.h"

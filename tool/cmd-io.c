@@ -24,7 +24,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "tool/keyval.h"
 
 static const struct tool_option options[] = {

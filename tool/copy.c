@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "common/bits.h"
-#include "image/coroutine.h"
-#include "image/loop.h"
+#include "io/coroutine.h"
+#include "io/loop.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
 

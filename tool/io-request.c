@@ -17,7 +17,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/loop.h"
+#include "io/loop.h"
 
 #define MAX_BUFFER (2 * GiB - 4096)
 #define DEFAULT_PATTERN 0xcd

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "common/size.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "tool/tool.h"
 
 #define IO_MAX_ARGS 32

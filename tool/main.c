@@ -15,8 +15,8 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "image/coroutine.h"
-#include "image/loop.h"
+#include "io/coroutine.h"
+#include "io/loop.h"
 #include "image/secret.h"
 #include "tool/image-opts.h"
 #include "tool/tool.h"

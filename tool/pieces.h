@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "image/co-group.h"
+#include "io/co-group.h"
 
 #define PIECES_AT_ONCE 8
 #define PIECE_SIZE ((uint64_t)1 << 20)

@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 #include "blkif/blkif.h"
-#include "image/coroutine.h"
-#include "image/loop.h"
+#include "io/coroutine.h"
+#include "io/loop.h"
 
 struct image;
 

@@ -38,7 +38,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/image.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/qcow2-bitmap.h"
 #include "tests/crash/failnth.h"
 

@@ -40,10 +40,10 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/co-group.h"
-#include "image/coroutine.h"
+#include "io/co-group.h"
+#include "io/coroutine.h"
 #include "image/image.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "tests/crash/powercut.h"
 
 #define WORKERS 6

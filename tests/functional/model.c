@@ -25,9 +25,9 @@
 
 #include "common/bits.h"
 #include "common/log.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/image.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/secret.h"
 
 #define MAX_REQUEST ((uint64_t)512 * KiB)

@@ -18,9 +18,9 @@
 
 #include "common/bits.h"
 #include "common/log.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/image.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/vhd.h"
 #include "image/vhdx.h"
 #include "image/vhdx-log.h"

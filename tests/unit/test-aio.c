@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "common/bits.h"
-#include "image/aio.h"
-#include "image/coroutine.h"
-#include "image/loop.h"
+#include "io/aio.h"
+#include "io/coroutine.h"
+#include "io/loop.h"
 
 #define BLOCK 4096u
 #define NR_BLOCKS 600u		/* more than any engine's queue */

@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "image/coroutine.h"
-#include "image/loop.h"
+#include "io/coroutine.h"
+#include "io/loop.h"
 
 static char trace[256];
 

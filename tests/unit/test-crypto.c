@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/crypto.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/secret.h"
 
 static void hex(const uint8_t *p, size_t n, char *out)

@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "common/bits.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/image.h"
-#include "image/loop.h"
+#include "io/loop.h"
 
 static struct loop *loop;
 static char path[64];

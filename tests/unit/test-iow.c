@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "image/iow.h"
+#include "io/iow.h"
 
 static char a[4], b[1], c[7];
 static const struct iovec iov[] = {

@@ -9,8 +9,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "image/coroutine.h"
-#include "image/loop.h"
+#include "io/coroutine.h"
+#include "io/loop.h"
 
 #define MS ((uint64_t)1000 * 1000)
 

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 #include "image/image.h"
-#include "image/loop.h"
+#include "io/loop.h"
 
 static const struct image_node null_node = {
 	.driver = "null-co", .path = "null-co://",

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "common/bits.h"
-#include "image/loop.h"
+#include "io/loop.h"
 #include "image/qcow2.h"
 
 #define must(what)                        \

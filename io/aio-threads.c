@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* aio-threads.c: the engine that works everywhere: a thread per request. */
 #include "config.h"
-#include "image/aio-engine.h"
+#include "io/aio-engine.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "image/loop.h"
+#include "io/loop.h"
 
 static int threads_open(struct loop *loop, struct aio **out, struct error *err)
 {

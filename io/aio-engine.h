@@ -5,8 +5,8 @@
 #ifndef XD_IMAGE_AIO_ENGINE_H
 #define XD_IMAGE_AIO_ENGINE_H
 
-#include "image/aio.h"
-#include "image/coroutine.h"
+#include "io/aio.h"
+#include "io/coroutine.h"
 
 enum aio_op { AIO_READ, AIO_WRITE, AIO_FDATASYNC, AIO_FALLOCATE };
 

@@ -8,7 +8,7 @@
  * and are never early.
  */
 #include "config.h"
-#include "image/loop.h"
+#include "io/loop.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,8 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "image/coroutine.h"
-#include "image/offload.h"
+#include "io/coroutine.h"
+#include "io/offload.h"
 
 #define EVENTS_MAX 64		/* per turn */
 #define NS_PER_MS (1000 * 1000)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* co-group.c: see co-group.h. */
-#include "image/co-group.h"
+#include "io/co-group.h"
 
 #include <errno.h>
 

@@ -7,7 +7,7 @@
  * coroutine: nothing is allocated per request.
  */
 #include "config.h"
-#include "image/aio-engine.h"
+#include "io/aio-engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "image/loop.h"
+#include "io/loop.h"
 
 #define TRANSFER_MAX (1 * GiB)	/* per system call; the kernel stops at 2 */
 #define INLINE_IOV 16

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* iow.c: see iow.h. Nothing here allocates. */
 #include "config.h"
-#include "image/iow.h"
+#include "io/iow.h"
 
 #include <string.h>
 

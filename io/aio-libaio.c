@@ -5,7 +5,7 @@
  * block on (fdatasync, fallocate) goes to the loop's threads.
  */
 #include "config.h"
-#include "image/aio-engine.h"
+#include "io/aio-engine.h"
 
 #include <errno.h>
 #include <libaio.h>
@@ -15,7 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "image/loop.h"
+#include "io/loop.h"
 
 #define MAX_IN_FLIGHT 256
 

@@ -8,7 +8,7 @@
 #ifndef XD_IMAGE_CO_GROUP_H
 #define XD_IMAGE_CO_GROUP_H
 
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 
 struct co_group {
 	unsigned int running, limit;

@@ -10,7 +10,7 @@
  * instead costs more than it brings.
  */
 #include "config.h"
-#include "image/aio-engine.h"
+#include "io/aio-engine.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 #include <sys/epoll.h>
 
 #include "common/bits.h"
-#include "image/loop.h"
+#include "io/loop.h"
 
 #ifdef HAVE_LIBURING
 

@@ -9,7 +9,7 @@
  * that waits for it. Threads take no signals.
  */
 #include "config.h"
-#include "image/offload.h"
+#include "io/offload.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,8 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "image/coroutine.h"
-#include "image/loop.h"
+#include "io/coroutine.h"
+#include "io/loop.h"
 
 #define IDLE_SECONDS 5
 

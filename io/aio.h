@@ -21,8 +21,8 @@
 #include <sys/uio.h>
 
 #include "common/error.h"
-#include "image/coroutine.h"
-#include "image/iow.h"
+#include "io/coroutine.h"
+#include "io/iow.h"
 
 #define AIO_INLINE_SLOW_NS (2 * 1000 * 1000)
 #define AIO_INLINE_PAUSE_NS (100 * 1000 * 1000)

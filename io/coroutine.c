@@ -22,7 +22,7 @@
  */
 #undef _FORTIFY_SOURCE		/* its longjmp() allows only one stack */
 #include "config.h"
-#include "image/coroutine.h"
+#include "io/coroutine.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -31,7 +31,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "image/loop.h"
+#include "io/loop.h"
 
 #define POOL_MAX 1024		/* stacks kept per thread */
 #define POOL_RESERVE 16		/* left by co_trim() */
