@@ -13,10 +13,10 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/create.h"
-#include "image/crypto-io.h"
+#include "image/luks/crypto-io.h"
 #include "image/driver.h"
 #include "io/loop.h"
-#include "image/luks-amend.h"
+#include "image/luks/luks-amend.h"
 
 struct luks_image {
 	struct luks l;

@@ -27,7 +27,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "image/chain.h"
-#include "image/crypto-io.h"
+#include "image/luks/crypto-io.h"
 #include "io/loop.h"
 #include "image/path.h"
 #include "image/refmap.h"

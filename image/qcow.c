@@ -18,7 +18,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/crypto-io.h"
+#include "image/luks/crypto-io.h"
 #include "image/driver.h"
 #include "image/mapped.h"
 

@@ -16,7 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/size.h"
-#include "image/luks-amend.h"
+#include "image/luks/luks-amend.h"
 #include "image/qcow2-snapshot.h"
 #include "image/qcow2-tools.h"
 

@@ -21,7 +21,7 @@
 
 #include "common/cleanup.h"
 #include "io/co-group.h"
-#include "image/codec.h"
+#include "image/codec/codec.h"
 #include "io/loop.h"
 #include "image/qcow2-io.h"
 #include "image/qcow2.h"

@@ -18,8 +18,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "image/crypto-io.h"
-#include "image/luks.h"
+#include "image/luks/crypto-io.h"
+#include "image/luks/luks.h"
 #include "image/qcow2.h"
 
 static const char *const method_names[] = {

@@ -8,7 +8,7 @@
 #ifndef XD_IMAGE_QCOW2_ENCRYPT_H
 #define XD_IMAGE_QCOW2_ENCRYPT_H
 
-#include "image/luks.h"
+#include "image/luks/luks.h"
 
 struct qcow2_encrypt {
 	uint32_t method;	/* QCOW2_CRYPT_* */

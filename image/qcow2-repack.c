@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "image/codec.h"
+#include "image/codec/codec.h"
 #include "io/loop.h"
 
 #define FIRST_BITS 10u

@@ -19,7 +19,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "image/crypto.h"
+#include "image/crypto/crypto.h"
 #include "image/qcow2-amend.h"
 #include "image/qcow2-bitmap.h"
 #include "image/qcow2-io.h"

@@ -48,7 +48,7 @@
 #include "common/bits.h"
 #include "common/list.h"
 #include "common/log.h"
-#include "image/codec.h"
+#include "image/codec/codec.h"
 #include "io/coroutine.h"
 #include "image/driver.h"
 #include "image/qcow2-entry.h"

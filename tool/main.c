@@ -17,7 +17,7 @@
 #include "common/log.h"
 #include "io/coroutine.h"
 #include "io/loop.h"
-#include "image/secret.h"
+#include "image/crypto/secret.h"
 #include "tool/image-opts.h"
 #include "tool/tool.h"
 

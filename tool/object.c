@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/secret.h"
+#include "image/crypto/secret.h"
 #include "tool/keyval.h"
 #include "tool/tool.h"
 

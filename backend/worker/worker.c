@@ -29,7 +29,7 @@
 #include "common/log.h"
 #include "common/size.h"
 #include "image/image.h"
-#include "image/secret.h"
+#include "image/crypto/secret.h"
 
 _Static_assert(LIMIT_QUEUES <= BLKIF_MAX_QUEUES &&
 	       LIMIT_RING_ORDER <= BLKIF_MAX_RING_ORDER &&

@@ -28,7 +28,7 @@
 #include "io/coroutine.h"
 #include "image/image.h"
 #include "io/loop.h"
-#include "image/secret.h"
+#include "image/crypto/secret.h"
 
 #define MAX_REQUEST ((uint64_t)512 * KiB)
 #define MAX_IOV 5

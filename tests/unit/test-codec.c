@@ -7,7 +7,7 @@
 
 #include <zlib.h>
 
-#include "image/codec.h"
+#include "image/codec/codec.h"
 #include "tests/unit/unit.h"
 
 #define SIZE 65536u

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "io/coroutine.h"
-#include "image/crypto.h"
+#include "image/crypto/crypto.h"
 #include "io/loop.h"
-#include "image/secret.h"
+#include "image/crypto/secret.h"
 
 static void hex(const uint8_t *p, size_t n, char *out)
 {

@@ -12,8 +12,8 @@
 
 #include <zlib.h>
 
-#include "image/deflate-codes.h"
-#include "image/deflate.h"
+#include "image/codec/deflate-codes.h"
+#include "image/codec/deflate.h"
 #include "tests/unit/unit.h"
 
 #define MAX 400000u

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/luks.h"
+#include "image/luks/luks.h"
 
 #define AREA (2068480u)
 

@@ -7,7 +7,7 @@
  * too long, the sum of 2^-length is brought back to one by making the longest of
  * the shorter ones longer; the frequent symbols keep the short codes.
  */
-#include "image/deflate-codes.h"
+#include "image/codec/deflate-codes.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

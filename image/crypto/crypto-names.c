@@ -6,8 +6,8 @@
 #include <sys/random.h>
 
 #include "common/bits.h"
-#include "image/crypto.h"
-#include "image/secret.h"
+#include "image/crypto/crypto.h"
+#include "image/crypto/secret.h"
 
 const char *const crypto_cipher_names[] = {
 	[CRYPTO_AES_128] = "aes-128", [CRYPTO_AES_192] = "aes-192",

@@ -16,9 +16,9 @@
 #include <gcrypt.h>
 
 #include "common/bits.h"
-#include "image/crypto.h"
+#include "image/crypto/crypto.h"
 #include "io/loop.h"
-#include "image/secret.h"
+#include "image/crypto/secret.h"
 
 #define BLOCK 16u		/* bytes of an AES block */
 

@@ -8,7 +8,7 @@
  * the cheapest of the three kinds of block is written. Its exact size is known
  * before, so that nothing looks for room while it is.
  */
-#include "image/deflate.h"
+#include "image/codec/deflate.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/deflate-codes.h"
+#include "image/codec/deflate-codes.h"
 
 #define MIN_MATCH 3u
 #define MAX_MATCH 258u

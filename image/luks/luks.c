@@ -7,7 +7,7 @@
  *
  * See luks-keys.c for slots that change and headers that are made.
  */
-#include "image/luks.h"
+#include "image/luks/luks.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +19,7 @@
 #include "common/cleanup.h"
 #include "image/driver.h"
 #include "io/loop.h"
-#include "image/luks-keys.h"
+#include "image/luks/luks-keys.h"
 
 #define MAGIC "LUKS\xba\xbe"
 #define SLOT_ACTIVE 0x00ac71f3u

@@ -2,7 +2,7 @@
 /* crypto-none.c: crypto.h in a build without libgcrypt. */
 #include <errno.h>
 
-#include "image/crypto.h"
+#include "image/crypto/crypto.h"
 
 const char *crypto_missing(void)
 {

@@ -12,9 +12,9 @@
 #ifndef XD_IMAGE_LUKS_H
 #define XD_IMAGE_LUKS_H
 
-#include "image/crypto.h"
+#include "image/crypto/crypto.h"
 #include "image/image.h"
-#include "image/secret.h"
+#include "image/crypto/secret.h"
 
 #define LUKS_SLOTS 8u
 #define LUKS_HEADER_LENGTH 592u		/* bytes */

@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_CRYPTO_IO_H
 #define XD_IMAGE_CRYPTO_IO_H
 
-#include "image/crypto.h"
+#include "image/crypto/crypto.h"
 #include "image/image.h"
 
 /* co. `len` bytes at `off` of `file`, whose first sector has the number `sector`

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* secret.c: see secret.h. */
-#include "image/secret.h"
+#include "image/crypto/secret.h"
 
 #include <errno.h>
 #include <fcntl.h>

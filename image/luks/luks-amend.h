@@ -8,7 +8,7 @@
 #ifndef XD_IMAGE_LUKS_AMEND_H
 #define XD_IMAGE_LUKS_AMEND_H
 
-#include "image/luks.h"
+#include "image/luks/luks.h"
 
 struct luks_amend {
 	const struct image_create_option *options;

@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_LUKS_KEYS_H
 #define XD_IMAGE_LUKS_KEYS_H
 
-#include "image/luks.h"
+#include "image/luks/luks.h"
 
 /* Bytes of a slot's key material, up to the end of a sector. */
 uint64_t luks_material_len(uint32_t key_len);

@@ -9,7 +9,7 @@
  * is half of many disks. So it is not tried on bytes that are evenly distributed
  * and hardly repeat each other.
  */
-#include "image/codec.h"
+#include "image/codec/codec.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -28,7 +28,7 @@
 #endif
 
 #include "common/bits.h"
-#include "image/deflate.h"
+#include "image/codec/deflate.h"
 
 #define UNPACK_WINDOW_BITS (-15)	/* raw; larger than needed does no harm */
 #define PACK_WINDOW_BITS (-12)		/* what QEMU unpacks with */

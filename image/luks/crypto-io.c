@@ -6,9 +6,9 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/crypto-io.h"
+#include "image/luks/crypto-io.h"
 #include "image/driver.h"
-#include "image/secret.h"
+#include "image/crypto/secret.h"
 
 #define BOUNCE_MAX MiB
 #define LEGACY_KEY 16u		/* bytes */

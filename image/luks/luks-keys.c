@@ -20,7 +20,7 @@
 #include "common/size.h"
 #include "image/driver.h"
 #include "io/loop.h"
-#include "image/luks-keys.h"
+#include "image/luks/luks-keys.h"
 
 #define SLOT_ALIGN UINT64_C(4096)	/* bytes */
 #define MIN_ITERATIONS 1000u
