@@ -6,7 +6,7 @@
  *
  * Works on IMAGE (qcow2, made by the caller, its first bytes stamped or empty)
  * with several coroutines while every write, flush and truncation of the file
- * is recorded below image/file.c (the linker wraps the aio functions). At
+ * is recorded below image/protocols/file.c (the linker wraps the aio functions). At
  * random moments a crash image is built in DIR: everything that was complete
  * before the last complete flush began, and of what came later each 512-byte
  * sector or not, by lot. Afterwards each crash image must check without
