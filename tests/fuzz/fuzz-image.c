@@ -21,9 +21,9 @@
 #include "io/coroutine.h"
 #include "image/image.h"
 #include "io/loop.h"
-#include "image/vhd.h"
-#include "image/vhdx.h"
-#include "image/vhdx-log.h"
+#include "image/formats/vhd.h"
+#include "image/formats/vhdx.h"
+#include "image/formats/vhdx-log.h"
 
 #define SUMS_TOO 0x20		/* checksums are made right */
 #define WRITE_TOO 0x40

@@ -6,7 +6,7 @@
  * others that want the same one wait. Changed pages are not thrown out: there
  * are never more than half of them, so that a clean one can always be had.
  */
-#include "image/pages.h"
+#include "image/formats/pages.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 #define XD_IMAGE_MAPPED_H
 
 #include "image/driver.h"
-#include "image/pages.h"
+#include "image/formats/pages.h"
 
 struct mapped;
 

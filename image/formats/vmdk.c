@@ -6,7 +6,7 @@
  * refused, since an image must not make us read any file it likes. Images of
  * one sparse extent can be written to.
  */
-#include "image/vmdk.h"
+#include "image/formats/vmdk.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -25,9 +25,9 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/driver.h"
-#include "image/mapped.h"
-#include "image/vhdx.h"
-#include "image/vhdx-log.h"
+#include "image/formats/mapped.h"
+#include "image/formats/vhdx.h"
+#include "image/formats/vhdx-log.h"
 
 #define MAX_REGIONS 2047u
 #define MAX_ITEMS 2047u

@@ -10,7 +10,7 @@
  * still holds when both images have been copied to another host; the others are
  * only taken where it is missing.
  */
-#include "image/vhd-parent.h"
+#include "image/formats/vhd-parent.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -21,8 +21,8 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/driver.h"
-#include "image/mapped.h"
-#include "image/vhd.h"
+#include "image/formats/mapped.h"
+#include "image/formats/vhd.h"
 
 #define LOCATORS 8u
 #define LOCATOR_BYTES 24u

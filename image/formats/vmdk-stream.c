@@ -15,7 +15,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "io/loop.h"
-#include "image/vmdk.h"
+#include "image/formats/vmdk.h"
 
 struct grain {
 	const uint8_t *in;

@@ -13,7 +13,7 @@
 #ifndef XD_IMAGE_VMDK_H
 #define XD_IMAGE_VMDK_H
 
-#include "image/mapped.h"
+#include "image/formats/mapped.h"
 
 #define VMDK_MAGIC 0x564d444bu		/* "KDMV" */
 #define VMDK_HEADER_BYTES 512u

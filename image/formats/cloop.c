@@ -17,7 +17,7 @@
 
 #include "common/bits.h"
 #include "image/driver.h"
-#include "image/mapped.h"
+#include "image/formats/mapped.h"
 
 #define HEADER_BYTES 136
 #define CLOOP_MAGIC "#!/bin/sh\n#V2.0 Format\n" \

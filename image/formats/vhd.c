@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vhd.c: see vhd.h. */
-#include "image/vhd.h"
+#include "image/formats/vhd.h"
 
 #include <string.h>
 #include <time.h>

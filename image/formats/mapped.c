@@ -11,7 +11,7 @@
  */
 #include "config.h"
 
-#include "image/mapped.h"
+#include "image/formats/mapped.h"
 
 #include <errno.h>
 #include <inttypes.h>

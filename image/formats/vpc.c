@@ -33,9 +33,9 @@
 #include "common/log.h"
 #include "image/create.h"
 #include "image/driver.h"
-#include "image/mapped.h"
-#include "image/vhd.h"
-#include "image/vhd-parent.h"
+#include "image/formats/mapped.h"
+#include "image/formats/vhd.h"
+#include "image/formats/vhd-parent.h"
 
 #define MAX_ENTRIES (UINT32_C(1) << 26)
 #define MAX_BLOCK (256 * MiB)

@@ -21,7 +21,7 @@
 #include "common/bits.h"
 #include "image/create.h"
 #include "image/driver.h"
-#include "image/mapped.h"
+#include "image/formats/mapped.h"
 
 #define HEADER_BYTES 512
 #define VDI_SIGNATURE 0xbeda107fu

@@ -5,7 +5,7 @@
 #ifndef XD_IMAGE_VHDX_LOG_H
 #define XD_IMAGE_VHDX_LOG_H
 
-#include "image/patched.h"
+#include "image/formats/patched.h"
 
 /* offsets in the header */
 enum {

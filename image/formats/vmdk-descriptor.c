@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/vmdk.h"
+#include "image/formats/vmdk.h"
 
 static const struct {
 	const char *name;

@@ -19,7 +19,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/create.h"
-#include "image/vmdk.h"
+#include "image/formats/vmdk.h"
 
 /* all in sectors */
 #define GRAIN 128u

@@ -20,7 +20,7 @@
 #include "common/cleanup.h"
 #include "image/luks/crypto-io.h"
 #include "image/driver.h"
-#include "image/mapped.h"
+#include "image/formats/mapped.h"
 
 #define HEADER_BYTES 48
 #define QCOW_MAGIC 0x514649fbu		/* "QFI\xfb" */

@@ -21,7 +21,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/driver.h"
-#include "image/mapped.h"
+#include "image/formats/mapped.h"
 
 #define TRAILER_BYTES 512
 #define MAX_LIST (16 * MiB)		/* property list, resource fork */

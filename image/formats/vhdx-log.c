@@ -21,7 +21,7 @@
  * it: an image that has a log without one valid entry is as it stands. Valid
  * entries without a whole sequence are what no writer leaves: damage.
  */
-#include "image/vhdx-log.h"
+#include "image/formats/vhdx-log.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -30,8 +30,8 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/mapped.h"
-#include "image/vhdx.h"
+#include "image/formats/mapped.h"
+#include "image/formats/vhdx.h"
 
 /* Hyper-V's and QEMU's have 1 MiB. */
 #define MAX_LOG (32 * MiB)

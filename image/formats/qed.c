@@ -19,7 +19,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/driver.h"
-#include "image/mapped.h"
+#include "image/formats/mapped.h"
 
 #define HEADER_BYTES 64
 #define QED_MAGIC 0x00444551u		/* "QED\0" */

@@ -7,7 +7,7 @@
  * given away beginning with the latest change; what has an owner is skipped.
  * That costs about n log n whatever they look like.
  */
-#include "image/patched.h"
+#include "image/formats/patched.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -18,7 +18,7 @@
 
 #include "common/bits.h"
 #include "image/driver.h"
-#include "image/mapped.h"
+#include "image/formats/mapped.h"
 
 #define HEADER_BYTES 64
 #define MAGIC_SECTORS "WithoutFreeSpace"

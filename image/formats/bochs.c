@@ -17,7 +17,7 @@
 
 #include "common/bits.h"
 #include "image/driver.h"
-#include "image/mapped.h"
+#include "image/formats/mapped.h"
 
 #define HEADER_BYTES 512
 #define BOCHS_MAGIC "Bochs Virtual HD Image"
