@@ -39,7 +39,7 @@
 #include "common/cleanup.h"
 #include "image/image.h"
 #include "io/loop.h"
-#include "image/qcow2-bitmap.h"
+#include "image/qcow2/bitmap.h"
 #include "tests/crash/failnth.h"
 
 /* The begin of the disk and its last bytes. */

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "image/qcow2.h"
+#include "image/qcow2/qcow2.h"
 
 #define SLICE 512u
 #define FILE_SIZE (1 * GiB)

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#include "image/qcow2-entry.h"
+#include "image/qcow2/entry.h"
 
 #define PLACE (UINT64_C(5) << 16)
 #define ZERO(sub) (UINT64_C(1) << (32 + (sub)))

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/qcow2-header.h"
+#include "image/qcow2/header.h"
 
 #define CLUSTER 65536u
 

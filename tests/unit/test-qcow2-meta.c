@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "image/qcow2.h"
+#include "image/qcow2/qcow2.h"
 
 #define CLUSTERS 4096
 

@@ -14,7 +14,7 @@
 
 #include "common/bits.h"
 #include "io/loop.h"
-#include "image/qcow2.h"
+#include "image/qcow2/qcow2.h"
 
 #define must(what)                        \
 	do {                              \

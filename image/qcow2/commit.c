@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * qcow2-commit.c: gets changed metadata to the file in a safe order.
+ *
+ * A commit takes copies of everything dirty between two waiting points (the
+ * checkpoint), so that what it writes is one consistent state although requests
+ * go on meanwhile:
+ *
+ *	0 barrier of the data file	(where that is another)
+ *	1 refcount blocks		a cluster counts as used ...
+ *	2 barrier, refcount table	(new blocks before the table names them)
+ *	3 barrier			... and its data is there, before
+ *	4 L2 slices			an L2 entry names it
+ *	5 barrier, L1 table		(new L2 tables before L1 names them)
+ *	6 barrier			the flush is done
+ *	7 refcounts of freed clusters go down, in memory
+ *
+ * A barrier is fdatasync. Steps with nothing to write fall away; a flush of an
+ * image whose metadata is clean is the last barrier alone.
+ *
+ * When a write fails, what was in the checkpoint counts as dirty again and the
+ * image takes no more writes until a later commit has got it all out. When a
+ * barrier fails nobody knows what is on disk: then writing ends for good.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "io/co-group.h"
+#include "image/qcow2/qcow2.h"
+
+#define WRITES_AT_ONCE 32
+#define FREED_MAX 4096		/* runs that wait for a commit */
+#define SECTOR_ENTRIES 64	/* table entries in 512 bytes */
+#define WRITE_MAX (1 * MiB)
+
+/* Copies of slices of one cache, in the order of the file. */
+struct batch {
+	struct image *file;
+	struct qcow2_slice **slices;	/* flagged `writing` meanwhile */
+	uint8_t *data;			/* nr * slice_size bytes */
+	size_t nr;
+	uint32_t slice_size;
+};
+
+/* Dirty 512-byte sectors of a table that is in memory as a whole. */
+struct table_copy {
+	uint64_t offset;		/* of the table in the file */
+	uint8_t *data;			/* big-endian; sectors */
+	uint32_t *sectors;		/* their numbers */
+	size_t nr;
+};
+
+struct checkpoint {
+	struct batch refcounts, l2;
+	struct table_copy reftable, l1;
+	struct qcow2_freed_list freed;
+};
+
+int qcow2_stop(struct qcow2 *q, int ret, const char *what)
+{
+	if (!q->stopped)
+		log_error("%s: %s failed: %s: no more writes to this image",
+			  q->img->path, what, strerror(-ret));
+	q->stopped = ret;
+	return ret;
+}
+
+/* ---- the checkpoint ---- */
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct qcow2_slice *x = *(struct qcow2_slice *const *)a;
+	const struct qcow2_slice *y = *(struct qcow2_slice *const *)b;
+
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+static int copy_slices(struct qcow2_cache *c, struct batch *b)
+{
+	struct qcow2_slice *s, *tmp;
+	size_t bytes = (size_t)c->nr_dirty * c->slice_size;
+
+	b->file = c->file;
+	b->slice_size = c->slice_size;
+	if (!c->nr_dirty)
+		return 0;
+	b->slices = malloc(c->nr_dirty * sizeof(*b->slices));
+	if (!b->slices || posix_memalign((void **)&b->data, 4096, bytes))
+		return -ENOMEM;
+	list_for_each_safe(s, tmp, &c->dirty, dirty_link) {
+		list_del(&s->dirty_link);
+		s->dirty = false;
+		s->writing = true;
+		b->slices[b->nr++] = s;
+	}
+	c->nr_dirty = 0;
+	qsort(b->slices, b->nr, sizeof(*b->slices), by_offset);
+	for (size_t i = 0; i < b->nr; i++)
+		memcpy(b->data + i * c->slice_size, b->slices[i]->data,
+		       c->slice_size);
+	return 0;
+}
+
+static int copy_table(const uint64_t *table, uint64_t entries, uint8_t *dirty,
+		      bool *any_dirty, uint64_t offset, struct table_copy *t)
+{
+	size_t nr = 0, sectors = div_round_up(entries, SECTOR_ENTRIES);
+
+	t->offset = offset;
+	if (!*any_dirty)
+		return 0;
+	for (size_t i = 0; i < sectors; i++)
+		nr += dirty[i];
+	t->sectors = malloc(nr * sizeof(*t->sectors));
+	if (!t->sectors || posix_memalign((void **)&t->data, 4096, nr * 512))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < sectors; i++) {
+		uint8_t *out = t->data + t->nr * 512;
+
+		if (!dirty[i])
+			continue;
+		for (uint64_t k = 0; k < SECTOR_ENTRIES; k++) {
+			uint64_t e = (uint64_t)i * SECTOR_ENTRIES + k;
+
+			store_be64(out + k * 8, e < entries ? table[e] : 0);
+		}
+		t->sectors[t->nr++] = i;
+		dirty[i] = 0;
+	}
+	*any_dirty = false;
+	return 0;
+}
+
+/* Never waits. On failure nothing is lost: see undo(). */
+static int take_checkpoint(struct qcow2 *q, struct checkpoint *cp)
+{
+	int ret;
+
+	ret = copy_slices(&q->ref_cache, &cp->refcounts);
+	if (!ret)
+		ret = copy_slices(&q->l2_cache, &cp->l2);
+	if (!ret)
+		ret = copy_table(q->reftable, q->reftable_entries,
+				 q->reftable_dirty, &q->any_reftable_dirty,
+				 q->h.refcount_table_offset, &cp->reftable);
+	if (!ret)
+		ret = copy_table(q->l1, q->h.l1_size, q->l1_dirty,
+				 &q->any_l1_dirty, q->h.l1_table_offset,
+				 &cp->l1);
+	if (!ret) {
+		cp->freed = q->freed;
+		q->freed = (struct qcow2_freed_list){ NULL, 0, 0 };
+	}
+	return ret;
+}
+
+static void settle_batch(struct qcow2_cache *c, struct batch *b, bool failed)
+{
+	for (size_t i = 0; i < b->nr; i++) {
+		b->slices[i]->writing = false;
+		if (failed)
+			qcow2_cache_dirty(c, b->slices[i]);
+	}
+	free(b->slices);
+	free(b->data);
+}
+
+static void settle_table(struct table_copy *t, uint8_t *dirty, bool *any_dirty,
+			 bool failed)
+{
+	for (size_t i = 0; failed && i < t->nr; i++) {
+		dirty[t->sectors[i]] = 1;
+		*any_dirty = true;
+	}
+	free(t->sectors);
+	free(t->data);
+}
+
+/* What was freed meanwhile goes behind what is still held back. */
+static void settle_freed(struct qcow2 *q, struct qcow2_freed_list *kept)
+{
+	struct qcow2_freed_list later = q->freed;
+
+	q->freed = *kept;
+	for (size_t i = 0; i < later.nr; i++)
+		qcow2_free_run(q, later.v[i]);
+	free(later.v);
+}
+
+static void settle(struct qcow2 *q, struct checkpoint *cp, bool failed)
+{
+	settle_batch(&q->ref_cache, &cp->refcounts, failed);
+	settle_batch(&q->l2_cache, &cp->l2, failed);
+	settle_table(&cp->reftable, q->reftable_dirty, &q->any_reftable_dirty,
+		     failed);
+	settle_table(&cp->l1, q->l1_dirty, &q->any_l1_dirty, failed);
+	settle_freed(q, &cp->freed);
+}
+
+/* ---- writing ---- */
+
+struct write_job {
+	struct image *file;
+	uint64_t offset;
+	uint32_t len;
+	const uint8_t *data;
+};
+
+static int run_write(void *arg)
+{
+	struct write_job job = *(struct write_job *)arg;
+
+	return image_pwrite(job.file, job.offset, job.len, job.data);
+}
+
+/* Neighbours go out in one write. */
+static int write_batch(const struct batch *b, enum image_event event)
+{
+	struct co_group g;
+	size_t i = 0;
+
+	if (b->nr)
+		image_event(b->file, event);
+	co_group_init(&g, WRITES_AT_ONCE);
+	while (i < b->nr) {
+		struct write_job job = {
+			b->file, b->slices[i]->offset, b->slice_size,
+			b->data + i * b->slice_size,
+		};
+
+		while (++i < b->nr && job.len < WRITE_MAX &&
+		       b->slices[i]->offset == job.offset + job.len)
+			job.len += b->slice_size;
+		if (!co_group_start(&g, run_write, &job))
+			break;
+	}
+	return co_group_wait(&g);
+}
+
+static int write_table(struct image *file, const struct table_copy *t,
+		       enum image_event event)
+{
+	int ret = 0;
+
+	image_event(file, event);
+
+	for (size_t i = 0; !ret && i < t->nr; i++)
+		ret = image_pwrite(file, t->offset + t->sectors[i] * 512ull,
+				   512, t->data + i * 512);
+	return ret;
+}
+
+static int flush_or_fail(struct qcow2 *q, struct image *file)
+{
+	int ret = image_flush(file);
+
+	if (ret)
+		q->sync_failed = true;
+	return ret;
+}
+
+static int barrier(struct qcow2 *q)
+{
+	return flush_or_fail(q, q->file);
+}
+
+/* Before every metadata write: is the place what we hold it for? */
+static int judge_batch(struct qcow2 *q, const struct batch *b,
+		       enum qcow2_meta expected)
+{
+	for (size_t i = 0; i < b->nr; i++) {
+		uint64_t c = b->slices[i]->offset >> q->cluster_bits;
+		enum qcow2_meta type = qcow2_meta_type(&q->meta, c);
+
+		if (unlikely(type != expected))
+			return qcow2_corrupt(q, "a write of %s at %#" PRIx64
+					     " would hit %s",
+					     qcow2_meta_name(expected),
+					     b->slices[i]->offset,
+					     qcow2_meta_name(type));
+	}
+	return 0;
+}
+
+static int write_checkpoint(struct qcow2 *q, const struct checkpoint *cp)
+{
+	int ret;
+
+	ret = judge_batch(q, &cp->refcounts, QCOW2_META_REFBLOCK);
+	if (!ret)
+		ret = judge_batch(q, &cp->l2, QCOW2_META_L2);
+	if (!ret && q->data != q->file)
+		ret = flush_or_fail(q, q->data);
+	if (!ret)
+		ret = write_batch(&cp->refcounts, IMAGE_EVENT_REFBLOCK_UPDATE);
+	if (!ret && cp->reftable.nr) {
+		ret = barrier(q);
+		if (!ret)
+			ret = write_table(q->file, &cp->reftable,
+					  IMAGE_EVENT_REFTABLE_UPDATE);
+	}
+	if (!ret && (cp->l2.nr || cp->l1.nr))
+		ret = barrier(q);
+	if (!ret)
+		ret = write_batch(&cp->l2, IMAGE_EVENT_L2_UPDATE);
+	if (!ret && cp->l1.nr) {
+		ret = barrier(q);
+		if (!ret)
+			ret = write_table(q->file, &cp->l1,
+					  IMAGE_EVENT_L1_UPDATE);
+	}
+	return ret ? ret : barrier(q);
+}
+
+static bool is_clean(const struct qcow2 *q)
+{
+	return q->committed == q->modified && !q->ref_cache.nr_dirty &&
+	       !q->l2_cache.nr_dirty && !q->any_l1_dirty &&
+	       !q->any_reftable_dirty && !q->freed.nr;
+}
+
+static int commit_locked(struct qcow2 *q)
+{
+	struct checkpoint cp = { 0 };
+	uint64_t modified = q->modified;
+	int ret;
+
+	if (q->sync_failed)
+		return q->stopped ? q->stopped : -EIO;
+	if (is_clean(q))
+		return q->stopped;
+	ret = take_checkpoint(q, &cp);
+	if (!ret)
+		ret = write_checkpoint(q, &cp);
+	if (ret) {
+		settle(q, &cp, true);
+		return qcow2_stop(q, ret, "writing metadata");
+	}
+	q->committed = modified;
+	q->stopped = 0;
+	ret = qcow2_release_freed(q, &cp.freed);
+	settle(q, &cp, false);
+	q->freed_held = q->freed.nr;
+	return ret ? qcow2_stop(q, ret, "reading refcounts") : 0;
+}
+
+int qcow2_commit(struct qcow2 *q)
+{
+	uint64_t target = q->modified;
+	int ret = 0;
+
+	co_mutex_lock(&q->commit_lock);
+	/* Another commit may have covered us while we waited. */
+	if (q->committed < target || q->stopped)
+		ret = commit_locked(q);
+	co_mutex_unlock(&q->commit_lock);
+	return ret;
+}
+
+int qcow2_commit_all(struct qcow2 *q)
+{
+	int ret = 0;
+
+	co_mutex_lock(&q->commit_lock);
+	while (!ret && !is_clean(q))
+		ret = commit_locked(q);
+	co_mutex_unlock(&q->commit_lock);
+	return ret;
+}
+
+int qcow2_write_refcounts(struct qcow2 *q)
+{
+	struct batch b = { 0 };
+	int ret;
+
+	ret = copy_slices(&q->ref_cache, &b);
+	if (!ret)
+		ret = judge_batch(q, &b, QCOW2_META_REFBLOCK);
+	if (!ret)
+		ret = write_batch(&b, IMAGE_EVENT_REFBLOCK_UPDATE);
+	if (!ret)
+		ret = barrier(q);
+	settle_batch(&q->ref_cache, &b, ret != 0);
+	return ret;
+}
+
+int qcow2_relieve(struct qcow2 *q)
+{
+	int ret;
+
+	/* What a commit had to hold back for a request that goes on and on, the
+	 * next one cannot let go either. */
+	if (likely(q->l2_cache.nr_dirty * 2 < q->l2_cache.max &&
+		   q->ref_cache.nr_dirty * 2 < q->ref_cache.max &&
+		   q->freed.nr < q->freed_held + FREED_MAX))
+		return 0;
+	co_mutex_lock(&q->commit_lock);
+	ret = commit_locked(q);
+	co_mutex_unlock(&q->commit_lock);
+	return ret;
+}

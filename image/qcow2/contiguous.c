@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * qcow2-contiguous.c: several host clusters in a row, for tables.
+ *
+ * They go into the first gap that is large enough, which takes a walk through
+ * all refcounts: tables are rarely made. Where there is none they go behind
+ * everything, the refcount blocks they need before them. "Behind everything" is
+ * the last cluster in use, not the end of the file: a device is as long as it
+ * is.
+ *
+ * The refcount table itself grows here, too.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "image/qcow2/refcount.h"
+
+/* ---- gaps ---- */
+
+struct space {
+	bool found;
+	uint64_t first;			/* cluster; of the gap */
+	uint64_t end;			/* cluster; behind the last one in use,
+					 * if no gap was found */
+};
+
+/* co. Goes on with one slice of a refcount block; `run` clusters before it were
+ * free. */
+static int look_in_slice(struct qcow2 *q, uint64_t cluster, uint64_t count,
+			 uint64_t *run, struct space *s)
+{
+	uint64_t n = qcow2_refs_per_slice(q), index;
+	uint64_t limit = q->file_length >> q->cluster_bits;
+	struct qcow2_slice *slice;
+	int ret;
+
+	ret = qcow2_refcount_slice(q, qcow2_refblock_of(q, cluster), cluster,
+				   &slice, &index);
+	if (ret)
+		return ret;
+	for (uint64_t i = 0; i < n && !s->found; i++, cluster++) {
+		if (qcow2_refcount_get(slice->data, q->h.refcount_order, i)) {
+			*run = 0;
+			s->end = cluster + 1;
+		} else if (cluster < limit && ++*run == count) {
+			s->found = true;
+			s->first = cluster + 1 - count;
+		}
+	}
+	qcow2_cache_put(slice);
+	return 0;
+}
+
+/* co. The first `count` free clusters in a row of those that have refcount
+ * blocks. */
+static int look_for_space(struct qcow2 *q, uint64_t count, struct space *s)
+{
+	uint64_t per_slice = qcow2_refs_per_slice(q), run = 0;
+	int ret = 0;
+
+	*s = (struct space){ 0 };
+	for (uint64_t i = 0; i < q->reftable_entries; i++) {
+		uint64_t c = i << q->refblock_bits;
+		uint64_t end = (i + 1) << q->refblock_bits;
+
+		if (!q->reftable[i])
+			run = 0;
+		for (; q->reftable[i] && c < end; c += per_slice) {
+			ret = look_in_slice(q, c, count, &run, s);
+			if (ret || s->found)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+/* co */
+static int take_gap(struct qcow2 *q, uint64_t first, uint64_t count,
+		    uint64_t *offset)
+{
+	int ret = qcow2_judge_new(q, first, count);
+
+	if (!ret)
+		ret = qcow2_reach(q, (first + count) << q->cluster_bits);
+	if (!ret)
+		ret = qcow2_set_refcounts(q, first, count, 1);
+	if (!ret)
+		qcow2_carve_free_runs(q, first, count);
+	*offset = first << q->cluster_bits;
+	return ret;
+}
+
+/* ---- behind everything ---- */
+
+/* Refcount blocks that [first, first + count) lacks. */
+static uint64_t missing_refblocks(const struct qcow2 *q, uint64_t first,
+				  uint64_t count)
+{
+	uint64_t i = first >> q->refblock_bits;
+	uint64_t last = (first + count - 1) >> q->refblock_bits;
+	uint64_t missing = 0;
+
+	for (; i <= last; i++)
+		missing += i >= q->reftable_entries || !q->reftable[i];
+	return missing;
+}
+
+/* The blocks that `count` clusters from `first` on need, before them. */
+static uint64_t blocks_at_end(const struct qcow2 *q, uint64_t first,
+			      uint64_t count)
+{
+	uint64_t blocks = 0, more;
+
+	while ((more = missing_refblocks(q, first, blocks + count)) != blocks)
+		blocks = more;
+	return blocks;
+}
+
+/* co, alloc_lock held, refcount table large enough. */
+static int take_at_end(struct qcow2 *q, uint64_t first, uint64_t count,
+		       uint64_t *offset)
+{
+	uint64_t blocks = blocks_at_end(q, first, count), next = first;
+	uint64_t last = first + blocks + count - 1;
+	int ret = qcow2_judge_new(q, first, blocks + count);
+
+	/* What the cursor has passed may have been used and freed. */
+	q->fresh_from = max(q->fresh_from, q->data_end);
+	/* A device that is too small is found out before blocks are made. */
+	if (!ret)
+		ret = qcow2_reach(q, (last + 1) << q->cluster_bits);
+	for (uint64_t i = first >> q->refblock_bits;
+	     !ret && i <= last >> q->refblock_bits; i++) {
+		if (q->reftable[i])
+			continue;
+		ret = qcow2_prepare_refblock(q, next);
+		if (!ret)
+			ret = qcow2_install_refblock(q, i, next++);
+	}
+	if (!ret)
+		ret = qcow2_set_refcounts(q, first, blocks + count, 1);
+	if (!ret)
+		qcow2_carve_free_runs(q, first, blocks + count);
+	*offset = (first + blocks) << q->cluster_bits;
+	return ret;
+}
+
+static int resize_reftable_memory(struct qcow2 *q, uint64_t entries)
+{
+	uint64_t *table = realloc(q->reftable, entries * 8);
+	uint8_t *dirty;
+
+	if (!table)
+		return -ENOMEM;
+	q->reftable = table;
+	dirty = realloc(q->reftable_dirty, entries / 64 + 1);
+	if (!dirty)
+		return -ENOMEM;
+	q->reftable_dirty = dirty;
+	memset(table + q->reftable_entries, 0,
+	       (entries - q->reftable_entries) * 8);
+	memset(dirty + q->reftable_entries / 64 + 1, 0,
+	       entries / 64 - q->reftable_entries / 64);
+	q->reftable_entries = (uint32_t)entries;
+	return 0;
+}
+
+/* co. The whole table in one write; its refcounts are on disk before. */
+static int write_new_reftable(struct qcow2 *q, uint64_t offset)
+{
+	uint64_t bytes = (uint64_t)q->reftable_entries * 8;
+	uint8_t *buf;
+	int ret;
+
+	if (posix_memalign((void **)&buf, 4096, bytes))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < q->reftable_entries; i++)
+		store_be64(buf + i * 8, q->reftable[i]);
+	ret = qcow2_write_refcounts(q);
+	if (!ret)
+		ret = image_pwrite(q->file, offset, bytes, buf);
+	if (!ret)
+		ret = image_flush(q->file);
+	free(buf);
+	if (ret)
+		return ret;
+	memset(q->reftable_dirty, 0, q->reftable_entries / 64 + 1);
+	q->any_reftable_dirty = false;
+	return 0;
+}
+
+static void rename_reftable(struct qcow2 *q, uint64_t offset, uint64_t clusters,
+			    enum qcow2_meta type)
+{
+	for (uint64_t i = 0; i < clusters; i++) {
+		uint64_t c = (offset >> q->cluster_bits) + i;
+
+		if (type == QCOW2_META_NONE)
+			qcow2_meta_del(&q->meta, c);
+		else
+			qcow2_meta_add(&q->meta, c, type);
+	}
+}
+
+/* Clusters of a refcount table that reaches `cluster` and, from `first` on,
+ * itself. Twice the old one if it may be; 0: none can. */
+static uint64_t larger_reftable(const struct qcow2 *q, uint64_t first,
+				uint64_t cluster)
+{
+	uint64_t limit = QCOW2_MAX_REFTABLE_BYTES >> q->cluster_bits;
+	uint64_t n = min((uint64_t)q->h.refcount_table_clusters * 2, limit);
+	uint64_t need = 0, end;
+
+	for (;;) {
+		end = first + blocks_at_end(q, first, n) + n;
+		need = (max(end, cluster) >> q->refblock_bits) + 1;
+		need = div_round_up(need * 8, q->cluster_size);
+		if (need <= n)
+			return n;
+		if (need > limit)
+			return 0;
+		n = need;
+	}
+}
+
+/* co, commit_lock and alloc_lock held. */
+static int grow_reftable(struct qcow2 *q, uint64_t cluster)
+{
+	uint64_t old_offset = q->h.refcount_table_offset, offset;
+	uint32_t old_clusters = q->h.refcount_table_clusters;
+	uint64_t clusters;
+	struct space s;
+	int ret;
+
+	ret = look_for_space(q, UINT64_MAX, &s);
+	if (ret)
+		return ret;
+	clusters = larger_reftable(q, s.end, cluster);
+	if (!clusters) {
+		if (!q->reftable_full)
+			log_error("%s: the image file cannot grow: its "
+				  "refcount table has reached %u bytes",
+				  q->img->path, QCOW2_MAX_REFTABLE_BYTES);
+		q->reftable_full = true;
+		return -EFBIG;
+	}
+	ret = resize_reftable_memory(q, (clusters << q->cluster_bits) / 8);
+	if (!ret)
+		ret = take_at_end(q, s.end, clusters, &offset);
+	if (!ret) {
+		rename_reftable(q, offset, clusters, QCOW2_META_REFTABLE);
+		ret = write_new_reftable(q, offset);
+	}
+	if (!ret) {
+		q->h.refcount_table_offset = offset;
+		q->h.refcount_table_clusters = (uint32_t)clusters;
+		ret = qcow2_write_header(q);
+	}
+	if (ret) {
+		/* Memory is ahead of the file: only opening anew helps. */
+		q->stopped = ret;
+		q->sync_failed = true;
+		return ret;
+	}
+	rename_reftable(q, old_offset, old_clusters, QCOW2_META_NONE);
+	qcow2_free_clusters(q, old_offset, old_clusters, false);
+	return 0;
+}
+
+int qcow2_move_reftable(struct qcow2 *q, uint64_t offset)
+{
+	uint64_t old = q->h.refcount_table_offset;
+	uint32_t clusters = q->h.refcount_table_clusters;
+	int ret;
+
+	rename_reftable(q, offset, clusters, QCOW2_META_REFTABLE);
+	ret = write_new_reftable(q, offset);
+	if (!ret) {
+		q->h.refcount_table_offset = offset;
+		ret = qcow2_write_header(q);
+	}
+	if (ret) {
+		/* Which one the header leads to is unknown. */
+		q->stopped = ret;
+		q->sync_failed = true;
+		return ret;
+	}
+	rename_reftable(q, old, clusters, QCOW2_META_NONE);
+	qcow2_free_clusters(q, old, clusters, false);
+	return 0;
+}
+
+int qcow2_make_room(struct qcow2 *q, uint64_t cluster)
+{
+	int ret = 0;
+
+	co_mutex_lock(&q->commit_lock);
+	co_mutex_lock(&q->alloc_lock);
+	if (!qcow2_reftable_reaches(q, cluster))
+		ret = grow_reftable(q, cluster);
+	co_mutex_unlock(&q->alloc_lock);
+	co_mutex_unlock(&q->commit_lock);
+	return ret;
+}
+
+/* co, alloc_lock held. -EAGAIN: the refcount table must reach *need first. */
+static int take_contiguous(struct qcow2 *q, uint64_t count, uint64_t *offset,
+			   uint64_t *need)
+{
+	struct space s;
+	int ret = look_for_space(q, count, &s);
+
+	if (ret)
+		return ret;
+	if (s.found)
+		return take_gap(q, s.first, count, offset);
+	*need = s.end + blocks_at_end(q, s.end, count) + count;
+	if (!q->file->zero_beyond_end && *need > q->file_length >> q->cluster_bits)
+		return -ENOSPC;
+	if (!qcow2_reftable_reaches(q, *need))
+		return -EAGAIN;
+	return take_at_end(q, s.end, count, offset);
+}
+
+int qcow2_alloc_contiguous(struct qcow2 *q, uint64_t count, uint64_t *offset)
+{
+	uint64_t need, got;
+	bool fresh;
+	int ret;
+
+	if (count == 1)
+		return qcow2_alloc_clusters(q, 1, offset, &got, &fresh);
+	for (;;) {
+		co_mutex_lock(&q->alloc_lock);
+		ret = take_contiguous(q, count, offset, &need);
+		co_mutex_unlock(&q->alloc_lock);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = qcow2_make_room(q, need);
+		if (ret)
+			return ret;
+	}
+}

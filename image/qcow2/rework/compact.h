@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qcow2-compact.h: the driver's verb; contract in image.h. */
+#ifndef XD_IMAGE_QCOW2_COMPACT_H
+#define XD_IMAGE_QCOW2_COMPACT_H
+
+#include "image/qcow2/qcow2.h"
+
+int qcow2_compact(struct image *img, struct image_compact *result,
+		  struct error *err);
+
+#endif

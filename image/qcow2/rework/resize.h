@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qcow2-resize.h: the resizing verbs of the driver; contracts in driver.h. */
+#ifndef XD_IMAGE_QCOW2_RESIZE_H
+#define XD_IMAGE_QCOW2_RESIZE_H
+
+#include "image/qcow2/qcow2.h"
+
+int qcow2_truncate(struct image *img, uint64_t size, struct error *err);
+int qcow2_preallocate(struct image *img, uint64_t off, uint64_t len,
+		      enum image_preallocation mode, struct error *err);
+
+/* For what switches from one table to another by writing the header: when that
+ * fails nobody knows which one is in use, and writing ends for good. */
+int qcow2_switch_failed(struct qcow2 *q, int ret, const char *what);
+
+/* co. A table of so many entries, the new ones empty. Alone, all committed. */
+int qcow2_grow_l1(struct qcow2 *q, uint64_t entries);
+
+/* co. Lets go of all that the L1 entry `i` leads to; once committed the guest
+ * clusters are unallocated. Alone. */
+int qcow2_drop_l2(struct qcow2 *q, uint32_t i);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * qcow2-snapshot.h: internal snapshots: the driver's verbs, and the table in
+ * memory. Contracts of the verbs in image.h.
+ */
+#ifndef XD_IMAGE_QCOW2_SNAPSHOT_H
+#define XD_IMAGE_QCOW2_SNAPSHOT_H
+
+#include "image/qcow2/qcow2.h"
+
+int qcow2_snapshot_create(struct image *img, const char *name,
+			  struct error *err);
+int qcow2_snapshot_apply(struct image *img, const char *id_or_name,
+			 struct error *err);
+int qcow2_snapshot_delete(struct image *img, const char *name_or_id,
+			  struct error *err);
+
+/* ---- qcow2-snapshot-table.c ---- */
+
+struct qcow2_snapshot_record {
+	struct qcow2_snapshot sn;	/* id and name are owned */
+	uint8_t *unknown;		/* extra data that we do not know */
+	uint32_t unknown_size;		/* bytes */
+};
+
+struct qcow2_snapshot_table {
+	struct qcow2_snapshot_record *v;
+	unsigned int nr, max;
+	uint64_t bytes;			/* what it takes up in the file now */
+};
+
+/* co. Zeroed or filled: to be freed. */
+int qcow2_snapshot_table_load(struct qcow2 *q, struct qcow2_snapshot_table *t,
+			      struct error *err);
+void qcow2_snapshot_table_free(struct qcow2_snapshot_table *t);
+/* A zeroed record at the end. NULL: no memory */
+struct qcow2_snapshot_record *
+qcow2_snapshot_table_add(struct qcow2_snapshot_table *t);
+void qcow2_snapshot_table_remove(struct qcow2_snapshot_table *t,
+				 unsigned int i);
+
+/* co. Lays the table down in new clusters: *offset, 0 where it is empty, and
+ * *bytes. The header does not lead there yet, nor is it committed. -EFBIG */
+int qcow2_snapshot_table_write(struct qcow2 *q,
+			       const struct qcow2_snapshot_table *t,
+			       uint64_t *offset, uint64_t *bytes,
+			       struct error *err);
+
+/* Lets go of clusters of a table or an L1 table. */
+void qcow2_forget_clusters(struct qcow2 *q, uint64_t offset, uint64_t bytes);
+
+#endif
