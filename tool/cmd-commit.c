@@ -21,7 +21,7 @@
 #include "io/coroutine.h"
 #include "io/loop.h"
 #include "image/path.h"
-#include "tool/pieces.h"
+#include "image/jobs/pieces.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
 

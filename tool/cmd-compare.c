@@ -16,10 +16,10 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "tool/pieces.h"
+#include "image/jobs/pieces.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
-#include "tool/walk.h"
+#include "image/jobs/walk.h"
 
 enum {
 	EXIT_SAME = 0, EXIT_DIFFERS = 1, EXIT_NOT_OPENED = 2,

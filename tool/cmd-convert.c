@@ -18,7 +18,7 @@
 #include "common/size.h"
 #include "io/loop.h"
 #include "tool/backing.h"
-#include "tool/copy.h"
+#include "image/jobs/copy.h"
 #include "tool/image-opts.h"
 #include "tool/keyval.h"
 #include "tool/progress.h"

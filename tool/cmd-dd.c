@@ -15,7 +15,7 @@
 
 #include "common/bits.h"
 #include "common/size.h"
-#include "tool/copy.h"
+#include "image/jobs/copy.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
 

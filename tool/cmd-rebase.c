@@ -26,10 +26,10 @@
 #include "image/path.h"
 #include "tool/backing.h"
 #include "tool/image-opts.h"
-#include "tool/pieces.h"
+#include "image/jobs/pieces.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
-#include "tool/walk.h"
+#include "image/jobs/walk.h"
 
 struct rebase {
 	struct loop *loop;

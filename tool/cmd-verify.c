@@ -16,7 +16,7 @@
 
 #include "common/bits.h"
 #include "common/size.h"
-#include "tool/pieces.h"
+#include "image/jobs/pieces.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
 

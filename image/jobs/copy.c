@@ -6,7 +6,7 @@
  * piece of at most PIECE_SIZE (a cluster where that is larger). In compressed
  * writes all boundaries are those of the target's clusters.
  */
-#include "tool/copy.h"
+#include "image/jobs/copy.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "image/image.h"
-#include "tool/pieces.h"
+#include "image/jobs/pieces.h"
 
 #define COPY_PARTS_MAX 16
 #define COPY_SPARSE_MAX (UINT64_C(16) << 20)

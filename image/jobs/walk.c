@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* walk.c: see walk.h. */
-#include "tool/walk.h"
+#include "image/jobs/walk.h"
 
 #include <string.h>
 

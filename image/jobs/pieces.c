@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* pieces.c: see pieces.h. */
-#include "tool/pieces.h"
+#include "image/jobs/pieces.h"
 
 #include <errno.h>
 #include <stdlib.h>
