@@ -5,7 +5,7 @@
  * A command is one request to the image, with a buffer of its own. What goes
  * beyond the end of the disk answers EIO, as qemu-io has it.
  */
-#include "tool/io.h"
+#include "tool/verbs/io/io.h"
 
 #include <ctype.h>
 #include <errno.h>

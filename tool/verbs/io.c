@@ -10,7 +10,7 @@
  * aio_* commands run on while the next ones are read; aio_flush, close and the
  * end of the shell wait for them.
  */
-#include "tool/io.h"
+#include "tool/verbs/io/io.h"
 
 #include <errno.h>
 #include <getopt.h>
