@@ -2,7 +2,7 @@
 /*
  * tool.h: what the verbs of xdisk share.
  *
- * A verb is one const record in cmd-NAME.c, listed in main.c; dispatch, help
+ * A verb is one const record in verbs/NAME.c, listed in main.c; dispatch, help
  * and shell completion are all made from these records. A verb runs in a
  * coroutine of the tool's loop, so it may call any "co" function. Results go to
  * stdout, everything else to stderr.

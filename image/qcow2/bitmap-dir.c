@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-bitmap-dir.c: the bitmap directory, read whole and judged.
+ * bitmap-dir.c: the bitmap directory, read whole and judged.
  *
  *	u64 table offset, u32 table entries, u32 flags, u8 type,
  *	u8 granularity bits, u16 name length, u32 extra length,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-bitmap.c: the bits of dirty bitmaps in memory, kept up to date.
+ * bitmap.c: the bits of dirty bitmaps in memory, kept up to date.
  *
  *	directory -> table of a bitmap -> clusters full of bits
  *

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-bitmap.h: persistent dirty bitmaps: which parts of a disk have been
+ * bitmap.h: persistent dirty bitmaps: which parts of a disk have been
  * written to since somebody last asked.
  *
- *	qcow2-bitmap-dir.c	the directory: names, flags, places
- *	qcow2-bitmap.c		the bits in memory, kept up to date
- *	qcow2-bitmap-store.c	to the file, and of another size
- *	qcow2-bitmap-ops.c	add, remove, clear, enable, disable, merge
+ *	bitmap-dir.c	the directory: names, flags, places
+ *	bitmap.c		the bits in memory, kept up to date
+ *	bitmap/store.c	to the file, and of another size
+ *	bitmap/ops.c	add, remove, clear, enable, disable, merge
  *
  * Specification, sections "Bitmaps extension" and "Bitmaps"; limits are those
  * of QEMU. Offsets, sizes and granularities are bytes. All of it runs in the
@@ -117,7 +117,7 @@ static inline uint64_t qcow2_bitmap_chunks(const struct qcow2_header *h,
 	return div_round_up(bits, qcow2_cluster_size(h) * 8);
 }
 
-/* ---- qcow2-bitmap-dir.c ---- */
+/* ---- bitmap-dir.c ---- */
 
 /* co. Reads and judges the directory that the header names; what is in *list
  * is replaced. -EINVAL with the sentence. An image without bitmaps has 0. */
@@ -130,7 +130,7 @@ uint64_t qcow2_bitmap_dir_size(const struct qcow2_bitmaps *list);
 void qcow2_bitmap_dir_encode(struct qcow2_bitmaps *list, uint8_t *dir);
 void qcow2_bitmap_free(struct qcow2_bitmap *b);
 
-/* ---- qcow2-bitmap.c ---- */
+/* ---- bitmap.c ---- */
 
 /* co. On opening an image for writing: the directory and the tables, which are
  * noted as metadata. q->bitmaps stays NULL where there are none. */
@@ -164,7 +164,7 @@ int qcow2_bitmap_write_flags(struct qcow2 *q, struct qcow2_bitmap *b,
 			     uint32_t flags);
 int qcow2_bitmap_set_in_use(struct qcow2 *q, struct qcow2_bitmap *b);
 
-/* ---- qcow2-bitmap-store.c ---- */
+/* ---- bitmap/store.c ---- */
 
 /* co. Makes changes durable and gives up what is in use. Nothing in flight. */
 int qcow2_bitmaps_store(struct qcow2 *q, struct error *err);
@@ -178,7 +178,7 @@ int qcow2_bitmaps_prepare_resize(struct qcow2 *q, uint64_t size,
 /* And then in memory. What is new is not marked. */
 void qcow2_bitmaps_resize(struct qcow2 *q, uint64_t size);
 
-/* ---- qcow2-bitmap-ops.c ---- */
+/* ---- bitmap/ops.c ---- */
 
 /* May its bits be looked at? -EINVAL with the sentence. */
 int qcow2_bitmap_judge_use(const struct qcow2_bitmap *b, struct error *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-bytes.c: room for compressed clusters.
+ * bytes.c: room for compressed clusters.
  *
  *	| A A A A B B B B|B C C - - - - - |	host clusters; "-": a tail
  *

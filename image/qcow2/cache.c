@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-cache.c: slices of metadata tables in memory.
+ * cache.c: slices of metadata tables in memory.
  *
  * A hash from file offset to slice and an LRU list of all of them. The cache
- * reads but never writes: dirty slices wait for a commit (qcow2-commit.c). When
+ * reads but never writes: dirty slices wait for a commit (commit.c). When
  * all slices are dirty or in use it grows past its limit rather than wait,
  * which no caller could do safely; the owner sees nr_dirty and commits between
  * requests.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-commit.c: gets changed metadata to the file in a safe order.
+ * commit.c: gets changed metadata to the file in a safe order.
  *
  * A commit takes copies of everything dirty between two waiting points (the
  * checkpoint), so that what it writes is one consistent state although requests

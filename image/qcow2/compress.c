@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-compress.c: compressed clusters, read and written.
+ * compress.c: compressed clusters, read and written.
  *
  * Specification, "Compressed Clusters Descriptor": the stream begins at any
  * byte and ends somewhere in its last 512-byte sector; what follows it there is
@@ -12,7 +12,7 @@
  * The last cluster is kept, since guests read 64 KiB in small pieces.
  *
  * Written, each cluster is packed by a pool thread, as many at a time as there
- * are processors, and goes where qcow2-bytes.c has room; then the L2 entry is
+ * are processors, and goes where bytes.c has room; then the L2 entry is
  * changed. What does not become smaller is written as any other cluster. QEMU
  * unpacks deflate with a window of 4 KiB, so that is what ours has.
  */

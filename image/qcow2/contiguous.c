@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-contiguous.c: several host clusters in a row, for tables.
+ * contiguous.c: several host clusters in a row, for tables.
  *
  * They go into the first gap that is large enough, which takes a walk through
  * all refcounts: tables are rarely made. Where there is none they go behind

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-crypt.c: the guest's data on its way to and from the file.
+ * crypt.c: the guest's data on its way to and from the file.
  *
  * Only clusters with the guest's data are encrypted, in sectors:
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-data.c: the external data file.
+ * data.c: the external data file.
  *
  * Specification: incompatible feature bit 2 and the header extension with the
  * name. The guest's data lies in a file of its own, each cluster at its guest

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-entry.h: L2 entries: the one place that knows how they lie in a table.
+ * entry.h: L2 entries: the one place that knows how they lie in a table.
  *
  * Specification, sections "L2 table", "Standard Cluster Descriptor" and
  * "Extended L2 Entries". An entry is a word of 8 bytes; an image with extended

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-header-encode.c: lays the first cluster of a qcow2 image out.
+ * header-encode.c: lays the first cluster of a qcow2 image out.
  *
- * Extensions go in QEMU's order. Nothing is written here: see qcow2-rewrite.c
+ * Extensions go in QEMU's order. Nothing is written here: see rewrite.c
  * for getting it to the file.
  */
 #include "image/qcow2/header.h"

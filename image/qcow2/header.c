@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-header.c: reads the first cluster of a qcow2 image; refcounts.
+ * header.c: reads the first cluster of a qcow2 image; refcounts.
  *
  *	0	fixed fields (72 bytes in version 2, header_length in 3)
  *		extensions: u32 type, u32 len, data, padded to 8; the last is 0

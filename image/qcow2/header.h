@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-header.h: the first cluster of a qcow2 image.
+ * header.h: the first cluster of a qcow2 image.
  *
  * Format facts: QEMU's docs/interop/qcow2 specification, sections "Header",
  * "Header extensions"; limits that are stricter than the specification's are

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-io.c: reads and writes.
+ * io.c: reads and writes.
  *
  * A request is taken apart into runs that one lookup answers. A run that is
  * mapped goes straight to the file; the parts of a request that lie in several

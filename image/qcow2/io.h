@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2-io.h: the data verbs of the qcow2 driver; contracts in driver.h. */
+/* io.h: the data verbs of the qcow2 driver; contracts in driver.h. */
 #ifndef XD_IMAGE_QCOW2_IO_H
 #define XD_IMAGE_QCOW2_IO_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-map.c: guest offsets to host offsets.
+ * map.c: guest offsets to host offsets.
  *
  *	guest offset = L1 index | L2 index | offset in cluster
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-meta.c: which host cluster is which piece of metadata.
+ * meta.c: which host cluster is which piece of metadata.
  *
  * An open-addressing hash keyed by cluster index. It answers the question
  * before every write, "is this what we think it is?", in constant time at the

@@ -4,36 +4,36 @@
  *
  *	qcow2.c		open, close, properties
  *	qcow2-header*.c	the first cluster
- *	qcow2-rewrite.c	gets a changed one to the file in a safe order
+ *	rewrite.c	gets a changed one to the file in a safe order
  *	qcow2-amend*.c	other properties for an existing image
- *	qcow2-io.c	reads, writes
- *	qcow2-status.c	where the bytes are
- *	qcow2-zero.c	zeroes, discards
- *	qcow2-vmstate.c	the state of a virtual machine behind the disk
- *	qcow2-data.c	the external data file
- *	qcow2-map.c	guest offsets to host offsets: L1 and L2
- *	qcow2-entry.h	how L2 entries lie in their tables
- *	qcow2-refcount.c  which host clusters are in use; allocation
- *	qcow2-bytes.c	room for compressed clusters
- *	qcow2-contiguous.c  room for tables of several clusters
- *	qcow2-cache.c	slices of L2 tables and refcount blocks in memory
- *	qcow2-commit.c	gets changed metadata to the file in a safe order
- *	qcow2-meta.c	what each metadata cluster is (overlap checks)
+ *	io.c	reads, writes
+ *	status.c	where the bytes are
+ *	zero.c	zeroes, discards
+ *	vmstate.c	the state of a virtual machine behind the disk
+ *	data.c	the external data file
+ *	map.c	guest offsets to host offsets: L1 and L2
+ *	entry.h	how L2 entries lie in their tables
+ *	refcount.c  which host clusters are in use; allocation
+ *	bytes.c	room for compressed clusters
+ *	contiguous.c  room for tables of several clusters
+ *	cache.c	slices of L2 tables and refcount blocks in memory
+ *	commit.c	gets changed metadata to the file in a safe order
+ *	meta.c	what each metadata cluster is (overlap checks)
  *	qcow2-bitmap*.c	dirty bitmaps
- *	qcow2-crypt.c	the guest's data, encrypted or not
- *	qcow2-compress.c  compressed clusters
- *	qcow2-backing.c	which backing file; an overlay made empty
- *	qcow2-snapshot.c  the snapshot table; -table writes it, -ops changes it
- *	qcow2-references.c  all clusters that an L1 table leads to
- *	qcow2-resize.c	another virtual size
- *	qcow2-trim.c	gives the end of the file back
- *	qcow2-compact.c	the same, having moved what lies there
- *	qcow2-repack.c	compressed clusters moved for that
+ *	crypt.c	the guest's data, encrypted or not
+ *	compress.c  compressed clusters
+ *	rework/backing.c	which backing file; an overlay made empty
+ *	snapshot.c  the snapshot table; -table writes it, -ops changes it
+ *	rework/references.c  all clusters that an L1 table leads to
+ *	rework/resize.c	another virtual size
+ *	rework/trim.c	gives the end of the file back
+ *	rework/compact.c	the same, having moved what lies there
+ *	rework/repack.c	compressed clusters moved for that
  *
  * How changes reach the file. Everything happens in memory first: refcounts of
  * new clusters go up at once, data is written to the new cluster, then the L2
  * entry is changed in its cached slice. What a change lets go of is put on
- * `freed` with its refcount untouched. A commit (qcow2-commit.c) copies what is
+ * `freed` with its refcount untouched. A commit (commit.c) copies what is
  * dirty at one instant and writes
  *	refcounts -> barrier -> L2 -> barrier -> L1 -> barrier
  * and only then lowers the refcounts of what was freed before that instant, so
@@ -63,7 +63,7 @@
 #define QCOW2_L2_CACHE_DEFAULT (32 * MiB)
 #define QCOW2_REFCOUNT_CACHE_DEFAULT (8 * MiB)
 
-/* ---- qcow2-cache.c ---- */
+/* ---- cache.c ---- */
 
 struct crypto;
 struct luks_area;
@@ -116,7 +116,7 @@ void qcow2_cache_dirty(struct qcow2_cache *c, struct qcow2_slice *s);
  * holds a slice of it, or writes a copy, may let go of it as of any other. */
 void qcow2_cache_drop(struct qcow2_cache *c, uint64_t offset, uint64_t len);
 
-/* ---- qcow2-meta.c ---- */
+/* ---- meta.c ---- */
 
 enum qcow2_meta {
 	QCOW2_META_NONE, QCOW2_META_HEADER, QCOW2_META_L1, QCOW2_META_L2,
@@ -173,7 +173,7 @@ struct qcow2_run {
 	uint64_t cluster, count;
 };
 
-/* The unused end of a host cluster with compressed clusters (qcow2-bytes.c). */
+/* The unused end of a host cluster with compressed clusters (bytes.c). */
 struct qcow2_tail {
 	uint64_t offset, len;		/* bytes, up to the cluster's end */
 };
@@ -236,7 +236,7 @@ struct qcow2 {
 
 	struct qcow2_bitmaps *bitmaps;	/* NULL: none, or not looked at */
 
-	/* qcow2-status.c: much of what is in use has no space on the host */
+	/* status.c: much of what is in use has no space on the host */
 	bool holes_known, has_holes;
 
 	/* the last decompressed cluster */
@@ -256,7 +256,7 @@ static inline struct qcow2 *qcow2_of(struct image *img)
 /* co. Before the first change of the file: clears unknown autoclear bits. */
 int qcow2_begin_write(struct qcow2 *q);
 /* co. Before the first change of what the guest sees: that, and dirty bitmaps
- * (qcow2-bitmap.h). */
+ * (bitmap.h). */
 int qcow2_begin_data(struct qcow2 *q);
 /* Says so once and stops writing; -EIO. Closing marks a version 3 image. */
 int qcow2_corrupt(struct qcow2 *q, const char *fmt, ...)
@@ -278,7 +278,7 @@ static inline void qcow2_request_end(struct qcow2_request *r)
 	list_del(&r->link);
 }
 
-/* ---- qcow2-io.c ---- */
+/* ---- io.c ---- */
 
 /* co. Waits once if the mapping of a guest cluster in [first, last] is being
  * changed; true if it did: look again. */
@@ -294,12 +294,12 @@ int qcow2_writable(struct qcow2 *q, uint64_t off, uint64_t len);
 int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 		      struct iow w);
 
-/* ---- qcow2-vmstate.c ---- */
+/* ---- vmstate.c ---- */
 
 /* Where the VM state begins in the mapping: behind the disk, bytes. */
 uint64_t qcow2_vmstate_base(const struct qcow2 *q);
 
-/* ---- qcow2-data.c ---- */
+/* ---- data.c ---- */
 
 /* co. Opens the external data file, where the image has one. */
 int qcow2_open_data_file(struct qcow2 *q, struct error *err);
@@ -314,14 +314,14 @@ int qcow2_zero_data(struct qcow2 *q, uint64_t off, uint64_t len,
 /* co. As long as the disk, if there is one. -ENOSPC: a device is too small. */
 int qcow2_resize_data(struct qcow2 *q, uint64_t size, struct error *err);
 
-/* ---- qcow2-rewrite.c ---- */
+/* ---- rewrite.c ---- */
 
 /* co. q->h as a whole, extensions and names too, made durable: a power cut
  * leaves the old header or the new one. A failure stops the image, unless it
  * did not fit (-ENOSPC, nothing written). */
 int qcow2_rewrite_header(struct qcow2 *q, struct error *err);
 
-/* ---- qcow2-map.c ---- */
+/* ---- map.c ---- */
 
 /* What an L2 entry says of a guest offset and of what follows it. */
 struct qcow2_mapping {
@@ -360,7 +360,7 @@ int qcow2_free_l2(struct qcow2 *q, uint64_t table, bool discard);
 /* Lets go of what a replaced entry pointed at. */
 void qcow2_free_entry(struct qcow2 *q, struct qcow2_entry e, bool discard);
 
-/* ---- qcow2-refcount.c ---- */
+/* ---- refcount.c ---- */
 
 /* co. 1 to max contiguous host clusters with refcount 1 (not yet on disk).
  * *fresh: the file reads as zeroes there. -ENOSPC, -EFBIG, -EIO */
@@ -385,7 +385,7 @@ int qcow2_share_cluster(struct qcow2 *q, uint64_t cluster);
  * others stay in it. For commits: those who call hold commit_lock. */
 int qcow2_release_freed(struct qcow2 *q, struct qcow2_freed_list *list);
 
-/* ---- qcow2-bytes.c ---- */
+/* ---- bytes.c ---- */
 
 /* co. `len` bytes, less than a cluster, anywhere in host clusters that count
  * them (not yet on disk). To be freed as a compressed entry is. */
@@ -393,7 +393,7 @@ int qcow2_alloc_bytes(struct qcow2 *q, uint64_t len, uint64_t *offset);
 /* alloc_lock held. The host cluster is free now. */
 void qcow2_forget_tails(struct qcow2 *q, uint64_t cluster);
 
-/* ---- qcow2-commit.c ---- */
+/* ---- commit.c ---- */
 
 /* co. All that was changed and written before is on stable storage. */
 int qcow2_commit(struct qcow2 *q);
@@ -406,7 +406,7 @@ int qcow2_write_refcounts(struct qcow2 *q);
 /* The first failure is logged; writes are refused from then on. */
 int qcow2_stop(struct qcow2 *q, int ret, const char *what);
 
-/* ---- qcow2-trim.c ---- */
+/* ---- rework/trim.c ---- */
 
 /* co. Gives the end of the file back: drops refcount blocks that count nothing
  * but themselves, and cuts off what no cluster in use lies behind. Alone. */
@@ -414,7 +414,7 @@ int qcow2_trim(struct qcow2 *q);
 /* Looking for free clusters starts over. Alone. */
 void qcow2_restart_search(struct qcow2 *q);
 
-/* ---- qcow2-crypt.c ---- */
+/* ---- crypt.c ---- */
 
 /* co. [guest, guest + len) of the disk, at `host` in the file: all of the
  * guest's data that is not compressed goes through these. */
@@ -430,7 +430,7 @@ int qcow2_crypt_info(const struct qcow2 *q, struct image_info_encrypt *e,
 		     struct error *err);
 struct luks_area qcow2_luks_area(const struct qcow2 *q);
 
-/* ---- qcow2-compress.c ---- */
+/* ---- compress.c ---- */
 
 enum codec_type qcow2_codec_of(const struct qcow2_header *h);
 
@@ -442,14 +442,14 @@ int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 /* The same for one who reads on elsewhere: it is not kept. */
 int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out);
 
-/* ---- qcow2-backing.c ---- */
+/* ---- rework/backing.c ---- */
 
 /* co. image_change_backing() and image_make_empty() for this format. */
 int qcow2_change_backing(struct image *img, const char *file,
 			 const char *format, struct error *err);
 int qcow2_make_empty(struct image *img, struct error *err);
 
-/* ---- qcow2-snapshot.c ---- */
+/* ---- snapshot.c ---- */
 
 #define QCOW2_SNAPSHOT_FIXED 40u	/* bytes, before the extra data */
 #define QCOW2_SNAPSHOT_EXTRA 24u	/* bytes of extra data that we know */

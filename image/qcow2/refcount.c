@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-refcount.c: which host clusters are in use, and taking new ones.
+ * refcount.c: which host clusters are in use, and taking new ones.
  *
  * The cursor walks once through the refcounts from the start of the file to
  * beyond its end and takes what is free on its way; what is freed behind it
@@ -8,7 +8,7 @@
  * file fills its holes before it grows.
  *
  * A missing refcount block is made at the cursor, in the range that it
- * describes. Tables of several clusters are placed by qcow2-contiguous.c.
+ * describes. Tables of several clusters are placed by contiguous.c.
  *
  * The file is made longer in steps ahead of use, so that writes into new
  * clusters do not each move its end; closing takes the rest back.

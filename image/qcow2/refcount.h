@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-refcount.h: what the files that deal with refcounts share.
+ * refcount.h: what the files that deal with refcounts share.
  *
  * All of it is for those who hold alloc_lock, or have the image to themselves.
  */
@@ -40,7 +40,7 @@ static inline bool qcow2_is_fresh(const struct qcow2 *q, uint64_t offset)
 	return q->file->zero_beyond_end && offset >= q->fresh_from;
 }
 
-/* ---- qcow2-refcount.c ---- */
+/* ---- refcount.c ---- */
 
 /* co. The slice of `block` with the refcount of `cluster`, pinned; its index
  * there. */
@@ -59,7 +59,7 @@ int qcow2_judge_new(struct qcow2 *q, uint64_t cluster, uint64_t count);
 /* Takes clusters that have been given away out of what is known to be free. */
 void qcow2_carve_free_runs(struct qcow2 *q, uint64_t cluster, uint64_t count);
 
-/* ---- qcow2-contiguous.c ---- */
+/* ---- contiguous.c ---- */
 
 /* co. Takes both locks in their order and makes the refcount table reach
  * `cluster`. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-rewrite.c: a changed header to the file, so that a power cut leaves the
+ * rewrite.c: a changed header to the file, so that a power cut leaves the
  * old one or the new one.
  *
  * One sector reaches the disk whole or not at all, several may not. Fixed fields

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-snapshot-table.c: the snapshot table in memory, and a new one in the
+ * snapshot-table.c: the snapshot table in memory, and a new one in the
  * file.
  *
  * The table is never changed in place. Each record is written with the extra

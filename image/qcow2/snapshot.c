@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-snapshot.c: reads the snapshot table, an entry at a time; shows one
+ * snapshot.c: reads the snapshot table, an entry at a time; shows one
  * snapshot in the place of the disk.
  *
  * Specification, "Snapshots". An entry has a fixed part of 40 bytes, extra

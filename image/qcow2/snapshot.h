@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-snapshot.h: internal snapshots: the driver's verbs, and the table in
+ * snapshot.h: internal snapshots: the driver's verbs, and the table in
  * memory. Contracts of the verbs in image.h.
  */
 #ifndef XD_IMAGE_QCOW2_SNAPSHOT_H
@@ -15,7 +15,7 @@ int qcow2_snapshot_apply(struct image *img, const char *id_or_name,
 int qcow2_snapshot_delete(struct image *img, const char *name_or_id,
 			  struct error *err);
 
-/* ---- qcow2-snapshot-table.c ---- */
+/* ---- snapshot-table.c ---- */
 
 struct qcow2_snapshot_record {
 	struct qcow2_snapshot sn;	/* id and name are owned */

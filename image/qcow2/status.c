@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-status.c: where the bytes of a range are.
+ * status.c: where the bytes of a range are.
  *
  * An image whose clusters were all allocated when it was made, but not written,
  * is mostly holes of its file. That is worth finding out: who copies a terabyte

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-vmstate.c: the state of a virtual machine, kept with a snapshot.
+ * vmstate.c: the state of a virtual machine, kept with a snapshot.
  *
  * Specification, "VM state": it lies behind the disk in the same mapping, from
  * the first L1 entry on that has nothing of the disk. Snapshots take it along,

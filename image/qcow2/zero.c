@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-zero.c: zeroes and discards.
+ * zero.c: zeroes and discards.
  *
  * Both change L2 entries alone where they can: whole clusters, and where the
  * image has them whole subclusters, get the zero flag. What is left at the ends

@@ -29,7 +29,7 @@ run() {
 	for image in "$dir/i.qcow2" "$dir"/crash-*5; do
 		[ -e "$image" ] || continue
 		same "$image" || return 1
-		# flags that a power cut left behind, see qcow2-snapshot-ops.c
+		# flags that a power cut left behind, see image/qcow2/rework/snapshot-ops.c
 		timeout 20 qemu-img check -f qcow2 "$image" 2>&1 |
 			grep '^ERROR' | grep -v OFLAG_COPIED | sed 's/^/# /' |
 			grep . && return 1

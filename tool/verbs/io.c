@@ -5,7 +5,7 @@
  * Commands are qemu-io's: "write -P 5 0 64k", "read -P 5 0 64k", "aio_write
  * ...", "aio_flush", ... A command that fails, a pattern that does not match or
  * a line that makes no sense lets the rest run and makes the exit status 1.
- * Those that read and write are in io-request.c.
+ * Those that read and write are in tool/verbs/io/request.c.
  *
  * aio_* commands run on while the next ones are read; aio_flush, close and the
  * end of the shell wait for them.

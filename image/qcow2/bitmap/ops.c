@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-bitmap-ops.c: what people do with dirty bitmaps.
+ * ops.c: what people do with dirty bitmaps.
  *
  * Operations change the list and the bits in memory; qcow2_bitmaps_store()
  * gets them to the file when the image is closed. Sentences are qemu-img's.

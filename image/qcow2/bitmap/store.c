@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-bitmap-store.c: dirty bitmaps to the file, and of another size.
+ * store.c: dirty bitmaps to the file, and of another size.
  *
  * A bitmap that has changed is marked as in use first, so its bits and its
  * table may be written over in any order; only the refcounts of what the table

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-check-bitmaps.c: the dirty bitmaps.
+ * bitmaps.c: the dirty bitmaps.
  *
  * Specification, sections "Bitmaps extension" and "Bitmaps". They only claim
  * clusters here, all of them or none: a bitmap that is broken cannot be told

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-check.c: is a qcow2 image consistent, and how to make it so.
+ * check.c: is a qcow2 image consistent, and how to make it so.
  *
  * 1. Every table that is not a refcount is found from the header and claims
  *    its clusters: header, L1 tables, snapshot table, encryption header,

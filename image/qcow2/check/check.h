@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-check.h: a check in progress, shared by the files that make it up.
+ * check.h: a check in progress, shared by the files that make it up.
  *
- *	qcow2-check.c		the order of things
- *	qcow2-check-findings.c	what is said and counted, claims of clusters
- *	qcow2-check-snapshots.c	the snapshot table
- *	qcow2-check-bitmaps.c	dirty bitmaps
- *	qcow2-check-tables.c	L1 tables; what an entry may be
- *	qcow2-check-count.c	what the L2 tables point to
- *	qcow2-check-data.c	whether compressed clusters can be unpacked
- *	qcow2-check-refcounts.c	the refcount structure, the comparison
- *	qcow2-repair.c		what is done about it
- *	qcow2-repair-copies.c	copies of what is used twice
- *	qcow2-rebuild.c		a new refcount structure
+ *	check.c		the order of things
+ *	findings.c	what is said and counted, claims of clusters
+ *	snapshots.c	the snapshot table
+ *	bitmaps.c	dirty bitmaps
+ *	tables.c	L1 tables; what an entry may be
+ *	count.c	what the L2 tables point to
+ *	data.c	whether compressed clusters can be unpacked
+ *	refcounts.c	the refcount structure, the comparison
+ *	repair.c		what is done about it
+ *	repair-copies.c	copies of what is used twice
+ *	rebuild.c		a new refcount structure
  *
- * What others may call is in qcow2-tools.h. All functions with a result return
+ * What others may call is in rework/tools.h. All functions with a result return
  * 0 or -errno unless they say otherwise; what is wrong with the image is no
  * error but a finding.
  */
@@ -131,7 +131,7 @@ struct check {
 	int ret;			/* sticky: -ENOMEM, -EFBIG */
 };
 
-/* ---- qcow2-check-findings.c ---- */
+/* ---- findings.c ---- */
 
 void ck_note(struct check *ck, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -184,7 +184,7 @@ static inline uint64_t ck_count_of(struct check *ck, uint64_t cluster)
 	       refmap_get(&ck->own, cluster).count;
 }
 
-/* ---- qcow2-check-snapshots.c ---- */
+/* ---- snapshots.c ---- */
 
 /* snapshot: from 1, 0 is the active table */
 int ck_add_l1(struct check *ck, uint64_t offset, uint32_t nr,
@@ -196,11 +196,11 @@ void ck_judge_doubtful(struct check *ck);
 /* Writes a new table of those; ck->nb_snapshots and snapshots_offset tell. */
 int ck_rewrite_snapshots(struct check *ck);
 
-/* ---- qcow2-check-bitmaps.c ---- */
+/* ---- bitmaps.c ---- */
 
 int ck_load_bitmaps(struct check *ck);
 
-/* ---- qcow2-check-tables.c ---- */
+/* ---- tables.c ---- */
 
 const char *ck_l1_name(const struct l1_table *l1, char buf[32]);
 /* Sets *e to what it should be (0: dropped). NULL when that is what it was. */
@@ -218,7 +218,7 @@ struct l2_table *ck_find_l2(struct check *ck, uint64_t offset);
 /* Is [offset, offset + len) a hole of the file, full of zeroes? */
 bool ck_is_hole(struct check *ck, uint64_t offset, uint64_t len);
 
-/* ---- qcow2-check-count.c ---- */
+/* ---- count.c ---- */
 
 /* Calls each() with every L2 table, read, in the order of the file. Tables that
  * cannot be read are an error (must_read), or else a finding. */
@@ -230,7 +230,7 @@ int ck_walk_l2(struct check *ck,
 int ck_count_table(struct check *ck, struct l2_table *t, uint8_t *table);
 void ck_resolve_suspects(struct check *ck);
 
-/* ---- qcow2-check-data.c ---- */
+/* ---- data.c ---- */
 
 void ck_data_init(struct check *ck);
 /* co. If that was asked for: begins to unpack the cluster of an entry. */
@@ -239,7 +239,7 @@ void ck_unpack(struct check *ck, const struct l2_table *t, uint32_t index,
 /* co. Waits for all that were begun. */
 void ck_data_finish(struct check *ck);
 
-/* ---- qcow2-check-refcounts.c ---- */
+/* ---- refcounts.c ---- */
 
 int ck_load_reftable(struct check *ck);
 /* Where refcounts share a cluster with anything else, they have to move. */
@@ -249,7 +249,7 @@ uint64_t ck_refblock_bytes(const struct check *ck);	/* of all blocks */
 /* The i-th block; a failure is a finding, too. */
 int ck_read_refblock(struct check *ck, uint64_t i, uint8_t *block);
 
-/* ---- qcow2-repair.c ---- */
+/* ---- repair.c ---- */
 
 enum direction { RAISE, LOWER };
 
@@ -259,7 +259,7 @@ bool ck_mend_refblock(struct check *ck, uint64_t first, uint8_t *block,
 		      enum direction direction);
 int ck_repair(struct check *ck, struct error *err);
 
-/* ---- qcow2-repair-copies.c ---- */
+/* ---- repair-copies.c ---- */
 
 /* All of it goes behind the end, before refcounts are made anew. */
 int ck_copy_l2_tables(struct check *ck);
@@ -270,7 +270,7 @@ struct l2_table *ck_one_of(struct check *ck, struct l2_table *t);
 uint64_t ck_alias_copy(struct check *ck, const struct l2_table *t,
 		       uint32_t index);
 
-/* ---- qcow2-rebuild.c ---- */
+/* ---- rebuild.c ---- */
 
 int ck_rebuild_refcounts(struct check *ck, struct error *err);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-check-count.c: counts what the L2 tables point to.
+ * count.c: counts what the L2 tables point to.
  *
  * Tables are read ahead in the order of the file. Most entries are unremarkable
  * and follow each other in the file: such a run is judged and counted at once;

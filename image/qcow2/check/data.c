@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-check-data.c: unpacks every compressed cluster of an image, to see
+ * data.c: unpacks every compressed cluster of an image, to see
  * whether that works, several at a time.
  *
  * A stream that is broken is a corruption no repair can mend: what it held is

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-check-findings.c: what a check says and counts, and what it may claim.
+ * findings.c: what a check says and counts, and what it may claim.
  *
  * Findings go to the caller one sentence at a time; beyond MAX_LINES they are
  * only counted.

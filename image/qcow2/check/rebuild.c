@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-rebuild.c: a new refcount structure where the old one is of no use.
+ * rebuild.c: a new refcount structure where the old one is of no use.
  *
  * Table and blocks go behind everything that is in use, all of them durable
  * before one write into the header switches to them.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-check-refcounts.c: the refcount table and blocks, and how they compare
+ * refcounts.c: the refcount table and blocks, and how they compare
  * with the references that were counted.
  */
 #include "image/qcow2/check/check.h"

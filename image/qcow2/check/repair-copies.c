@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-repair-copies.c: what is used twice becomes two.
+ * repair-copies.c: what is used twice becomes two.
  *
  * No guest cluster is another's. Where two L1 entries lead to one L2 table, or
  * two L2 entries to one cluster that was counted once, nobody knows whose it

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-repair.c: mends what a check has found.
+ * repair.c: mends what a check has found.
  *
  * In an order that is safe against a crash: refcounts up (or all of them anew,
- * qcow2-rebuild.c), then entries, then refcounts down.
+ * rebuild.c), then entries, then refcounts down.
  */
 #include "image/qcow2/check/check.h"
 
@@ -324,7 +324,7 @@ static const struct step all_steps[] = {
 };
 
 /* While nothing is corrupt but flags, what was too high was so for them. A power
- * cut while a snapshot is made or deleted leaves that, see qcow2-snapshot-ops.c.
+ * cut while a snapshot is made or deleted leaves that, see rework/snapshot-ops.c.
  */
 static const struct step leak_steps[] = {
 	{ has_leaks, lower, "free leaked clusters" },

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-check-snapshots.c: the snapshot table.
+ * snapshots.c: the snapshot table.
  *
  * Specification, section "Snapshots". Records follow each other, so what comes
  * behind one that is broken off is lost; one whose L1 table is none can be done
  * without. A repair writes a new table of those that are left, in fresh space,
- * which becomes valid together with the new refcounts (qcow2-rebuild.c).
+ * which becomes valid together with the new refcounts (rebuild.c).
  *
  * What is only more than readers put up with is no damage. Extra data that is
  * too long is cut off by a repair, as QEMU's does; where nothing but a snapshot

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-check-tables.c: L1 tables, and what an entry may be.
+ * tables.c: L1 tables, and what an entry may be.
  *
  * L1 tables list the L2 tables; judge_*() say what is wrong with an entry and
  * what it should be. What the entries of L2 tables point to is counted in
- * qcow2-check-count.c.
+ * count.c.
  */
 #include "image/qcow2/check/check.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-create.c: makes a new qcow2 image file.
+ * create.c: makes a new qcow2 image file.
  *
  *	header | refcount table | refcount blocks | LUKS | L1 | L2 tables | data
  *

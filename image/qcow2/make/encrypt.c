@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2-encrypt.c: see qcow2-encrypt.h. */
+/* encrypt.c: see encrypt.h. */
 #include "image/qcow2/make/encrypt.h"
 
 #include <errno.h>

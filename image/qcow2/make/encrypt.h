@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-encrypt.h: how a new qcow2 image shall be encrypted.
+ * encrypt.h: how a new qcow2 image shall be encrypted.
  *
  * Options: encryption=on (AES), encrypt.format=aes|luks, encrypt.key-secret and
  * encrypt.* of luks_set_option().

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-measure.c: how large a new qcow2 image would be.
+ * measure.c: how large a new qcow2 image would be.
  *
  *	header | L1 | L2 for the whole disk | refcounts of all | data
  *

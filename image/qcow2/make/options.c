@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-options.c: the options of a new qcow2 image: qemu-img's names, values
+ * options.c: the options of a new qcow2 image: qemu-img's names, values
  * and limits, and what of them goes with what.
  */
 #include "image/qcow2/make/options.h"

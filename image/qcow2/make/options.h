@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2-options.h: what a new qcow2 image is to be like. */
+/* options.h: what a new qcow2 image is to be like. */
 #ifndef XD_IMAGE_QCOW2_OPTIONS_H
 #define XD_IMAGE_QCOW2_OPTIONS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-amend-width.c: refcounts of another width.
+ * amend-width.c: refcounts of another width.
  *
  *	| everything there is ... | refcount table | refcount blocks |
  *	                          base

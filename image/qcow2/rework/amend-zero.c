@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-amend-zero.c: zero clusters become what version 2 knows.
+ * amend-zero.c: zero clusters become what version 2 knows.
  *
  * An L2 table is changed where it is, once, however many L1 tables share it:
  * what a guest reads stays the same in each of them. New clusters are durable,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-amend.c: changes options of an existing qcow2 image.
+ * amend.c: changes options of an existing qcow2 image.
  *
  * The options are taken together and judged before anything is written: what
  * cannot be done is refused as a whole. Then, in this order: up to version 3,

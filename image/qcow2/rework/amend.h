@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-amend.h: an existing qcow2 image gets other properties.
+ * amend.h: an existing qcow2 image gets other properties.
  *
  * All of it works on an image that is open for writing with nothing in flight,
  * and keeps to the rule that a crash at any point leaves leaks at worst.
@@ -16,7 +16,7 @@ int qcow2_amend(struct image *img, const struct image_create_option *options,
 		const struct image_progress *progress, struct error *err);
 extern const struct image_create_help qcow2_amend_help[];
 
-/* ---- qcow2-amend-width.c ---- */
+/* ---- amend-width.c ---- */
 
 /* co. Refcounts of 1 << order bits. -ERANGE: one does not fit; -EFBIG: the
  * refcount table would be too large. Nothing has changed then. */
@@ -24,7 +24,7 @@ int qcow2_change_refcount_order(struct qcow2 *q, uint32_t order,
 				const struct image_progress *progress,
 				struct error *err);
 
-/* ---- qcow2-amend-zero.c ---- */
+/* ---- amend-zero.c ---- */
 
 /* co. Turns the zero clusters of all L2 tables, snapshots' too, into what
  * version 2 knows: data clusters full of zeroes, or nothing at all where no

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-backing.c: which backing file an overlay has; an overlay made empty.
+ * backing.c: which backing file an overlay has; an overlay made empty.
  *
  * Emptying takes one L2 table after the other out of the L1 table and puts all
  * that it referred to on the list of what is to be freed. The commits do the

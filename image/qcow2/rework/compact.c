@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-compact.c: gives back the space that an image does not need.
+ * compact.c: gives back the space that an image does not need.
  *
  * With U clusters in use the file could end after U clusters. What lies behind
  * that is moved into free clusters before it, as far as it can be:
@@ -10,7 +10,7 @@
  *	switches to all of them
  *	data: copied, then each L2 entry that leads to it is changed, in the
  *	tables of snapshots, too, where they are
- *	compressed clusters: packed anew (qcow2-repack.c), which may need more
+ *	compressed clusters: packed anew (repack.c), which may need more
  *	clusters than before; what does not fit is tried again afterwards
  *
  * A copy gets as many references as the original has before anything leads to

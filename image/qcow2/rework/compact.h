@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2-compact.h: the driver's verb; contract in image.h. */
+/* compact.h: the driver's verb; contract in image.h. */
 #ifndef XD_IMAGE_QCOW2_COMPACT_H
 #define XD_IMAGE_QCOW2_COMPACT_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-references.c: see qcow2-references.h.
+ * references.c: see references.h.
  *
  *	L1 entry -> L2 table (a reference)
  *		L2 entry -> data cluster (a reference)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-references.h: all host clusters that an L1 table leads to.
+ * references.h: all host clusters that an L1 table leads to.
  *
  * For those who have the image to themselves. A tree is walked in the order of
  * its tables, so that what was done to it can be taken back as far as it came.

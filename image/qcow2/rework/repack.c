@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-repack.c: see qcow2-repack.h.
+ * repack.c: see repack.h.
  *
  * An L2 entry tells the sectors that a stream lies in, not where it ends: it is
  * unpacked to find that out, so that it does not take the rest of its last sector

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-repack.h: compressed clusters given another place, for compacting.
+ * repack.h: compressed clusters given another place, for compacting.
  *
  * Several entries may name the same compressed cluster, those of snapshots; all
  * get the same new place. Whoever changes an entry frees the old one, which keeps

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-resize.c: another virtual size.
+ * resize.c: another virtual size.
  *
  * Growing, in the order in which it reaches the file:
  *	1 a larger L1 table, where the old one is too short

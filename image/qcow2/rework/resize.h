@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2-resize.h: the resizing verbs of the driver; contracts in driver.h. */
+/* resize.h: the resizing verbs of the driver; contracts in driver.h. */
 #ifndef XD_IMAGE_QCOW2_RESIZE_H
 #define XD_IMAGE_QCOW2_RESIZE_H
 

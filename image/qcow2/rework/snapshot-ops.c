@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-snapshot-ops.c: makes, goes back to and gives up internal snapshots.
+ * snapshot-ops.c: makes, goes back to and gives up internal snapshots.
  *
  * A snapshot is a copy of the L1 table; what it leads to is shared by means of
  * refcounts. Each change gets everything ready beside what is in use, commits

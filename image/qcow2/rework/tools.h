@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-tools.h: qcow2 images made, checked and repaired as a whole.
+ * tools.h: qcow2 images made, checked and repaired as a whole.
  *
  * Both look at the file below (img->file) only, never through the caches of an
  * open image.
@@ -67,7 +67,7 @@ int qcow2_create_facts(uint64_t size, const struct image_create_option *options,
 		       unsigned int nr, struct qcow2_create_facts *facts,
 		       struct error *err);
 
-/* co. image_measure() for this format (qcow2-measure.c). */
+/* co. image_measure() for this format (make/measure.c). */
 int qcow2_measure(uint64_t size, const struct image_create_option *options,
 		  unsigned int nr, struct image *from,
 		  struct image_measure *out, struct error *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow2-trim.c: gives the end of the file back.
+ * trim.c: gives the end of the file back.
  *
  * A refcount block mostly lies in the range that it counts, so that one which
  * counts nothing else keeps itself, and the file, in place. Such blocks are

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * io.h: what the parts of xdisk io share: cmd-io.c is the shell and opens
- * images, io-request.c has the commands that read and write.
+ * io.h: what the parts of xdisk io share: tool/verbs/io.c is the shell and opens
+ * images, request.c has the commands that read and write.
  *
  * All runs in coroutines of the tool's one loop.
  */

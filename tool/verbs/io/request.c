@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * io-request.c: the commands of xdisk io that read and write; see io.h.
+ * request.c: the commands of xdisk io that read and write; see io.h.
  *
  * A command is one request to the image, with a buffer of its own. What goes
  * beyond the end of the disk answers EIO, as qemu-io has it.
