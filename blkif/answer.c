@@ -99,7 +99,7 @@ void vbd_push_done(struct blkif *vbd)
 {
 	if (!vbd->nr_done)
 		return;
-	copy_run(&vbd->out);
+	copy_submit(&vbd->out);
 	for (unsigned int i = 0; i < vbd->nr_done; i++)
 		answer(vbd, vbd->done[i]);
 	for (unsigned int i = 0; i < vbd->nr_queues; i++) {

@@ -20,7 +20,7 @@ static xengnttab_grant_copy_segment_t *add(struct copy *c, unsigned int length,
 	xengnttab_grant_copy_segment_t *p;
 
 	if (c->nr == COPY_MAX)
-		copy_run(c);
+		copy_submit(c);
 	c->result[c->nr] = result;
 	p = &c->piece[c->nr++];
 	p->len = (uint16_t)length;
@@ -80,7 +80,7 @@ static void settle(struct copy *c)
 	c->nr = again;
 }
 
-void copy_run(struct copy *c)
+void copy_submit(struct copy *c)
 {
 	const struct timespec wait = { 0, EAGAIN_WAIT_NS };
 

@@ -27,13 +27,13 @@ struct copy {
 };
 
 /* *result becomes -EFAULT when the piece cannot be copied, at the latest in
- * copy_run(); it is left alone otherwise. A full batch runs by itself. The
+ * copy_submit(); it is left alone otherwise. A full batch runs by itself. The
  * bytes lie within one page of the guest: offset + length <= 4096. */
 void copy_from_guest(struct copy *c, uint32_t gref, unsigned int offset,
 		     unsigned int length, void *to, int *result);
 void copy_to_guest(struct copy *c, uint32_t gref, unsigned int offset,
 		   unsigned int length, void *from, int *result);
 
-void copy_run(struct copy *c);
+void copy_submit(struct copy *c);
 
 #endif

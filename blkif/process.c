@@ -224,10 +224,10 @@ int blkif_process(struct blkif *vbd)
 	if (vbd->nr_fresh) {
 		vbd->stats.batches++;
 		for_each_good(vbd, fetch_segments);
-		copy_run(&vbd->in);
+		copy_submit(&vbd->in);
 		for_each_good(vbd, judge_segments);
 		for_each_good(vbd, fetch_data);
-		copy_run(&vbd->in);
+		copy_submit(&vbd->in);
 		for (unsigned int i = 0; i < vbd->nr_fresh; i++)
 			vbd_begin(vbd, vbd->fresh[i]);
 	}
