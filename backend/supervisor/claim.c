@@ -67,7 +67,7 @@ static bool is_our_orphan(struct xs_handle *xs, xs_transaction_t t,
 	return store_read_uint(xs, t, dev->path, "online", 1, &online) == 0 &&
 	       online && store_read(xs, t, dev->path, OWNER_NODE, owner,
 			  sizeof(owner)) >= 0 &&
-	       !strcmp(owner, dev->host->options->run_dir);
+	       !strcmp(owner, dev->host->conf->run_dir);
 }
 
 static int read_params(struct xs_handle *xs, xs_transaction_t t,
@@ -94,7 +94,7 @@ static int read_params(struct xs_handle *xs, xs_transaction_t t,
 static bool is_for_us(struct xs_handle *xs, xs_transaction_t t,
 		      struct device *dev)
 {
-	if (dev->kind == KIND_VBD && !dev->host->options->all_vbd &&
+	if (dev->kind == KIND_VBD && !dev->host->conf->all_vbd &&
 	    !script_is_ours(xs, t, dev->path))
 		return false;
 	return read_params(xs, t, dev) == 0 &&
@@ -134,7 +134,7 @@ static int claim(struct xs_handle *xs, xs_transaction_t t, void *arg)
 	if (!is_for_us(xs, t, dev))
 		return -ENODEV;
 	ret = store_write(xs, t, dev->path, OWNER_NODE, "%s",
-			  dev->host->options->run_dir);
+			  dev->host->conf->run_dir);
 	return ret ?: store_write(xs, t, dev->path, "state", "%d",
 				  XENBUS_RECONFIGURING);
 }
@@ -191,7 +191,7 @@ static void list_features(const struct device *dev,
 			  struct feature features[NR_FEATURES])
 {
 	const struct feature f[NR_FEATURES] = {
-		{ "multi-queue-max-queues", dev->host->options->max_queues, false },
+		{ "multi-queue-max-queues", dev->host->conf->max_queues, false },
 		{ "max-ring-page-order", LIMIT_RING_ORDER, true },
 		{ "feature-flush-cache", 1, true },
 		{ "feature-barrier", 1, false },

@@ -48,7 +48,7 @@ static void connect_rings(struct device *dev)
 	struct link *l = &dev->worker;
 	struct error err = ERROR_INIT;
 	struct frontend f;
-	int ret = frontend_read(&source, dev->host->options->max_queues, &f,
+	int ret = frontend_read(&source, dev->host->conf->max_queues, &f,
 				&err);
 
 	l->limits.discard &= dev->discard && !dev->readonly;

@@ -8,10 +8,11 @@
 
 #include <xenstore.h>
 
-#include "backend/supervisor/options.h"
+#include "backend/conf.h"
 
 struct host {
-	const struct options *options;
+	const struct conf *conf;
+	bool foreground;		/* log to stderr, workers, too */
 	char *worker;			/* the program */
 	struct xs_handle *xs;
 	int epoll_fd;			/* wakes the supervisor */

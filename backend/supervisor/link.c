@@ -59,14 +59,14 @@ static void tell(struct link *l, enum link_event event, int errnum,
 
 static int start_worker(struct link *l, struct error *err)
 {
-	const struct options *o = l->host->options;
+	const struct conf *c = l->host->conf;
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = l };
 	int ret;
 
 	if (child_alive(&l->child))
 		return 0;
 	ret = child_spawn(&l->child, l->host->worker, l->name,
-			  log_level_name(o->log_level), o->foreground, err);
+			  log_level_name(c->log_level), l->host->foreground, err);
 	if (ret < 0)
 		return ret;
 	if (epoll_ctl(l->host->epoll_fd, EPOLL_CTL_ADD, l->child.fd, &ev) == 0)
@@ -139,11 +139,11 @@ static void busy_with(struct link *l, const char *name, json_t *arguments)
 static json_t *image_arguments(const struct link *l,
 			       const struct link_image *image)
 {
-	const struct options *o = l->host->options;
-	cleanup_free char *section = options_section_for(o, image->path);
+	const struct conf *c = l->host->conf;
+	cleanup_free char *section = conf_section_for(c, image->path);
 	struct image_settings s;
 
-	options_for_image(o, image->path, &s);
+	conf_for_image(c, image->path, &s);
 	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s*, s:s*, s:s*, s:s*, s:b, "
 			 "s:I}",
 			 "path", image->path,

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "backend/supervisor/daemonize.h"
+#include "backend/supervisor/options.h"
 #include "backend/supervisor/supervisor.h"
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -22,7 +23,7 @@
 
 static void warn_of_blkback(const struct options *o)
 {
-	if (o->kinds[KIND_VBD] &&
+	if (o->conf.kinds[KIND_VBD] &&
 	    access("/sys/bus/xen-backend/drivers/vbd", F_OK) == 0)
 		log_warn("the kernel's xen-blkback is loaded: it takes all "
 			 "vbd devices before we can (qdisk is not affected)");
@@ -75,11 +76,9 @@ static int start(struct supervisor *sv, int lock_fd, struct error *err)
 	return ret ?: write_pid(lock_fd, err);
 }
 
-static void serve(struct supervisor *sv, int ready_fd)
+static void serve(struct supervisor *sv, const struct options *o, int ready_fd)
 {
-	const struct options *o = sv->host.options;
-
-	log_init("xdiskd", o->log_level, o->foreground);
+	log_init("xdiskd", o->conf.log_level, o->foreground);
 	warn_of_blkback(o);
 	log_info("xdiskd " PACKAGE_VERSION " is ready");
 	daemonize_done(ready_fd);
@@ -93,15 +92,15 @@ static int run(const struct options *o)
 	struct error err = ERROR_INIT;
 	int lock_fd = -1, ready_fd = -1, ret;
 
-	supervisor_init(&sv, o);
-	log_init("xdiskd", o->log_level, true);
-	ret = lock_run_dir(o->run_dir, &lock_fd, &err);
+	supervisor_init(&sv, &o->conf, o->foreground);
+	log_init("xdiskd", o->conf.log_level, true);
+	ret = lock_run_dir(o->conf.run_dir, &lock_fd, &err);
 	if (ret == 0) {
 		ready_fd = daemonize(o->foreground);
 		ret = start(&sv, lock_fd, &err);
 	}
 	if (ret == 0)
-		serve(&sv, ready_fd);
+		serve(&sv, o, ready_fd);
 	else
 		log_error("%s", error_text(&err, ret));
 	supervisor_close(&sv);
@@ -116,13 +115,13 @@ static int absolute_run_dir(struct options *o)
 	cleanup_free char *cwd = NULL;
 	char *path;
 
-	if (o->run_dir[0] == '/')
+	if (o->conf.run_dir[0] == '/')
 		return 0;
 	cwd = getcwd(NULL, 0);
-	if (!cwd || asprintf(&path, "%s/%s", cwd, o->run_dir) < 0)
+	if (!cwd || asprintf(&path, "%s/%s", cwd, o->conf.run_dir) < 0)
 		return -ENOMEM;
-	free(o->run_dir);
-	o->run_dir = path;
+	free(o->conf.run_dir);
+	o->conf.run_dir = path;
 	return 0;
 }
 

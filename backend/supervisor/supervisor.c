@@ -249,10 +249,12 @@ static int open_xenstore(struct supervisor *sv, struct error *err)
 	return ret ?: add_fd(sv, xs_fileno(sv->host.xs), &sv->watch, err);
 }
 
-void supervisor_init(struct supervisor *sv, const struct options *options)
+void supervisor_init(struct supervisor *sv, const struct conf *conf,
+		     bool foreground)
 {
 	*sv = (struct supervisor){
-		.host = { .options = options, .epoll_fd = -1 },
+		.host = { .conf = conf, .foreground = foreground,
+			  .epoll_fd = -1 },
 		.watch = { &sv->host, NULL, &sv->devices, &sv->scan },
 		.signal_fd = -1,
 	};

@@ -18,8 +18,9 @@ struct supervisor {
 	bool stop_failed;		/* something had to be killed */
 };
 
-/* Nothing is open yet; options stay the caller's. */
-void supervisor_init(struct supervisor *sv, const struct options *options);
+/* Nothing is open yet; conf stays the caller's. */
+void supervisor_init(struct supervisor *sv, const struct conf *conf,
+		     bool foreground);
 /* xenstore, signals and the worker's program; before any thread is made. */
 int supervisor_open(struct supervisor *sv, struct error *err);
 /* Until SIGTERM or SIGINT, and then until all workers have ended. */

@@ -124,7 +124,7 @@ int watch_start(struct watch *w, struct error *err)
 	if (!xs_watch(w->host->xs, "@releaseDomain", RELEASE_TOKEN))
 		return error_set_errno(err, errno, "cannot watch domains");
 	for (unsigned int k = 0; ret == 0 && k < NR_KINDS; k++) {
-		if (w->host->options->kinds[k])
+		if (w->host->conf->kinds[k])
 			ret = watch_kind(w, (enum device_kind)k, err);
 	}
 	return ret;
