@@ -27,7 +27,7 @@
  *	rework/references.c  all clusters that an L1 table leads to
  *	rework/resize.c	another virtual size
  *	rework/trim.c	gives the end of the file back
- *	rework/compact.c	the same, having moved what lies there
+ *	rework/compact*.c	the same, having moved what lies there
  *	rework/repack.c	compressed clusters moved for that
  *
  * How changes reach the file. Everything happens in memory first: refcounts of
