@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The LUKS header: what is made is what is read, and each field that is wrong
- * is refused by its name. Passphrases are tests/functional/luks-keys.sh's.
+ * is refused by its name. Passphrases are tests/functional/crypt/luks-keys.sh's.
  */
 #include "tests/unit/unit.h"
 

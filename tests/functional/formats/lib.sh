@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# formats-lib.sh: sourced by the tests of the formats other than qcow2.
+# lib.sh: sourced by the tests of the formats other than qcow2.
 #
 #	noise FILE SIZE SEED	makes FILE, SIZE bytes of data and holes
 #	like_qemu IMAGE FORMAT	info, map and check say what qemu-img says

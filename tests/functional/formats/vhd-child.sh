@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Differencing VHD images, made by mkvhdchild.py: what they show, where it comes
 # from, and parents that are not to be had.
-. "${srcdir:=.}/tests/functional/formats-lib.sh"
+. "${srcdir:=.}/tests/functional/formats/lib.sh"
 
 child() { python3 "$srcdir/tests/functional/mkvhdchild.py" "$@" > held; }
 

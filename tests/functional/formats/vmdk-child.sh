@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # VMDK images with a parent: what they show of it, when they are written to and
 # when they have several extents.
-. "${srcdir:=.}/tests/functional/formats-lib.sh"
+. "${srcdir:=.}/tests/functional/formats/lib.sh"
 
 # A parent of $2 bytes as subformat $1, and a child that is empty.
 make_child()

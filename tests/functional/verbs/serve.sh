@@ -33,7 +33,7 @@ survives()
 
 hostile()
 {
-	timeout 30 python3 "$srcdir/tests/functional/nbd-hostile.py" "$T/s" "$@"
+	timeout 30 python3 "$srcdir/tests/functional/verbs/nbd-hostile.py" "$T/s" "$@"
 }
 
 uri="nbd+unix:///?socket=$T/s"

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Images of formats that qemu-img cannot make, by mkimage.py; compressed ones;
 # backing images of formats that do not record theirs.
-. "${srcdir:=.}/tests/functional/formats-lib.sh"
+. "${srcdir:=.}/tests/functional/formats/lib.sh"
 
 made()
 {
 	local maker=$1 format=$2 raw=$3
 
-	python3 "$srcdir/tests/functional/mkimage.py" "$maker" "$raw" x.img ||
-		return
+	python3 "$srcdir/tests/functional/formats/mkimage.py" "$maker" "$raw" \
+		x.img || return
 	truncate -s "$(qemu-img info -f "$format" --output=json x.img |
 		jq '."virtual-size"')" "$raw"
 	same_info x.img "$format" && holds x.img "$format" "$raw"
@@ -33,7 +33,7 @@ done
 # qemu-img needs a module for bzip2 that Debian does not have.
 made_dmg()
 {
-	python3 "$srcdir/tests/functional/mkimage.py" "dmg-$1" "$2" x.img
+	python3 "$srcdir/tests/functional/formats/mkimage.py" "dmg-$1" "$2" x.img
 }
 
 if grep -q 'define HAVE_LIBBZ2 1' "$builddir/config.h"; then
@@ -62,10 +62,11 @@ rc 1 'dmg with lzfse chunks' xdisk io -r -f dmg -c 'read 0 1' x.img
 said 'names them' 'LZFSE'
 ok 'info tells of it all the same' xdisk info -f dmg x.img
 
-python3 "$srcdir/tests/functional/mkimage.py" dmg odd.raw x.dmg
+python3 "$srcdir/tests/functional/formats/mkimage.py" dmg odd.raw x.dmg
 ok 'dmg is recognised by its name' xdisk info x.dmg
 for format in bochs2 cloop parallels1; do
-	python3 "$srcdir/tests/functional/mkimage.py" $format odd.raw x.img
+	python3 "$srcdir/tests/functional/formats/mkimage.py" $format odd.raw \
+		x.img
 	ok "$format is recognised" xdisk info x.img
 	said "as that" "guessed ${format%[0-9]}"
 done

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # VHDX images that were not closed: read as they are after their log has been
 # replayed, which we do in memory and qemu-img does in the file.
-. "${srcdir:=.}/tests/functional/formats-lib.sh"
+. "${srcdir:=.}/tests/functional/formats/lib.sh"
 
 noise r.raw 9440768 1
 truncate -s 14M r.raw
@@ -10,7 +10,10 @@ qemu-img convert -f raw -O vhdx -o block_size=1M,log_size=1M r.raw good.vhdx
 size=$(qemu-img info -f vhdx --output=json good.vhdx | jq '."virtual-size"')
 truncate -s "$size" r.raw
 
-broken() { python3 "$srcdir/tests/functional/mkvhdxlog.py" "$1" x.vhdx; }
+broken()
+{
+	python3 "$srcdir/tests/functional/formats/mkvhdxlog.py" "$1" x.vhdx
+}
 
 unchanged() { [ "$(sha256sum < x.vhdx)" = "$sum" ]; }
 

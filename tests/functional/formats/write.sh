@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Images of other formats that we make and write to, at random and in order:
 # qemu-img reads the same out of them and finds them consistent.
-. "${srcdir:=.}/tests/functional/formats-lib.sh"
+. "${srcdir:=.}/tests/functional/formats/lib.sh"
 
 consistent()
 {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Images of other formats as qemu-img makes them: we read the same bytes out of
 # them, and say the same about them.
-. "${srcdir:=.}/tests/functional/formats-lib.sh"
+. "${srcdir:=.}/tests/functional/formats/lib.sh"
 
 try()
 {

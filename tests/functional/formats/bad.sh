@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Malformed images of the formats other than qcow2: each is refused, with a
 # reason, in bounded time and memory.
-. "${srcdir:=.}/tests/functional/formats-lib.sh"
+. "${srcdir:=.}/tests/functional/formats/lib.sh"
 
 noise raw 2000000 1
 truncate -s 2000384 raw
@@ -13,10 +13,10 @@ for format in vdi vpc vmdk qed qcow vhdx parallels; do
 	qemu-io -f $format -c 'write -P 1 0 64k' good.$format > /dev/null
 done
 for format in bochs cloop dmg; do
-	python3 "$srcdir/tests/functional/mkimage.py" ${format/bochs/bochs2} \
-		raw good.$format
+	python3 "$srcdir/tests/functional/formats/mkimage.py" \
+		${format/bochs/bochs2} raw good.$format
 done
-python3 "$srcdir/tests/functional/mkbadformats.py" . || exit 99
+python3 "$srcdir/tests/functional/formats/mkbadformats.py" . || exit 99
 
 limited()
 {

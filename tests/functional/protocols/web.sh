@@ -9,7 +9,8 @@ xdisk help | grep -q '^Protocols:.* https' || {
 unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
 export no_proxy=127.0.0.1
 
-python3 "$srcdir/tests/functional/web-server.py" "$T" > port 2> /dev/null &
+python3 "$srcdir/tests/functional/protocols/web-server.py" "$T" \
+	> port 2> /dev/null &
 server=$!
 trap 'kill -9 $server; wait $server 2> /dev/null; rm -rf "$T"' EXIT
 for i in $(seq 100); do

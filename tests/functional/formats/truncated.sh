@@ -3,7 +3,7 @@
 # Images that were cut short. What their tables promise and the file does not
 # hold is an error that names the image, the place on the disk and that in the
 # file; all the rest can be had. What programs make of whole images is none.
-. "${srcdir:=.}/tests/functional/formats-lib.sh"
+. "${srcdir:=.}/tests/functional/formats/lib.sh"
 
 noise disk $((10 << 20)) 1
 
@@ -115,7 +115,7 @@ qcow qcow
 vpc vpc force_size=on
 END
 for name in bochs2 cloop; do
-	python3 "$srcdir/tests/functional/mkimage.py" $name disk $name
+	python3 "$srcdir/tests/functional/formats/mkimage.py" $name disk $name
 	try $name ${name%2} disk
 done
 

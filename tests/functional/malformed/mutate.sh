@@ -6,5 +6,6 @@ IN_MEMORY=yes
 . "${srcdir:=.}/tests/functional/tap.sh"
 requires qemu-img qemu-io python3
 sanitized && export UNLIMITED=yes
-timeout "${TIMEOUT:-300}" python3 "$srcdir/tests/functional/mutate.py" \
+timeout "${TIMEOUT:-300}" \
+	python3 "$srcdir/tests/functional/malformed/mutate.py" \
 	"$builddir/tool/xdisk" "${SEED:-1}" "${COUNT:-100}"

@@ -15,8 +15,9 @@ never_opens()
 	shift 2
 	for kind in FIFO 'character device'; do
 		ok "$what is a $kind: refused, and not opened" python3 \
-			"$srcdir/tests/functional/special.py" "$kind" "$name" \
-			"${reason:-is a $kind}" "$builddir/tool/xdisk" "$@"
+			"$srcdir/tests/functional/protocols/special.py" \
+			"$kind" "$name" "${reason:-is a $kind}" \
+			"$builddir/tool/xdisk" "$@"
 	done
 }
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# bad-images.sh: sourced with FIRST and LAST set: what info, check, io and check
-# -r all make of the malformed images FIRST to LAST of mkbad.py, in bounded time
+# lib.sh: sourced with FIRST and LAST set: what info, check, io and check -r all
+# make of the malformed images FIRST to LAST of mkbad.py, in bounded time
 # and memory.
 #
 # We must be at least as strict as qemu-img, and where we have written to or
@@ -69,7 +69,7 @@ verdicts()
 {
 	local want
 
-	want=$(sed -n "s/^$1 //p" "$srcdir/tests/functional/bad-verdicts")
+	want=$(sed -n "s/^$1 //p" "$srcdir/tests/functional/malformed/verdicts")
 	[ -z "$want" ] || [ "$want" = "$2 $3" ] ||
 		bad="$bad; check and check -r all say $2 $3, wanted $want"
 }
