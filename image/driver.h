@@ -23,7 +23,7 @@
 /* Moments in the life of an image at which a test may want an error. */
 enum image_event {
 #define IMAGE_EVENT(id, name) IMAGE_EVENT_##id,
-#include "image/protocols/events.h"
+#include "image/events.h"
 #undef IMAGE_EVENT
 	IMAGE_EVENTS,
 };

@@ -2,7 +2,7 @@
 /*
  * blkdebug.c: a protocol over another that fails when it is told to.
  *
- * For tests only. Rules of two kinds, each for an event (image/protocols/events.h) and, if
+ * For tests only. Rules of two kinds, each for an event (image/events.h) and, if
  * it says so, a state, which is a number that begins as 1: "set-state" changes
  * the state; "inject-error" makes requests fail from that event on, every one or
  * the next only, and takes the place of those that did so before. Rules for the
@@ -66,7 +66,7 @@ struct blkdebug {
 
 static const char *const event_names[] = {
 #define IMAGE_EVENT(id, name) [IMAGE_EVENT_##id] = name,
-#include "image/protocols/events.h"
+#include "image/events.h"
 #undef IMAGE_EVENT
 };
 
