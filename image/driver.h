@@ -11,8 +11,6 @@
 #ifndef XD_IMAGE_DRIVER_H
 #define XD_IMAGE_DRIVER_H
 
-#include <sys/stat.h>
-
 #include "common/file-id.h"
 #include "common/list.h"
 #include "io/coroutine.h"
@@ -33,6 +31,8 @@ struct image_driver {
 	size_t state_size;	/* of img->state, zeroed before open */
 	bool has_snapshots;	/* open takes options->snapshot */
 	bool testing;		/* only opened with IMAGE_TESTING */
+	bool host_file;		/* protocols: paths are files of this host */
+	bool grows_as_file;	/* formats: zero_beyond_end is open's answer */
 	/* What image_node_options() tells; open judges the values. */
 	const char *const *node_options;
 
@@ -155,19 +155,34 @@ struct image {
 	void *state;			/* the driver's */
 };
 
-extern const struct image_driver image_file_driver;
+/* A name of a protocol, as a node's driver and before the colon of a path. */
+struct image_protocol {
+	const char *name;
+	const struct image_driver *driver;
+	const char *module;	/* if it has no driver built in: protocol.h */
+	bool no_scheme;		/* no path begins with it */
+	bool listed;		/* image_protocol_names() */
+};
+
+/*
+ * drivers.c: all there are, ended by NULL and by a name that is NULL. That file
+ * stands above every driver and this room above none: it is the linker that joins
+ * them. Nothing else names a driver.
+ */
+extern const struct image_driver *const image_formats[];
+extern const struct image_protocol image_protocols[];
+
+extern const struct image_driver image_blkdebug_driver;
+extern const struct image_driver image_blkverify_driver;
 extern const struct image_driver image_bochs_driver;
 extern const struct image_driver image_cloop_driver;
 extern const struct image_driver image_dmg_driver;
+extern const struct image_driver image_file_driver;
+extern const struct image_driver image_luks_driver;
+extern const struct image_driver image_null_driver;
 extern const struct image_driver image_parallels_driver;
 extern const struct image_driver image_qcow_driver;
-/* raw images are made by the file below: with its options */
-extern const struct image_create_help image_file_create_help[];
-extern const struct image_driver image_null_driver;
-extern const struct image_driver image_blkdebug_driver;
-extern const struct image_driver image_blkverify_driver;
 extern const struct image_driver image_qcow2_driver;
-extern const struct image_driver image_luks_driver;
 extern const struct image_driver image_qed_driver;
 extern const struct image_driver image_raw_driver;
 extern const struct image_driver image_vdi_driver;
@@ -210,12 +225,6 @@ int image_judge_backing(struct loop *loop, const char *path,
  */
 int image_judge_names(const struct image *img, const char *backing,
 		      const char *format, const char *data, struct error *err);
-
-/* file.c. As open(2) with O_CLOEXEC, of a regular file or a block device: nothing
- * else is opened, not even for a moment. *fd is -1, or the caller's to close, on
- * failure too; *st is the open file's. -EINVAL: it is something else; open(2)'s. */
-int image_open_host_file(const char *path, int flags, int *fd, struct stat *st,
-			 struct error *err);
 
 /* open.c. NULL: there is no such format. */
 const struct image_driver *image_find_format(const char *name);

@@ -123,9 +123,11 @@ static void find_made(struct made *m, const char *path,
 		      unsigned int nr)
 {
 	const char *data = option(options, nr, "data_file");
+	const struct image_driver *protocol;
 
 	*m = (struct made){ .path = path };
-	if (protocol_of(&m->path, NULL) != &image_file_driver)
+	protocol = protocol_of(&m->path, NULL);
+	if (!protocol || !protocol->host_file)
 		return;			/* nothing is made there */
 	file_id_find(m->path, &m->path_id);
 	if (data && !image_backing_path(m->path, data, &m->data, NULL))

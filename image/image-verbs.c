@@ -256,7 +256,7 @@ int image_create(struct loop *loop, const char *path, const char *format,
 	protocol = protocol_of(&path, err);
 	if (!protocol)
 		return -ENOTSUP;
-	if (protocol != &image_file_driver)
+	if (!protocol->host_file)
 		return error_set(err, ENOTSUP, "'%s': nothing can be created "
 				 "by the protocol %s, only written to what is "
 				 "there (convert -n)", path, protocol->name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * open.c: the formats there are, and block graphs of them.
+ * open.c: opens and closes block graphs.
  *
  *	overlay (qcow2) --backing--> base (raw)
  *	     | file                    | file
@@ -26,6 +26,7 @@
 #include "image/chain.h"
 #include "image/data-rule.h"
 #include "image/driver.h"
+#include "image/host-file.h"
 #include "image/path.h"
 #include "image/protocol.h"
 
@@ -36,38 +37,18 @@
  * largest that one image may have (200 MiB), which no disk there is needs. */
 #define MAX_TAKEN (256 * MiB)
 
-static const struct image_driver *const formats[] = {
-	&image_bochs_driver,
-	&image_cloop_driver,
-	&image_dmg_driver,
-	&image_luks_driver,
-	&image_parallels_driver,
-	&image_qcow_driver,
-	&image_qcow2_driver,
-	&image_qed_driver,
-	&image_raw_driver,
-	&image_vdi_driver,
-	&image_vhdx_driver,
-	&image_vmdk_driver,
-	&image_vpc_driver,
-};
-
 const struct image_driver *image_find_format(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
-		if (!strcmp(name, formats[i]->name))
-			return formats[i];
+	for (size_t i = 0; image_formats[i]; i++)
+		if (!strcmp(name, image_formats[i]->name))
+			return image_formats[i];
 	return NULL;
 }
 
 const char *image_backing_format(const char *name)
 {
-	static const char *const plain[] = { "file", "host_device",
-					     "host_cdrom" };
-
-	for (size_t i = 0; name && i < ARRAY_SIZE(plain); i++)
-		if (!strcmp(name, plain[i]))
-			return "raw";
+	if (name && protocol_of_host(name))
+		return "raw";
 	return name && image_find_format(name) ? name : NULL;
 }
 
@@ -81,9 +62,10 @@ const char *image_format_names(void)
 	static char names[256];
 	size_t len = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(formats) && len < sizeof(names); i++)
+	for (size_t i = 0; image_formats[i] && len < sizeof(names); i++)
 		len += (size_t)snprintf(names + len, sizeof(names) - len,
-					"%s%s", i ? " " : "", formats[i]->name);
+					"%s%s", i ? " " : "",
+					image_formats[i]->name);
 	return names;
 }
 
@@ -222,12 +204,11 @@ static int open_file(struct loop *loop, const char *path, bool foreign,
 		     const struct image_options *opts, struct image **out,
 		     struct error *err)
 {
-	const struct image_driver *driver = &image_file_driver;
+	const struct image_driver *driver;
 	struct image_options own = *opts;
 
 	own.node = NULL;		/* it tells of what stands on the file */
-	if (!foreign)
-		driver = protocol_of(&path, err);
+	driver = foreign ? protocol_named("file", err) : protocol_of(&path, err);
 	return driver ? open_protocol(loop, path, driver, &own, out, err) :
 			-ENOTSUP;
 }
@@ -265,7 +246,7 @@ static int open_node(struct loop *loop, const char *path,
 static void serve_as_file(struct image *img)
 {
 	img->below = true;
-	if (img->driver != &image_raw_driver)
+	if (!img->driver->grows_as_file)
 		img->zero_beyond_end = img->driver->truncate &&
 				       !img->backing && !img->data;
 }
@@ -307,8 +288,7 @@ static int open_described(struct loop *loop, const struct image_node *node,
 				protocol_of(&path, err);
 	if (!driver)
 		return -ENOTSUP;
-	ret = driver == &image_file_driver ?
-		      judge_kind(node, own.flags, err) : 0;
+	ret = driver->host_file ? judge_kind(node, own.flags, err) : 0;
 	return ret ? ret : open_protocol(loop, path, driver, &own, out, err);
 }
 
@@ -685,11 +665,11 @@ int image_close(struct image *img, struct error *err)
 static const char *guess_format(const char *name, const uint8_t *head,
 				size_t len)
 {
-	const char *format = image_raw_driver.name;
+	const char *format = "raw";
 
-	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
-		if (formats[i]->probe && formats[i]->probe(name, head, len))
-			format = formats[i]->name;
+	for (const struct image_driver *const *f = image_formats; *f; f++)
+		if ((*f)->probe && (*f)->probe(name, head, len))
+			format = (*f)->name;
 	return format;
 }
 
@@ -699,7 +679,7 @@ int image_probe(const char *file, const char **format, struct error *err)
 	cleanup_fd int fd = -1;
 	struct stat st;
 	ssize_t n;
-	int ret = image_open_host_file(file, O_RDONLY, &fd, &st, err);
+	int ret = host_file_open(file, O_RDONLY, &fd, &st, err);
 
 	if (ret)
 		return error_prefix(err, ret, "Could not open '%s'", file);
@@ -736,7 +716,7 @@ int image_probe_name(struct loop *loop, const char *name, const char **format,
 
 	if (!protocol)
 		return -ENOTSUP;
-	if (protocol == &image_file_driver)
+	if (protocol->host_file)
 		return image_probe(path, format, err);
 	ret = open_file(loop, name, false, &opts, &file, err);
 	return ret ? ret : probe_opened(file, name, format, err);

@@ -10,28 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/bits.h"
-
-static const struct scheme {
-	const char *prefix;
-	const struct image_driver *driver;
-	const char *module;		/* if it has no driver built in */
-} schemes[] = {
-	{ "blkdebug:", &image_blkdebug_driver, NULL },
-	{ "blkverify:", &image_blkverify_driver, NULL },
-	{ "file:", &image_file_driver, NULL },
-	{ "ftp:", NULL, "curl" },
-	{ "ftps:", NULL, "curl" },
-	{ "http:", NULL, "curl" },
-	{ "https:", NULL, "curl" },
-	{ "nbd:", NULL, "nbd" },
-	{ "nbd+unix:", NULL, "nbd" },
-	{ "nbds:", NULL, "nbd" },
-	{ "nbds+unix:", NULL, "nbd" },
-	{ "null-aio:", &image_null_driver, NULL },
-	{ "null-co:", &image_null_driver, NULL },
-};
-
 /* Uninstalled programs have their modules in the build tree's image/. */
 static void *open_module(const char *name)
 {
@@ -55,74 +33,81 @@ static void *open_module(const char *name)
 	return dlopen(file, RTLD_NOW | RTLD_LOCAL);
 }
 
-static const struct image_driver *load(const struct scheme *s,
+static const struct image_driver *load(const struct image_protocol *p,
 				       struct error *err)
 {
-	void *module = open_module(s->module);
+	void *module = open_module(p->module);
 	const struct image_driver *driver =
 		module ? dlsym(module, "image_protocol") : NULL;
 
 	if (!driver)
-		error_set(err, ENOTSUP, "names that begin with '%s' need the "
+		error_set(err, ENOTSUP, "names that begin with '%s:' need the "
 			  "module xdisk-%s.so, which cannot be loaded: %s "
-			  "(a file of that name is 'file:%s...')", s->prefix,
-			  s->module, dlerror(), s->prefix);
+			  "(a file of that name is 'file:%s:...')", p->name,
+			  p->module, dlerror(), p->name);
 	return driver;
+}
+
+static const struct image_driver *driver_of(const struct image_protocol *p,
+					    struct error *err)
+{
+	return p->driver ? p->driver : load(p, err);
+}
+
+static const struct image_protocol *find_protocol(const char *name, size_t len)
+{
+	for (const struct image_protocol *p = image_protocols; p->name; p++)
+		if (!strncmp(name, p->name, len) && !p->name[len])
+			return p;
+	return NULL;
 }
 
 const struct image_driver *protocol_of(const char **path, struct error *err)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
-		const struct scheme *s = &schemes[i];
-		size_t n = strlen(s->prefix);
+	size_t n = strcspn(*path, ":");
+	const struct image_protocol *p =
+		(*path)[n] ? find_protocol(*path, n) : NULL;
 
-		if (strncmp(*path, s->prefix, n))
-			continue;
-		if (s->driver == &image_file_driver)
-			*path += n;
-		return s->driver ? s->driver : load(s, err);
+	if (p && !p->no_scheme) {
+		if (p->driver && p->driver->host_file)
+			*path += n + 1;
+		return driver_of(p, err);
 	}
 	if (strncmp(*path, "json:", 5))
-		return &image_file_driver;
+		return protocol_named("file", err);
 	error_set(err, ENOTSUP, "'%s' describes an image, which is only taken "
 		  "where one is opened by xdisk (a file of that name is "
 		  "'file:json:...')", *path);
 	return NULL;
 }
 
-static const struct {
-	const char *name;
-	const struct image_driver *driver;
-} named[] = {
-	{ "host_cdrom", &image_file_driver },
-	{ "host_device", &image_file_driver },
-};
-
 const struct image_driver *protocol_named(const char *name, struct error *err)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(named); i++)
-		if (!strcmp(name, named[i].name))
-			return named[i].driver;
-	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
-		const struct scheme *s = &schemes[i];
-		size_t n = strlen(s->prefix) - 1;
+	const struct image_protocol *p = find_protocol(name, strlen(name));
 
-		if (!strncmp(name, s->prefix, n) && !name[n])
-			return s->driver ? s->driver : load(s, err);
-	}
+	if (p)
+		return driver_of(p, err);
 	error_set(err, ENOTSUP, "Unknown protocol '%s' (known: %s)", name,
 		  image_protocol_names());
 	return NULL;
 }
 
+bool protocol_of_host(const char *name)
+{
+	const struct image_protocol *p = find_protocol(name, strlen(name));
+
+	return p && p->driver && p->driver->host_file;
+}
+
 const char *image_protocol_names(void)
 {
-	return "file null-co"
-#ifdef HAVE_LIBCURL
-	       " ftp ftps http https"
-#endif
-#ifdef HAVE_LIBNBD
-	       " nbd"
-#endif
-		;
+	static char names[256];
+	size_t len = 0;
+
+	for (const struct image_protocol *p = image_protocols; p->name; p++)
+		if (p->listed && len < sizeof(names))
+			len += (size_t)snprintf(names + len,
+						sizeof(names) - len, "%s%s",
+						len ? " " : "", p->name);
+	return names;
 }

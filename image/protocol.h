@@ -19,5 +19,7 @@
 const struct image_driver *protocol_of(const char **path, struct error *err);
 /* The same for a protocol that somebody has named: "file", "host_device"... */
 const struct image_driver *protocol_named(const char *name, struct error *err);
+/* Is it a name of the plain files and devices of this host? Loads nothing. */
+bool protocol_of_host(const char *name);
 
 #endif

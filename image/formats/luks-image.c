@@ -15,6 +15,7 @@
 #include "image/create.h"
 #include "image/luks/crypto-io.h"
 #include "image/driver.h"
+#include "image/host-file.h"
 #include "io/loop.h"
 #include "image/luks/luks-amend.h"
 
@@ -173,8 +174,8 @@ static int make_file(struct loop *loop, const char *path, uint64_t len,
 	struct image *file;
 	int ret;
 
-	ret = image_file_driver.create(loop, path, len, &prealloc,
-				       prealloc.value ? 1 : 0, err);
+	ret = host_file_create(loop, path, len, &prealloc,
+			       prealloc.value ? 1 : 0, err);
 	if (!ret)
 		ret = image_open(loop, path, "raw", &opts, &file, err);
 	if (ret)

@@ -14,8 +14,9 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/create.h"
+#include "image/create-options.h"
 #include "image/driver.h"
+#include "image/host-file.h"
 
 /* The part of the file that is the disk. */
 struct raw {
@@ -174,19 +175,11 @@ static int raw_block_status(struct image *img, uint64_t off, uint64_t len,
 	return 0;
 }
 
-static int raw_create(struct loop *loop, const char *path, uint64_t size,
-		      const struct image_create_option *options,
-		      unsigned int nr_options, struct error *err)
-{
-	return image_file_driver.create(loop, path, size, options, nr_options,
-					err);
-}
-
 static int raw_measure(uint64_t size, const struct image_create_option *options,
 		       unsigned int nr_options, struct image *from,
 		       struct image_measure *out, struct error *err)
 {
-	struct create_args args = { image_file_create_help, options,
+	struct create_args args = { host_file_create_help, options,
 				    nr_options };
 	int ret = create_judge(&args, err);
 
@@ -199,6 +192,7 @@ static int raw_measure(uint64_t size, const struct image_create_option *options,
 const struct image_driver image_raw_driver = {
 	.name = "raw",
 	.state_size = sizeof(struct raw),
+	.grows_as_file = true,
 	.node_options = (const char *const[]){ "offset", "size", NULL },
 	.open = raw_open,
 	.preadv = raw_preadv,
@@ -209,7 +203,7 @@ const struct image_driver image_raw_driver = {
 	.truncate = raw_truncate,
 	.preallocate = raw_preallocate,
 	.block_status = raw_block_status,
-	.create = raw_create,
-	.create_help = image_file_create_help,
+	.create = host_file_create,
+	.create_help = host_file_create_help,
 	.measure = raw_measure,
 };

@@ -29,9 +29,8 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "common/size.h"
-#include "image/create.h"
 #include "image/driver.h"
+#include "image/host-file.h"
 #include "image/lock.h"
 #include "io/loop.h"
 
@@ -57,55 +56,6 @@ struct file_state {
 
 /* ---- opening ---- */
 
-static const char *kind_of_file(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFDIR: return "a directory";
-	case S_IFCHR: return "a character device";
-	case S_IFIFO: return "a FIFO";
-	default: return "something else";
-	}
-}
-
-static int judge_kind(const char *path, const struct stat *st,
-		      struct error *err)
-{
-	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
-		return 0;
-	return error_set(err, EINVAL, "'%s' is %s, not a file or a block "
-			 "device", path, kind_of_file(st->st_mode));
-}
-
-/* Judged before it is opened: opening a watchdog starts it, and the program at
- * the other end of a FIFO goes on. Once more when it is open, as another may have
- * come to its place; O_NONBLOCK, so that not even that one makes us wait. For a
- * folder open(2) has its own error. */
-int image_open_host_file(const char *path, int flags, int *fd, struct stat *st,
-			 struct error *err)
-{
-	int ret = 0;
-
-	*fd = -1;
-	if (!stat(path, st) && !S_ISDIR(st->st_mode))
-		ret = judge_kind(path, st, err);
-	if (ret)
-		return ret;
-	*fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
-	if (*fd < 0)
-		return error_set(err, errno, "%s", strerror(errno));
-	if (fstat(*fd, st))
-		return error_set_errno(err, errno, "fstat of '%s'", path);
-	ret = judge_kind(path, st, err);
-	if (!ret)
-		fcntl(*fd, F_SETFL, fcntl(*fd, F_GETFL) & ~O_NONBLOCK);
-	return ret;
-}
-
-static int device_size(int fd, uint64_t *size)
-{
-	return ioctl(fd, BLKGETSIZE64, size) ? -errno : 0;
-}
-
 static int find_size(struct image *img, const struct stat *st,
 		     struct error *err)
 {
@@ -117,7 +67,7 @@ static int find_size(struct image *img, const struct stat *st,
 	img->size = (uint64_t)st->st_size;
 	if (!s->is_device)
 		return 0;
-	ret = device_size(s->fd, &img->size);
+	ret = host_device_size(s->fd, &img->size);
 	return ret ? error_set_errno(err, -ret, "size of '%s'", img->path) : 0;
 }
 
@@ -359,8 +309,8 @@ static int file_open(struct image *img, const struct image_options *opts,
 	struct stat st;
 	int ret;
 
-	ret = image_open_host_file(img->path, write ? O_RDWR : O_RDONLY,
-				   &s->fd, &st, err);
+	ret = host_file_open(img->path, write ? O_RDWR : O_RDONLY, &s->fd, &st,
+			     err);
 	if (!ret && (img->flags & IMAGE_PROBE_LOCKS))
 		ret = image_probe_locks(s->fd, img->path, write, err);
 	else if (!ret && !(img->flags & (IMAGE_SHARE | IMAGE_NO_IO)))
@@ -703,129 +653,6 @@ static int file_block_status(struct image *img, uint64_t off, uint64_t len,
 	return 0;
 }
 
-/* ---- create ---- */
-
-enum preallocation { PREALLOC_OFF, PREALLOC_FALLOC, PREALLOC_FULL };
-
-struct create {
-	const char *path;
-	uint64_t size;
-	enum preallocation prealloc;
-	bool nocow;
-	struct error *err;
-};
-
-const struct image_create_help image_file_create_help[] = {
-	{ "extent_size_hint", "<size>      - Accepted, and not passed on" },
-	{ "nocow", "<bool (on/off)>      - No copy on write (on btrfs)" },
-	{ "preallocation", "<str>        - off (default), falloc (space is "
-			   "reserved) or full (zeroes are written)" },
-	{ NULL, NULL },
-};
-
-static int parse_options(struct create *c,
-			 const struct image_create_option *options,
-			 unsigned int nr)
-{
-	static const char *const modes[] = { "off", "falloc", "full", NULL };
-	struct create_args args = { image_file_create_help, options, nr };
-	const char *hint = create_text(&args, "extent_size_hint");
-	unsigned int mode = PREALLOC_OFF;
-	uint64_t bytes;
-	int ret = create_judge(&args, c->err);
-
-	if (!ret && hint && size_parse(hint, &bytes))
-		ret = error_set(c->err, EINVAL, "Parameter 'extent_size_hint' "
-				"expects a size, not '%s'", hint);
-	if (!ret)
-		ret = create_bool(&args, "nocow", &c->nocow, c->err);
-	if (!ret)
-		ret = create_choice(&args, "preallocation", modes, &mode,
-				    c->err);
-	c->prealloc = (enum preallocation)mode;
-	return ret;
-}
-
-static int write_zeroes(int fd, uint64_t size)
-{
-	cleanup_free void *zeroes = calloc(1, ZERO_PIECE);
-	ssize_t n;
-
-	if (!zeroes)
-		return -ENOMEM;
-	for (uint64_t off = 0; off < size; off += (uint64_t)n) {
-		n = pwrite(fd, zeroes, min(ZERO_PIECE, size - off), (off_t)off);
-		if (n <= 0)
-			return n ? -errno : -EIO;
-	}
-	return fsync(fd) ? -errno : 0;
-}
-
-static int create_regular(const struct create *c, int fd)
-{
-	int ret = ftruncate(fd, 0) ? -errno : 0;
-
-	if (!ret && c->nocow)
-		create_set_nocow(fd);
-	if (!ret && ftruncate(fd, (off_t)c->size))
-		ret = -errno;
-	if (!ret && c->prealloc == PREALLOC_FALLOC && c->size)
-		ret = -posix_fallocate(fd, 0, (off_t)c->size);
-	if (!ret && c->prealloc == PREALLOC_FULL)
-		ret = write_zeroes(fd, c->size);
-	if (!ret)
-		return 0;
-	return error_set_errno(c->err, -ret, "cannot give '%s' %" PRIu64
-			       " bytes", c->path, c->size);
-}
-
-/* A device exists already; it only has to be large enough. */
-static int create_on_device(const struct create *c, int fd)
-{
-	uint64_t size;
-	int ret = device_size(fd, &size);
-
-	if (ret)
-		return error_set_errno(c->err, -ret, "size of '%s'", c->path);
-	if (c->size > size)
-		return error_set(c->err, ENOSPC, "'%s' has %" PRIu64 " bytes, "
-				 "not %" PRIu64, c->path, size, c->size);
-	if (c->prealloc == PREALLOC_FULL && write_zeroes(fd, c->size))
-		return error_set(c->err, EIO, "cannot write to '%s'", c->path);
-	return 0;
-}
-
-static int64_t create_work(void *arg)
-{
-	struct create *c = arg;
-	cleanup_fd int fd = -1;
-	struct stat st;
-	int ret;
-
-	ret = image_open_host_file(c->path, O_RDWR | O_CREAT, &fd, &st, c->err);
-	if (!ret)
-		ret = image_lock(fd, c->path, true, c->err);
-	if (ret)
-		return ret;
-	return S_ISBLK(st.st_mode) ? create_on_device(c, fd) :
-				     create_regular(c, fd);
-}
-
-static int file_create(struct loop *loop, const char *path, uint64_t size,
-		       const struct image_create_option *options,
-		       unsigned int nr_options, struct error *err)
-{
-	struct create c = { .path = path, .size = size, .err = err };
-	int ret = parse_options(&c, options, nr_options);
-
-	if (ret)
-		return ret;
-	if (size > INT64_MAX)
-		return error_set(err, EFBIG, "a file cannot have %" PRIu64
-				 " bytes", size);
-	return (int)loop_offload(loop, create_work, &c);
-}
-
 static int file_allocated_size(struct image *img, uint64_t *bytes)
 {
 	struct file_state *s = img->state;
@@ -840,6 +667,7 @@ static int file_allocated_size(struct image *img, uint64_t *bytes)
 const struct image_driver image_file_driver = {
 	.name = "file",
 	.state_size = sizeof(struct file_state),
+	.host_file = true,
 	.open = file_open,
 	.close = file_close,
 	.preadv = file_preadv,
@@ -852,6 +680,4 @@ const struct image_driver image_file_driver = {
 	.preallocate = file_preallocate,
 	.block_status = file_block_status,
 	.allocated_size = file_allocated_size,
-	.create = file_create,
-	.create_help = image_file_create_help,
 };

@@ -206,7 +206,7 @@ static int merge(struct qcow2 *q, const char *name,
 	uint64_t start, end = 0;
 	int ret = find_loaded(q, name, &b, err);
 
-	if (!ret && other->driver != &image_qcow2_driver)
+	if (!ret && other->driver != q->img->driver)
 		return not_found(args->source_name, err);
 	if (!ret && !qcow2_of(other)->bitmaps)
 		ret = qcow2_bitmaps_open(qcow2_of(other), err);

@@ -25,8 +25,9 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/size.h"
-#include "image/lock.h"
 #include "image/create.h"
+#include "image/host-file.h"
+#include "image/lock.h"
 #include "io/loop.h"
 #include "image/path.h"
 #include "image/qcow2/entry.h"
@@ -304,7 +305,7 @@ static int size_target(struct job *j)
 		if (ftruncate(j->fd, 0))
 			return -errno;
 		if (j->nocow)
-			create_set_nocow(j->fd);
+			host_file_set_nocow(j->fd);
 		return ftruncate(j->fd, (off_t)len) ? -errno : 0;
 	}
 	if (ioctl(j->fd, BLKGETSIZE64, &have))

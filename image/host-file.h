@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * host-file.h: files and block devices of this host, opened and made by path.
+ */
+#ifndef XD_IMAGE_HOST_FILE_H
+#define XD_IMAGE_HOST_FILE_H
+
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "common/error.h"
+#include "image/image.h"
+
+/* As open(2) with O_CLOEXEC, of a regular file or a block device: nothing else is
+ * opened, not even for a moment. *fd is -1, or the caller's to close, on failure
+ * too; *st is the open file's. -EINVAL: it is something else; open(2)'s. */
+int host_file_open(const char *path, int flags, int *fd, struct stat *st,
+		   struct error *err);
+/* Of a block device, bytes. -errno */
+int host_device_size(int fd, uint64_t *size);
+
+/* Asks the file system not to copy on write in the file, which is empty. Only btrfs
+ * does so; others are not asked for anything. */
+void host_file_set_nocow(int fd);
+
+/* co. A file of `size` bytes of zeroes in place of what was there; a device only
+ * has to be as large, and keeps its contents. -EAGAIN: another program has it
+ * open; -ENOSPC... */
+int host_file_create(struct loop *loop, const char *path, uint64_t size,
+		     const struct image_create_option *options,
+		     unsigned int nr_options, struct error *err);
+/* The options that it knows, those of raw images therefore. */
+extern const struct image_create_help host_file_create_help[];
+
+#endif
