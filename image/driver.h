@@ -110,6 +110,11 @@ struct image_driver {
 	/* co. The image that stands on this protocol has come so far; may wait.
 	 * NULL: nobody wants to know. */
 	void (*debug_event)(struct image *img, enum image_event event);
+	/* debug.h; all three or none */
+	int (*debug_break)(struct image *img, const char *event,
+			   const char *tag);
+	int (*debug_resume)(struct image *img, const char *tag, bool remove);
+	bool (*debug_is_suspended)(const struct image *img, const char *tag);
 	int (*bitmap)(struct image *img, enum image_bitmap_op op,
 		      const char *name, const struct image_bitmap_args *args,
 		      struct error *err);

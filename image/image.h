@@ -347,17 +347,6 @@ int image_switch_backing(struct image *img, const char *path,
  * -ENOTSUP */
 int image_make_empty(struct image *img, struct error *err);
 
-/* ---- breakpoints, where there is a blkdebug below ---- */
-
-/* The next request that comes by `event` waits there. -ENOTSUP: there is no
- * blkdebug; -ENOENT: no such event. */
-int image_break(struct image *img, const char *event, const char *tag);
-/* Lets go on what waits at a breakpoint, which is gone then; `remove`: that is
- * gone even if nothing waits. -ENOENT: there is nothing. */
-int image_resume(struct image *img, const char *tag, bool remove);
-/* Does something wait there? */
-bool image_is_suspended(struct image *img, const char *tag);
-
 /* ---- where the bytes are ---- */
 
 enum image_extent_flags {

@@ -551,23 +551,11 @@ static int blkdebug_allocated_size(struct image *img, uint64_t *bytes)
 
 /* ---- breakpoints ---- */
 
-static struct image *find_blkdebug(struct image *img)
+static int blkdebug_break(struct image *img, const char *event, const char *tag)
 {
-	while (img && img->driver != &image_blkdebug_driver)
-		img = img->file;
-	return img;
-}
+	struct suspended *p = calloc(1, sizeof(*p) + strlen(tag) + 1);
+	struct blkdebug *b = img->state;
 
-int image_break(struct image *img, const char *event, const char *tag)
-{
-	struct suspended *p;
-	struct blkdebug *b;
-
-	img = find_blkdebug(img);
-	if (!img)
-		return -ENOTSUP;
-	b = img->state;
-	p = calloc(1, sizeof(*p) + strlen(tag) + 1);
 	if (!p)
 		return -ENOMEM;
 	if (find_event(event, &p->event)) {
@@ -581,14 +569,10 @@ int image_break(struct image *img, const char *event, const char *tag)
 	return 0;
 }
 
-int image_resume(struct image *img, const char *tag, bool remove)
+static int blkdebug_resume(struct image *img, const char *tag, bool remove)
 {
-	struct suspended *p = NULL;
+	struct suspended *p = find_point(img->state, tag);
 
-	img = find_blkdebug(img);
-	if (!img)
-		return -ENOTSUP;
-	p = find_point(img->state, tag);
 	if (!p || (!remove && !p->stopped))
 		return -ENOENT;
 	if (p->stopped) {
@@ -600,12 +584,10 @@ int image_resume(struct image *img, const char *tag, bool remove)
 	return 0;
 }
 
-bool image_is_suspended(struct image *img, const char *tag)
+static bool blkdebug_is_suspended(const struct image *img, const char *tag)
 {
-	struct suspended *p;
+	const struct suspended *p = find_point(img->state, tag);
 
-	img = find_blkdebug(img);
-	p = img ? find_point(img->state, tag) : NULL;
 	return p && p->stopped;
 }
 
@@ -637,5 +619,8 @@ const struct image_driver image_blkdebug_driver = {
 	.block_status = blkdebug_block_status,
 	.allocated_size = blkdebug_allocated_size,
 	.debug_event = blkdebug_event,
+	.debug_break = blkdebug_break,
+	.debug_resume = blkdebug_resume,
+	.debug_is_suspended = blkdebug_is_suspended,
 	.part = blkdebug_part,
 };

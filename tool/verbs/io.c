@@ -24,6 +24,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/debug.h"
 #include "io/loop.h"
 #include "tool/keyval.h"
 
