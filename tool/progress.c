@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/size.h"
+#include "image/image.h"
 #include "io/loop.h"
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -81,6 +82,13 @@ void progress_set(uint64_t done, uint64_t total)
 	progress.open = true;
 	print(progress.shown, '\r');
 }
+
+static void engine_progress(void *arg, uint64_t done, uint64_t total)
+{
+	progress_set(done, total);
+}
+
+const struct image_progress progress_of_engine = { .set = engine_progress };
 
 void progress_end(bool complete)
 {

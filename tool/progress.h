@@ -16,11 +16,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct image_progress;
+
 /* `data`: stdout carries an image or JSON. Also takes SIGUSR1 over, which would
  * end the program. */
 void progress_begin(bool wanted, bool data);
 /* `done` of `total` bytes have been dealt with. */
 void progress_set(uint64_t done, uint64_t total);
+/* The same for what the engine does. */
+extern const struct image_progress progress_of_engine;
 /* Shows the end, when all went well, and leaves the line. */
 void progress_end(bool complete);
 

@@ -11,21 +11,18 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/bits.h"
 #include "io/coroutine.h"
 #include "io/loop.h"
-#include "tool/progress.h"
-#include "tool/tool.h"
 
 #define GRANULE 4096u
 #define ZEROES_AT_ONCE (1 * GiB)
 #define NS_PER_S 1000000000.0
 
-enum kind {
+enum content_kind {
 	KIND_DATA,
 	KIND_ZERO,
 	KIND_BACKING,		/* shows through in the target */
@@ -33,36 +30,39 @@ enum kind {
 
 /* A part of the work; on the starter's stack until it waits. */
 struct part {
-	struct copy *c;
+	struct copy_job *c;
 	uint64_t off, len;
-	enum kind kind;
+	enum content_kind kind;
 	void *buf;		/* the bytes, if somebody else has read them */
 };
 
-/* The first trouble is told; what goes wrong beside it has the same cause. */
-static int failed(struct copy *c, const char *what, uint64_t off, int ret)
+/* The first error is kept; those beside it have the same cause. */
+static int copy_failed(struct copy_job *c, const char *what, uint64_t off,
+		       int ret)
 {
 	if (!c->failed)
-		tool_error("error while %s at byte %" PRIu64 ": %s", what, off,
-			   strerror(-ret));
+		error_set_errno(c->err, -ret, "error while %s at byte %" PRIu64,
+				what, off);
 	c->failed = true;
 	return ret;
 }
 
-static void add_done(struct copy *c, uint64_t len)
+static void advance(struct copy_job *c, uint64_t len)
 {
 	c->done += len;
-	progress_set(c->done, c->total);
+	if (c->progress)
+		c->progress->set(c->progress->arg, c->done, c->total);
 }
 
-static uint64_t piece_size(const struct copy *c)
+static uint64_t job_piece_size(const struct copy_job *c)
 {
 	return max(PIECE_SIZE, c->cluster);
 }
 
 /* ---- reading ---- */
 
-static const struct copy_source *source_at(const struct copy *c, uint64_t off)
+static const struct copy_source *source_at(const struct copy_job *c,
+					   uint64_t off)
 {
 	const struct copy_source *s = c->sources + c->nr_sources - 1;
 
@@ -82,8 +82,8 @@ static uint64_t in_source(const struct copy_source *s, uint64_t off)
 }
 
 /* co. Sector by sector, zeroes for those that cannot be read. */
-static void salvage(struct copy *c, const struct copy_source *s, uint64_t off,
-		    uint64_t len, char *buf)
+static void salvage_sectors(struct copy_job *c, const struct copy_source *s,
+			    uint64_t off, uint64_t len, char *buf)
 {
 	for (uint64_t n; len; off += n, len -= n, buf += n) {
 		int ret;
@@ -92,16 +92,15 @@ static void salvage(struct copy *c, const struct copy_source *s, uint64_t off,
 		ret = image_pread(s->img, in_source(s, off), n, buf);
 		if (!ret)
 			continue;
-		if (!c->quiet)
-			fprintf(stderr, "xdisk: warning: error while reading "
-				"at byte %" PRIu64 ": %s\n", off,
-				strerror(-ret));
+		if (c->unreadable_sector)
+			c->unreadable_sector(c->unreadable_arg, off, -ret);
 		memset(buf, 0, n);
 		c->unreadable += n;
 	}
 }
 
-static int read_sources(struct copy *c, uint64_t off, uint64_t len, char *buf)
+static int read_sources(struct copy_job *c, uint64_t off, uint64_t len,
+			char *buf)
 {
 	c->read += len;
 	for (uint64_t n; len; off += n, len -= n, buf += n) {
@@ -111,9 +110,9 @@ static int read_sources(struct copy *c, uint64_t off, uint64_t len, char *buf)
 		n = min(len, source_end(s) - off);
 		ret = image_pread(s->img, in_source(s, off), n, buf);
 		if (ret && !c->salvage)
-			return failed(c, "reading", off, ret);
+			return copy_failed(c, "reading", off, ret);
 		if (ret)
-			salvage(c, s, off, n, buf);
+			salvage_sectors(c, s, off, n, buf);
 	}
 	return 0;
 }
@@ -121,7 +120,7 @@ static int read_sources(struct copy *c, uint64_t off, uint64_t len, char *buf)
 /* ---- writing ---- */
 
 /* co. Not before what was allowed so far has taken its time. */
-static void throttle(struct copy *c, uint64_t len)
+static void throttle(struct copy_job *c, uint64_t len)
 {
 	uint64_t now, at;
 
@@ -135,7 +134,7 @@ static void throttle(struct copy *c, uint64_t len)
 		co_sleep(c->loop, at - now);
 }
 
-static int write_data(struct copy *c, uint64_t off, uint64_t len,
+static int write_data(struct copy_job *c, uint64_t off, uint64_t len,
 		      const char *buf)
 {
 	int ret;
@@ -144,12 +143,12 @@ static int write_data(struct copy *c, uint64_t off, uint64_t len,
 	ret = c->cluster ? image_pwrite_compressed(c->target, off, len, buf) :
 			   image_pwrite(c->target, off, len, buf);
 	if (ret)
-		return failed(c, "writing", off, ret);
+		return copy_failed(c, "writing", off, ret);
 	c->written += len;
 	return 0;
 }
 
-static int write_zeroes(struct copy *c, uint64_t off, uint64_t len)
+static int write_zeroes(struct copy_job *c, uint64_t off, uint64_t len)
 {
 	int ret = 0;
 
@@ -157,11 +156,11 @@ static int write_zeroes(struct copy *c, uint64_t off, uint64_t len)
 	if (!c->target_is_zero)
 		ret = image_pwrite_zeroes(c->target, off, len,
 					  IMAGE_ZERO_UNMAP);
-	return ret ? failed(c, "writing zeroes", off, ret) : 0;
+	return ret ? copy_failed(c, "writing zeroes", off, ret) : 0;
 }
 
 /* The unit in which zeroes are looked for. */
-static uint64_t granule(const struct copy *c)
+static uint64_t zero_granule(const struct copy_job *c)
 {
 	if (c->cluster)
 		return c->cluster;
@@ -169,10 +168,10 @@ static uint64_t granule(const struct copy *c)
 }
 
 /* Bytes from the start of `buf` that are all zero, or all not: *zero. */
-static uint64_t run_of(const struct copy *c, const char *buf, uint64_t len,
-		       bool *zero)
+static uint64_t content_run(const struct copy_job *c, const char *buf,
+			    uint64_t len, bool *zero)
 {
-	uint64_t unit = granule(c), run = 0, n;
+	uint64_t unit = zero_granule(c), run = 0, n;
 
 	for (; run < len; run += n) {
 		bool z;
@@ -189,10 +188,10 @@ static uint64_t run_of(const struct copy *c, const char *buf, uint64_t len,
 
 /* How much of the buffer is written as one; zeroes that are too few to leave
  * out go with the data around them. */
-static uint64_t next_run(const struct copy *c, const char *buf, uint64_t len,
-			 bool *zero)
+static uint64_t next_write(const struct copy_job *c, const char *buf,
+			   uint64_t len, bool *zero)
 {
-	uint64_t run = run_of(c, buf, len, zero), more;
+	uint64_t run = content_run(c, buf, len, zero), more;
 	uint64_t least = c->cluster ? 0 : c->min_sparse;
 	bool more_zero;
 
@@ -200,7 +199,7 @@ static uint64_t next_run(const struct copy *c, const char *buf, uint64_t len,
 		return run;
 	*zero = false;
 	while (run < len) {
-		more = run_of(c, buf + run, len - run, &more_zero);
+		more = content_run(c, buf + run, len - run, &more_zero);
 		if (more_zero && more >= least)
 			break;
 		run += more;
@@ -208,7 +207,7 @@ static uint64_t next_run(const struct copy *c, const char *buf, uint64_t len,
 	return run;
 }
 
-static int write_buffer(struct copy *c, uint64_t off, uint64_t len,
+static int write_buffer(struct copy_job *c, uint64_t off, uint64_t len,
 			const char *buf)
 {
 	bool zero = false;
@@ -217,7 +216,7 @@ static int write_buffer(struct copy *c, uint64_t off, uint64_t len,
 	if (!c->min_sparse || c->no_scan)
 		return write_data(c, off, len, buf);
 	for (uint64_t n; len && !ret; off += n, len -= n, buf += n) {
-		n = next_run(c, buf, len, &zero);
+		n = next_write(c, buf, len, &zero);
 		ret = zero ? write_zeroes(c, off, n) :
 			     write_data(c, off, n, buf);
 	}
@@ -250,7 +249,7 @@ static int64_t write_stream(void *arg)
 }
 
 /* co. c->done is what is out already. */
-static int stream_buffer(struct copy *c, uint64_t off, uint64_t len,
+static int stream_buffer(struct copy_job *c, uint64_t off, uint64_t len,
 			 const char *buf)
 {
 	struct stream_write w = { c->stream, buf, len };
@@ -263,12 +262,12 @@ static int stream_buffer(struct copy *c, uint64_t off, uint64_t len,
 	throttle(c, len);
 	ret = (int)loop_offload(c->loop, write_stream, &w);
 	c->written += len;
-	return ret ? failed(c, "writing", off, ret) : 0;
+	return ret ? copy_failed(c, "writing", off, ret) : 0;
 }
 
 /* ---- parts ---- */
 
-static int copy_data(struct copy *c, const struct part *p)
+static int copy_through_memory(struct copy_job *c, const struct part *p)
 {
 	char *buf = pieces_take(&c->pieces);
 	int ret = 0;
@@ -286,7 +285,7 @@ static int copy_data(struct copy *c, const struct part *p)
 }
 
 /* co. -EOPNOTSUPP: it has to be read and written. */
-static int copy_in_host(struct copy *c, const struct part *p)
+static int copy_in_host(struct copy_job *c, const struct part *p)
 {
 	const struct copy_source *s = source_at(c, p->off);
 	int ret;
@@ -302,13 +301,13 @@ static int copy_in_host(struct copy *c, const struct part *p)
 	}
 	c->read += p->len;
 	c->written += p->len;
-	return ret ? failed(c, "copying", p->off, ret) : 0;
+	return ret ? copy_failed(c, "copying", p->off, ret) : 0;
 }
 
-static int run_part(void *arg)
+static int copy_part(void *arg)
 {
 	struct part p = *(struct part *)arg;
-	struct copy *c = p.c;
+	struct copy_job *c = p.c;
 	int ret;
 
 	if (p.buf) {
@@ -318,10 +317,10 @@ static int run_part(void *arg)
 	} else {
 		ret = copy_in_host(c, &p);
 		if (ret == -EOPNOTSUPP)
-			ret = copy_data(c, &p);
+			ret = copy_through_memory(c, &p);
 	}
 	if (!ret)
-		add_done(c, p.len);
+		advance(c, p.len);
 	else if (!c->pieces.group.ret)
 		c->pieces.group.ret = ret;	/* before others wake */
 	co_queue_wake_all(&c->turns);
@@ -331,7 +330,7 @@ static int run_part(void *arg)
 /* ---- the walk ---- */
 
 /* Beyond the end of the target's backing image nothing shows through. */
-static bool shows_through(const struct copy *c, uint64_t off, uint64_t *len)
+static bool shows_through(const struct copy_job *c, uint64_t off, uint64_t *len)
 {
 	const struct image *backing =
 		c->shares_backing ? image_backing(c->target) : NULL;
@@ -343,8 +342,8 @@ static bool shows_through(const struct copy *c, uint64_t off, uint64_t *len)
 }
 
 /* co. What the sources have at `off`, and for how long. */
-static int look_once(struct copy *c, uint64_t off, enum kind *kind,
-		     uint64_t *len)
+static int find_content(struct copy_job *c, uint64_t off,
+			enum content_kind *kind, uint64_t *len)
 {
 	const struct copy_source *s = source_at(c, off);
 	struct image_extent e;
@@ -367,24 +366,26 @@ static int look_once(struct copy *c, uint64_t off, enum kind *kind,
 		return 0;
 	}
 	if (ret)
-		return failed(c, "reading block status", off, ret);
+		return copy_failed(c, "reading block status", off, ret);
 	if (*kind == KIND_DATA && (e.flags & IMAGE_EXTENT_ZERO))
 		*kind = KIND_ZERO;
 	*len = e.length;
 	return 0;
 }
 
-/* co. The same for as long as it goes on alike: what lies in several layers of a
- * chain is one piece of data. */
-static int look(struct copy *c, uint64_t off, enum kind *kind, uint64_t *len)
+/* co. The same for as long as it goes on alike: data that lies in several layers
+ * of a chain is one piece. */
+static int find_content_run(struct copy_job *c, uint64_t off,
+			    enum content_kind *kind, uint64_t *len)
 {
-	uint64_t piece = piece_size(c) - (off & (piece_size(c) - 1)), more;
-	int ret = look_once(c, off, kind, len);
-	enum kind next;
+	uint64_t size = job_piece_size(c), piece = size - (off & (size - 1));
+	uint64_t more;
+	int ret = find_content(c, off, kind, len);
+	enum content_kind next;
 
 	while (!ret && *kind == KIND_DATA && *len < piece &&
 	       off + *len < c->total) {
-		ret = look_once(c, off + *len, &next, &more);
+		ret = find_content(c, off + *len, &next, &more);
 		if (ret || next != KIND_DATA)
 			break;
 		*len += more;
@@ -393,7 +394,7 @@ static int look(struct copy *c, uint64_t off, enum kind *kind, uint64_t *len)
 }
 
 /* Compressed, clusters are whole: one that is partly data is data. */
-static void to_clusters(const struct copy *c, struct part *p)
+static void to_clusters(const struct copy_job *c, struct part *p)
 {
 	uint64_t end = p->off + p->len;
 
@@ -408,9 +409,9 @@ static void to_clusters(const struct copy *c, struct part *p)
 	p->len = end - p->off;
 }
 
-static void limit_piece(const struct copy *c, struct part *p)
+static void limit_piece(const struct copy_job *c, struct part *p)
 {
-	uint64_t most = piece_size(c);
+	uint64_t most = job_piece_size(c);
 
 	if (p->kind == KIND_DATA || !c->target)
 		most -= p->off & (most - 1);
@@ -420,20 +421,20 @@ static void limit_piece(const struct copy *c, struct part *p)
 }
 
 /* co. Nothing to do where the target has it already. */
-static bool start_part(struct copy *c, struct part *p)
+static bool start_copy(struct copy_job *c, struct part *p)
 {
 	bool idle = p->kind == KIND_BACKING ||
 		    (p->kind == KIND_ZERO && c->target_is_zero);
 
 	if (!idle || !c->target)
-		return co_group_start(&c->pieces.group, run_part, p);
+		return co_group_start(&c->pieces.group, copy_part, p);
 	if (p->kind == KIND_ZERO)
 		c->zeroed += p->len;
-	add_done(c, p->len);
+	advance(c, p->len);
 	return true;
 }
 
-static int walk(struct copy *c)
+static int copy_extents(struct copy_job *c)
 {
 	uint64_t off = 0, end;
 	int ret = 0;
@@ -441,7 +442,7 @@ static int walk(struct copy *c)
 	while (off < c->total && !ret) {
 		struct part p = { .c = c, .off = off };
 
-		ret = look(c, off, &p.kind, &p.len);
+		ret = find_content_run(c, off, &p.kind, &p.len);
 		if (ret)
 			break;
 		if (c->cluster)
@@ -449,7 +450,7 @@ static int walk(struct copy *c)
 		for (end = p.off + p.len; p.off < end; p.off += p.len) {
 			p.len = end - p.off;
 			limit_piece(c, &p);
-			if (!start_part(c, &p))
+			if (!start_copy(c, &p))
 				break;
 		}
 		if (c->pieces.group.ret)
@@ -459,26 +460,26 @@ static int walk(struct copy *c)
 	return co_group_wait(&c->pieces.group) ?: ret;
 }
 
-static int prepare(struct copy *c)
+static int copy_job_begin(struct copy_job *c, struct error *err)
 {
-	int ret = pieces_init_parts(&c->pieces, c->parts, 1, piece_size(c));
-
-	if (ret)
-		return tool_error("out of memory");
+	if (pieces_init_parts(&c->pieces, c->parts, 1, job_piece_size(c)))
+		return error_set(err, ENOMEM, "out of memory");
 	co_queue_init(&c->turns);
+	c->err = err;
+	c->failed = false;
 	c->done = c->read = c->written = c->zeroed = c->unreadable = 0;
 	return 0;
 }
 
-int copy_run(struct copy *c)
+int copy_job_run(struct copy_job *c, struct error *err)
 {
-	int ret = prepare(c);
+	int ret = copy_job_begin(c, err);
 
 	if (ret)
 		return ret;
-	ret = walk(c);
+	ret = copy_extents(c);
 	pieces_deinit(&c->pieces);
-	return ret ? EXIT_FAILED : EXIT_OK;
+	return ret;
 }
 
 /* ---- a stream as source ---- */
@@ -509,9 +510,9 @@ static int64_t read_stream(void *arg)
 }
 
 /* co. The next buffers full of the stream; *got bytes. */
-static int read_buffers(struct copy *c, int fd, void **bufs, uint64_t *got)
+static int read_buffers(struct copy_job *c, int fd, void **bufs, uint64_t *got)
 {
-	uint64_t size = piece_size(c);
+	uint64_t size = job_piece_size(c);
 	int ret = 0;
 
 	*got = 0;
@@ -523,27 +524,24 @@ static int read_buffers(struct copy *c, int fd, void **bufs, uint64_t *got)
 		if (r.got < size)
 			break;
 	}
-	return ret ? failed(c, "reading", c->total + *got, ret) : 0;
+	return ret ? copy_failed(c, "reading", c->total + *got, ret) : 0;
 }
 
 /* co. Disks are whole sectors: the last is filled up with zeroes. */
-static int grow_target(struct copy *c, void **bufs, uint64_t got)
+static int grow_target(struct copy_job *c, void **bufs, uint64_t got)
 {
-	uint64_t size = piece_size(c), in = got % size;
+	uint64_t size = job_piece_size(c), in = got % size;
 	uint64_t end = align_up(c->total + got, SECTOR_SIZE);
-	struct error err = ERROR_INIT;
-	int ret;
 
 	if (got % SECTOR_SIZE)
 		memset((char *)bufs[got / size] + in, 0,
 		       align_up(in, SECTOR_SIZE) - in);
-	ret = image_truncate(c->target, end, &err);
-	return ret ? tool_error("%s", error_text(&err, ret)) : 0;
+	return image_truncate(c->target, end, c->err);
 }
 
-static int write_buffers(struct copy *c, void **bufs, uint64_t got)
+static int write_buffers(struct copy_job *c, void **bufs, uint64_t got)
 {
-	uint64_t size = piece_size(c), len = align_up(got, SECTOR_SIZE);
+	uint64_t size = job_piece_size(c), len = align_up(got, SECTOR_SIZE);
 	struct co_group *g = &c->pieces.group;
 
 	for (uint64_t at = 0; at < len; at += size) {
@@ -552,17 +550,17 @@ static int write_buffers(struct copy *c, void **bufs, uint64_t got)
 			.len = min(len - at, size), .buf = bufs[at / size],
 		};
 
-		if (!co_group_start(g, run_part, &p))
+		if (!co_group_start(g, copy_part, &p))
 			break;
 	}
 	return co_group_wait(g);
 }
 
-int copy_from_stream(struct copy *c, int fd)
+int copy_job_from_stream(struct copy_job *c, int fd, struct error *err)
 {
 	void *bufs[COPY_PARTS_MAX];
 	uint64_t got = 0;
-	int ret = prepare(c);
+	int ret = copy_job_begin(c, err);
 
 	if (ret)
 		return ret;
@@ -576,7 +574,7 @@ int copy_from_stream(struct copy *c, int fd)
 			ret = write_buffers(c, bufs, got);
 		c->total += align_up(got, SECTOR_SIZE);
 		c->read += got;
-	} while (!ret && got == c->parts * piece_size(c));
+	} while (!ret && got == c->parts * job_piece_size(c));
 	pieces_deinit(&c->pieces);
-	return ret ? EXIT_FAILED : EXIT_OK;
+	return ret;
 }

@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * copy.h: the contents of images into another, what convert does.
+ * copy.h: the contents of images into another, as convert does it.
  *
  * The sources stand one behind the other. What of them reads as zeroes is not
  * read where the format says so, and found by looking where it does not; it is
  * not written either where the target is known to be zero. Pieces are read,
  * looked at, compressed and written side by side and out of order, unless the
  * target is a stream.
+ *
+ * A job prints nothing, opens and closes nothing, and runs in the coroutine
+ * that calls it and those that it starts, all in the loop of its images; a
+ * stream waits in the offload pool. So it may run beside the requests of a
+ * guest: those that the guest sends meanwhile are not held back, and what they
+ * write to the sources may or may not be in the target. Memory is taken at the
+ * beginning: c->parts pieces. Others may read the counters between two waiting
+ * points; a job that failed leaves a target that is partly written.
  */
-#ifndef XD_TOOL_COPY_H
-#define XD_TOOL_COPY_H
+#ifndef XD_IMAGE_JOBS_COPY_H
+#define XD_IMAGE_JOBS_COPY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +34,7 @@ struct copy_source {
 	uint64_t skip;			/* of it that is left out before */
 };
 
-struct copy {
+struct copy_job {
 	/* given */
 	struct loop *loop;
 	struct copy_source *sources;
@@ -46,26 +54,30 @@ struct copy {
 	 * target, as far as the backing image of that reaches. */
 	bool shares_backing;
 	bool salvage;			/* unreadable sectors become zeroes */
-	bool quiet;			/* salvage does not tell which */
+	/* Each of those sectors, as it is found; NULL: nobody asks. */
+	void (*unreadable_sector)(void *arg, uint64_t off, int errnum);
+	void *unreadable_arg;
+	const struct image_progress *progress;	/* bytes; NULL: nobody asks */
 
-	/* told, bytes */
+	/* counted, bytes */
 	uint64_t done, read, written, zeroed;
 	uint64_t unreadable;		/* of salvage */
 
 	/* its own */
-	bool failed;			/* and has said so */
+	struct error *err;		/* of the first failure */
+	bool failed;
 	struct pieces pieces;
 	uint64_t next_write_ns;		/* rate */
 	struct co_queue turns;		/* writers to a stream */
 };
 
-/* co. EXIT_OK or EXIT_FAILED, printed. */
-int copy_run(struct copy *c);
+/* co. -errno of the first failure, with the sentence. */
+int copy_job_run(struct copy_job *c, struct error *err);
 
 /*
- * co. The target is a writable image of size 0 that grows with what comes out of
- * the file descriptor, up to its end; c->total tells how much it was.
+ * co. The same for a target of size 0 that grows with what comes out of the file
+ * descriptor, up to its end; c->total is how much it was.
  */
-int copy_from_stream(struct copy *c, int fd);
+int copy_job_from_stream(struct copy_job *c, int fd, struct error *err);
 
 #endif

@@ -106,21 +106,14 @@ static int list_options(const char *format)
 
 /* ---- the image ---- */
 
-static void show_progress(void *arg, uint64_t done, uint64_t total)
-{
-	(void)arg;
-	progress_set(done, total);
-}
-
 static int amend_image(struct amend *a, struct image *img)
 {
-	const struct image_progress progress = { .set = show_progress };
 	struct error err = ERROR_INIT;
 	int ret, closed;
 
 	progress_begin(a->common.progress && !a->common.quiet,
 		       a->common.json);
-	ret = image_amend(img, a->options, a->nr, a->flags, &progress, &err);
+	ret = image_amend(img, a->options, a->nr, a->flags, &progress_of_engine, &err);
 	progress_end(!ret);
 	if (ret)
 		tool_error("%s", error_text(&err, ret));

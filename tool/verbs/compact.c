@@ -38,11 +38,6 @@ static const struct tool_option options[] = {
 	TOOL_END,
 };
 
-static void show(void *arg, uint64_t done, uint64_t total)
-{
-	progress_set(done, total);
-}
-
 /* ---- zeroes ---- */
 
 static bool is_zero(const uint8_t *p, uint64_t len)
@@ -172,7 +167,6 @@ static int print_human(const struct compact *c, uint64_t allocated)
 
 static int compact(struct compact *c, struct image *img)
 {
-	const struct image_progress progress = { .set = show };
 	struct error err = ERROR_INIT;
 	int ret = 0;
 
@@ -183,7 +177,7 @@ static int compact(struct compact *c, struct image *img)
 		ret = find_zeroes(c, img);
 	if (!ret) {
 		c->result.dry_run = c->dry_run;
-		c->result.progress = &progress;
+		c->result.progress = &progress_of_engine;
 		ret = image_compact(img, &c->result, &err);
 		if (ret)
 			tool_error("%s: %s", c->path, error_text(&err, ret));

@@ -47,7 +47,7 @@ struct convert {
 
 	bool in_stream, out_stream;
 	uint64_t begin_ns;
-	struct copy copy;
+	struct copy_job copy;
 	struct image_node node;		/* of a target that was made */
 };
 
@@ -240,7 +240,7 @@ static int find_streams(struct convert *c, char **argv)
 
 static int open_source(struct convert *c, unsigned int i)
 {
-	struct copy *copy = &c->copy;
+	struct copy_job *copy = &c->copy;
 	/* Compressing has the other processors at work already. */
 	unsigned int flags = c->compressed ? 0 : IMAGE_READ_BESIDE;
 	struct image *img;
@@ -487,7 +487,7 @@ static int make_zero(struct image *img)
 static int settle_zeroes(struct convert *c)
 {
 	struct image *target = c->copy.target;
-	struct copy *copy = &c->copy;
+	struct copy_job *copy = &c->copy;
 	int ret;
 
 	copy->shares_backing = option_value(c, "backing_file") &&
@@ -551,7 +551,7 @@ static int finish_target(struct convert *c)
 
 static int report(const struct convert *c)
 {
-	const struct copy *copy = &c->copy;
+	const struct copy_job *copy = &c->copy;
 	double ns = (double)(loop_now_ns() - c->begin_ns);
 	struct stat st;
 	json_t *json;
@@ -573,9 +573,16 @@ static int report(const struct convert *c)
 	return tool_json_print(json);
 }
 
+static void warn_unreadable(void *arg, uint64_t off, int errnum)
+{
+	fprintf(stderr, "xdisk: warning: error while reading at byte %" PRIu64
+		": %s\n", off, strerror(errnum));
+}
+
 static int copy_all(struct convert *c)
 {
-	struct copy *copy = &c->copy;
+	struct copy_job *copy = &c->copy;
+	struct error err = ERROR_INIT;
 	int ret;
 
 	copy->loop = c->loop;
@@ -585,13 +592,14 @@ static int copy_all(struct convert *c)
 	copy->in_host = c->copy_range && copy->target;
 	copy->rate = c->rate;
 	copy->salvage = c->salvage;
-	copy->quiet = c->from.quiet;
+	copy->unreadable_sector = c->from.quiet ? NULL : warn_unreadable;
+	copy->progress = &progress_of_engine;
 	progress_begin(c->from.progress && !c->from.quiet,
 		       c->from.json || c->out_stream);
-	ret = c->in_stream ? copy_from_stream(copy, STDIN_FILENO) :
-			     copy_run(copy);
+	ret = c->in_stream ? copy_job_from_stream(copy, STDIN_FILENO, &err) :
+			     copy_job_run(copy, &err);
 	progress_end(!ret);
-	return ret;
+	return ret ? tool_error("%s", error_text(&err, ret)) : EXIT_OK;
 }
 
 static int convert(struct convert *c)

@@ -29,7 +29,7 @@ struct dd {
 	const char *out_format;
 	uint64_t block, skip, count;	/* bytes; blocks; UINT64_MAX: all */
 	struct copy_source source;
-	struct copy copy;
+	struct copy_job copy;
 };
 
 static const struct tool_option options[] = {
@@ -143,6 +143,7 @@ static bool is_new_file(const char *path)
 
 static int copy_blocks(struct dd *d)
 {
+	struct error err = ERROR_INIT;
 	int ret;
 
 	d->copy.loop = d->loop;
@@ -151,11 +152,12 @@ static int copy_blocks(struct dd *d)
 	d->copy.parts = PIECES_AT_ONCE;
 	d->copy.min_sparse = MIN_SPARSE;
 	d->copy.target_is_zero = is_new_file(d->out);
+	d->copy.progress = &progress_of_engine;
 	progress_begin(d->common.progress && !d->common.quiet,
 		       d->common.json);
-	ret = copy_run(&d->copy);
+	ret = copy_job_run(&d->copy, &err);
 	progress_end(!ret);
-	return ret;
+	return ret ? tool_error("%s", error_text(&err, ret)) : EXIT_OK;
 }
 
 static int report(const struct dd *d)

@@ -81,14 +81,8 @@ static int judge(const struct resize *r)
 			  "data there.");
 }
 
-static void show(void *arg, uint64_t done, uint64_t total)
-{
-	progress_set(done, total);
-}
-
 static int change(struct resize *r, struct image *img)
 {
-	const struct image_progress progress = { .set = show };
 	struct error err = ERROR_INIT;
 	int ret;
 
@@ -96,9 +90,9 @@ static int change(struct resize *r, struct image *img)
 	if (r->new < r->old)
 		ret = image_truncate(img, r->new, &err);
 	else
-		ret = image_grow(img, r->new, r->mode, &progress, &err);
+		ret = image_grow(img, r->new, r->mode, &progress_of_engine, &err);
 	if (!ret)
-		show(NULL, 1, 1);
+		progress_set(1, 1);
 	progress_end(!ret);
 	return ret ? tool_error("%s", error_text(&err, ret)) : EXIT_OK;
 }
