@@ -47,14 +47,6 @@ int tool_usage(const struct verb *verb, const char *fmt, ...)
 
 /* ---- options ---- */
 
-const struct tool_option tool_every_option[] = {
-	{ OPT_OBJECT, "object", "OBJECT", "secret,id=ID,data=...|file=...; names "
-	  "a passphrase" },
-	{ OPT_STRICT_FORMAT, "strict-format", NULL, "never guess a format" },
-	{ OPT_HELP, "help", NULL, "tell this" },
-	TOOL_END,
-};
-
 /* getopt_long() wants them in its own way. */
 struct getopt_tables {
 	char letters[2 * MAX_OPTIONS + 3];
@@ -111,7 +103,7 @@ int tool_getopt(const struct verb *verb, int argc, char **argv)
 		command.strict_format |= id == OPT_STRICT_FORMAT;
 	} while (id == OPT_OBJECT || id == OPT_STRICT_FORMAT);
 	if (id == 'h' || id == OPT_HELP) {
-		tool_help(verb);
+		tool_help_verb(verb);
 		exit(EXIT_OK);
 	}
 	if (id == ':')

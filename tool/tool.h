@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * tool.h: what the verbs of xdisk share.
- *
- * A verb is one const record in verbs/NAME.c, listed in main.c; dispatch, help
- * and shell completion are all made from these records. A verb runs in a
- * coroutine of the tool's loop, so it may call any "co" function. Results go to
- * stdout, everything else to stderr.
- */
+/* tool.h: what the verbs of xdisk share. */
 #ifndef XD_TOOL_TOOL_H
 #define XD_TOOL_TOOL_H
 
@@ -16,6 +9,7 @@
 
 #include "common/error.h"
 #include "image/image.h"
+#include "tool/verb.h"
 
 struct loop;
 
@@ -32,27 +26,6 @@ enum tool_exit {
 
 /* ---- options ---- */
 
-struct tool_option {
-	int id;			/* the short letter, or one of enum long_option */
-	const char *name;	/* the long name, NULL: none */
-	const char *arg;	/* the argument's name, NULL: takes none */
-	const char *help;
-};
-
-enum long_option {
-	OPT_OUTPUT = 0x100, OPT_AIO, OPT_BACKING_CHAIN, OPT_START_OFFSET,
-	OPT_MAX_LENGTH, OPT_HELP, OPT_IMAGE_OPTS, OPT_OBJECT, OPT_STRICT_FORMAT,
-	OPT_COMPRESSION_LEVEL, OPT_DATA, OPT_DRY_RUN, OPT_FORCE, OPT_ONCE,
-	OPT_PREALLOCATION, OPT_SALVAGE,
-	OPT_SHRINK, OPT_SNAPSHOT, OPT_ZEROES, OPT_TARGET_IMAGE_OPTS, OPT_TARGET_IS_ZERO,
-	OPT_ADD, OPT_REMOVE, OPT_CLEAR, OPT_ENABLE, OPT_DISABLE,
-	OPT_MERGE, OPT_BITMAPS, OPT_SKIP_BROKEN_BITMAPS,
-	OPT_SIZE, OPT_RANDOM, OPT_PATTERN, OPT_FLUSH_INTERVAL, OPT_NO_DRAIN,
-};
-
-/* Those of every verb, which tool_getopt() sees to itself. */
-extern const struct tool_option tool_every_option[];	/* ended by TOOL_END */
-
 /* Options that several verbs know; tool_common_option() takes them. */
 #define TOOL_FORMAT { 'f', "format", "FMT", "format of the image: raw, qcow2, ..." }
 #define TOOL_QUIET { 'q', "quiet", NULL, "print nothing but errors" }
@@ -68,7 +41,6 @@ extern const struct tool_option tool_every_option[];	/* ended by TOOL_END */
 	"FILE is options: driver=qcow2,file.filename=..." }
 #define TOOL_SNAPSHOT { OPT_SNAPSHOT, "snapshot", "SNAPSHOT", \
 	"not the disk but this internal snapshot of it" }
-#define TOOL_END { 0, NULL, NULL, NULL }
 
 struct tool_common {
 	const char *format;	/* NULL: not given */
@@ -89,50 +61,12 @@ struct tool_common {
 /* The next option of argv, by its id; -1: no more; '?': it was wrong and the
  * reason is printed. --help is seen to here and ends the program; --object is
  * seen to here as well. */
-struct verb;
 int tool_getopt(const struct verb *verb, int argc, char **argv);
 
 /* Takes one of the common options. 0, or -EINVAL: printed. */
 int tool_common_option(struct tool_common *c, int id, const char *arg);
 /* The cache mode of images that are only read (-T). The same. */
 int tool_source_cache(enum image_cache *cache, const char *arg);
-
-/* ---- verbs ---- */
-
-struct verb {
-	const char *name;
-	const char *summary;		/* half a line */
-	const char *usage;		/* what stands behind the options */
-	const char *more;		/* paragraphs for --help, or NULL */
-	const struct tool_option *options;	/* ended by TOOL_END */
-	/* co. argv[0] is the verb. Returns the exit status. */
-	int (*run)(struct loop *loop, int argc, char **argv);
-};
-
-/* One a line, as in main.c. */
-extern const struct verb verb_amend;
-extern const struct verb verb_bench;
-extern const struct verb verb_bitmap;
-extern const struct verb verb_check;
-extern const struct verb verb_commit;
-extern const struct verb verb_compact;
-extern const struct verb verb_compare;
-extern const struct verb verb_convert;
-extern const struct verb verb_create;
-extern const struct verb verb_dd;
-extern const struct verb verb_info;
-extern const struct verb verb_io;
-extern const struct verb verb_map;
-extern const struct verb verb_measure;
-extern const struct verb verb_rebase;
-extern const struct verb verb_resize;
-extern const struct verb verb_verify;
-extern const struct verb verb_snapshot;
-extern const struct verb verb_serve;
-extern const struct verb *const tool_verbs[];	/* ended by NULL */
-
-void tool_help(const struct verb *verb);	/* NULL: of the program */
-void tool_complete_bash(void);			/* completion.c */
 
 /* ---- messages ---- */
 

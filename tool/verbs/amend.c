@@ -15,6 +15,7 @@
 #include "tool/keyval.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 #define MAX_LISTS 32
 

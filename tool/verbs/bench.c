@@ -23,6 +23,7 @@
 #include "io/loop.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 #define DEFAULT_COUNT 75000
 #define DEFAULT_DEPTH 64

@@ -12,6 +12,7 @@
 
 #include "common/size.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 #define MAX_ACTIONS 64
 

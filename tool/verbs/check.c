@@ -13,6 +13,7 @@
 
 #include "tool/progress.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 struct check {
 	struct loop *loop;

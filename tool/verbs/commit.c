@@ -18,12 +18,13 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/size.h"
+#include "image/jobs/pieces.h"
+#include "image/path.h"
 #include "io/coroutine.h"
 #include "io/loop.h"
-#include "image/path.h"
-#include "image/jobs/pieces.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 struct commit {
 	struct loop *loop;

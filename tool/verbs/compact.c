@@ -14,6 +14,7 @@
 #include "common/size.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 #define READ_AT_ONCE MiB
 

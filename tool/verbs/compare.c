@@ -17,9 +17,10 @@
 
 #include "common/bits.h"
 #include "image/jobs/pieces.h"
+#include "image/jobs/walk.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
-#include "image/jobs/walk.h"
+#include "tool/verbs/verbs.h"
 
 enum {
 	EXIT_SAME = 0, EXIT_DIFFERS = 1, EXIT_NOT_OPENED = 2,

@@ -16,13 +16,14 @@
 #include "common/bits.h"
 #include "common/file-id.h"
 #include "common/size.h"
+#include "image/jobs/copy.h"
 #include "io/loop.h"
 #include "tool/backing.h"
-#include "image/jobs/copy.h"
 #include "tool/image-opts.h"
 #include "tool/keyval.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 #define MAX_OPTIONS 64
 #define MAX_TEXTS 16

@@ -20,6 +20,7 @@
 #include "tool/backing.h"
 #include "tool/image-opts.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 #define MAX_OPTIONS 64
 

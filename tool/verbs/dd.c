@@ -18,6 +18,7 @@
 #include "image/jobs/copy.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 #define DEFAULT_BLOCK 512
 #define MIN_SPARSE 4096

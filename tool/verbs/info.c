@@ -19,6 +19,7 @@
 #include "image/path.h"
 #include "tool/snapshots.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 #define MAX_CHAIN 256
 

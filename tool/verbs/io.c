@@ -27,6 +27,7 @@
 #include "image/debug.h"
 #include "io/loop.h"
 #include "tool/keyval.h"
+#include "tool/verbs/verbs.h"
 
 static const struct tool_option options[] = {
 	TOOL_FORMAT,

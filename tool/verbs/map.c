@@ -13,6 +13,7 @@
 #include "common/bits.h"
 #include "common/size.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 struct map {
 	struct tool_common common;

@@ -11,6 +11,7 @@
 #include "common/size.h"
 #include "tool/keyval.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 #define MAX_OPTIONS 64
 

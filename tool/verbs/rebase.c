@@ -23,13 +23,14 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/jobs/pieces.h"
+#include "image/jobs/walk.h"
 #include "image/path.h"
 #include "tool/backing.h"
 #include "tool/image-opts.h"
-#include "image/jobs/pieces.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
-#include "image/jobs/walk.h"
+#include "tool/verbs/verbs.h"
 
 struct rebase {
 	struct loop *loop;

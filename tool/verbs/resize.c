@@ -15,6 +15,7 @@
 #include "common/size.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 struct resize {
 	struct tool_common common;

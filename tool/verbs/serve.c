@@ -16,6 +16,7 @@
 #include "nbd/protocol.h"
 #include "nbd/server.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 #define MAX_CLIENTS 16
 

@@ -10,6 +10,7 @@
 
 #include "tool/snapshots.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 struct snapshot {
 	struct loop *loop;

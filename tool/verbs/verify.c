@@ -19,6 +19,7 @@
 #include "image/jobs/pieces.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
+#include "tool/verbs/verbs.h"
 
 /* What is read again in smaller parts where the format has no clusters, and
  * where the status of a place is unknown. */
