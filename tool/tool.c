@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/size.h"
 #include "tool/settings.h"
 #include "tool/image-opts.h"
 #include "tool/object.h"
@@ -114,6 +116,38 @@ int tool_getopt(const struct verb *verb, int argc, char **argv)
 	else if (id == '?')
 		tool_usage(verb, "unknown option '%s'", argv[optind - 1]);
 	return id == ':' ? '?' : id;
+}
+
+/* `ret` is what parsing it said: what is no number is shown, and a number that
+ * no image could have is out of range. */
+static int judge_number(const char *what, const char *text, int ret,
+			uint64_t value, uint64_t min, uint64_t max)
+{
+	bool negative = text[0] == '-' && text[1] &&
+			!text[1 + strspn(text + 1, "0123456789")];
+
+	if (ret == -EINVAL && !negative)
+		return tool_error("Invalid %s specified: '%s'.", what, text);
+	if (ret || value < min || value > max)
+		return tool_error("Invalid %s specified. Must be between %"
+				  PRIu64 " and %" PRIu64 ".", what, min, max);
+	return 0;
+}
+
+int tool_parse_number(const char *what, const char *text, uint64_t min,
+		      uint64_t max, uint64_t *value)
+{
+	int ret = number_parse(text, max, value);
+
+	return judge_number(what, text, ret, *value, min, max);
+}
+
+int tool_parse_size(const char *what, const char *text, uint64_t min,
+		    uint64_t max, uint64_t *bytes)
+{
+	int ret = size_parse(text, bytes);
+
+	return judge_number(what, text, ret, *bytes, min, max);
 }
 
 static int common_choice(struct tool_common *c, int id, const char *arg)

@@ -76,6 +76,14 @@ int tool_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int tool_usage(const struct verb *verb, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* ---- numbers on the command line ---- */
+
+/* With qemu-img's sentences about `what`; EXIT_FAILED. A number has no suffix. */
+int tool_parse_number(const char *what, const char *text, uint64_t min,
+		      uint64_t max, uint64_t *value);
+int tool_parse_size(const char *what, const char *text, uint64_t min,
+		    uint64_t max, uint64_t *bytes);
+
 /* ---- images ---- */
 
 /* Is guessing a format forbidden, by --strict-format or xdisk.conf? */

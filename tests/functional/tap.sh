@@ -20,6 +20,12 @@
 #	holds IMAGE FORMAT RAW		both we and qemu-img read RAW's bytes
 #					out of IMAGE
 #	clean IMAGE			both find nothing wrong in a qcow2 image
+#
+# We say what the newest qemu-img says; against an older one:
+#
+#	qemu_since VERSION		is this machine's qemu-img as new as that?
+#	number_words			filter: what is said of a wrong number, as
+#					far as this qemu-img has the same words
 
 set -u
 export LC_ALL=C TZ=UTC
@@ -60,6 +66,23 @@ holds()
 clean()
 {
 	xdisk check -f qcow2 "$1" && qemu-img check -f qcow2 "$1"
+}
+
+qemu_since()
+{
+	: "${qemu_version:=$(qemu-img --version |
+		sed -n 's/^qemu-img version \([0-9.]*\).*/\1/p')}"
+	printf '%s\n' "$1" "$qemu_version" | sort -CV
+}
+
+number_words()
+{
+	if qemu_since 10.0; then
+		cat
+	else
+		sed 's/step_size/step size/; /: kilobytes, megabytes, /d
+			s/\(: Invalid [a-z ]* specified\).*/\1/'
+	fi
 }
 
 tap_result()

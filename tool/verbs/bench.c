@@ -297,9 +297,8 @@ static int judge_range(struct bench *b)
 {
 	uint64_t size = image_size(b->img);
 
-	if (!b->size || !size)
-		return tool_error("%s", b->size ? "The image is empty" :
-				  "Invalid buffer size specified");
+	if (!size)
+		return tool_error("The image is empty");
 	if (!range_within(b->start, b->size, size))
 		return tool_error("Failed request: a request of %" PRIu64
 				  " bytes at offset %" PRIu64 " lies beyond the "
@@ -346,49 +345,32 @@ static int bench(struct bench *b, struct loop *loop)
 	return ret;
 }
 
-static int parse_number(const char *what, const char *arg, uint64_t limit,
-			uint64_t *value)
-{
-	return number_parse(arg, limit, value) ?
-		       tool_error("Invalid %s specified", what) : 0;
-}
-
-static int parse_size(const char *what, const char *arg, uint64_t limit,
-		      uint64_t *value)
-{
-	int ret = size_parse(arg, value);
-
-	if (ret == -ERANGE || (!ret && *value > limit))
-		return tool_error("Invalid %s specified. Must be between 0 and "
-				  "%" PRIu64 ".", what, limit);
-	return ret ? tool_error("Invalid %s specified. You may use k, M, G, T, "
-				"P or E suffixes for\nxdisk: kilobytes, "
-				"megabytes, gigabytes, terabytes, petabytes "
-				"and exabytes.", what) : 0;
-}
-
 static int parse_numbers(struct bench *b, int id, const char *arg)
 {
 	switch (id) {
 	case 'c':
-		return parse_number("request count", arg, INT_MAX, &b->count);
+		return tool_parse_number("request count", arg, 1, INT_MAX,
+					 &b->count);
 	case 'd':
-		return parse_number("queue depth", arg, MAX_DEPTH, &b->depth);
+		return tool_parse_number("queue depth", arg, 1, INT_MAX,
+					 &b->depth);
 	case 's':
-		return parse_size("buffer size", arg, INT_MAX, &b->size);
+		return tool_parse_size("buffer size", arg, 1, INT_MAX,
+				       &b->size);
 	case 'S':
 		b->has_step = true;
-		return parse_size("step_size", arg, INT_MAX, &b->step);
+		return tool_parse_size("step size", arg, 0, INT_MAX, &b->step);
 	case 'o':
-		return parse_size("offset", arg, INT64_MAX, &b->start);
+		return tool_parse_size("offset", arg, 0, INT64_MAX, &b->start);
 	case OPT_RANDOM:
 		b->random = true;
-		return parse_number("seed", arg, UINT64_MAX, &b->seed);
+		return tool_parse_number("seed", arg, 0, UINT64_MAX, &b->seed);
 	case OPT_PATTERN:
-		return parse_number("pattern byte", arg, 0xff, &b->pattern);
+		return tool_parse_number("pattern byte", arg, 0, 0xff,
+					 &b->pattern);
 	default:
-		return parse_number("flush interval", arg, INT_MAX,
-				    &b->interval);
+		return tool_parse_number("flush interval", arg, 0, INT_MAX,
+					 &b->interval);
 	}
 }
 
@@ -422,8 +404,9 @@ static int parse_option(struct bench *b, int id, const char *arg)
 
 static int judge(struct bench *b)
 {
-	if (!b->depth)
-		return tool_error("Invalid queue depth specified");
+	if (b->depth > MAX_DEPTH)
+		return tool_error("a queue depth of %" PRIu64 " is above %d",
+				  b->depth, MAX_DEPTH);
 	if (b->interval && !b->write)
 		return tool_error("--flush-interval is only available in write "
 				  "tests");

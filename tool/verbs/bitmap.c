@@ -73,13 +73,6 @@ static int add_action(struct bitmap *b, enum image_bitmap_op op,
 	return 0;
 }
 
-static int set_granularity(struct bitmap *b, const char *arg)
-{
-	if (!size_parse(arg, &b->granularity) && b->granularity)
-		return 0;
-	return tool_error("Invalid granularity specified: '%s'", arg);
-}
-
 static int parse_option(struct bitmap *b, int id, const char *arg)
 {
 	switch (id) {
@@ -96,7 +89,8 @@ static int parse_option(struct bitmap *b, int id, const char *arg)
 	case OPT_MERGE:
 		return add_action(b, IMAGE_BITMAP_MERGE, arg);
 	case 'g':
-		return set_granularity(b, arg);
+		return tool_parse_size("granularity", arg, 1, INT64_MAX,
+				       &b->granularity);
 	case 'b':
 		b->source_path = arg;
 		return 0;

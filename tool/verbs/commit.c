@@ -311,15 +311,6 @@ static int commit(struct commit *c)
 	return ret ? ret : report(c);
 }
 
-static int parse_rate(struct commit *c, const char *arg)
-{
-	if (!size_parse(arg, &c->rate))
-		return 0;
-	return tool_error("Invalid rate limit specified. You may use k, M, G, "
-			  "T, P or E suffixes for\nxdisk: kilobytes, megabytes, "
-			  "gigabytes, terabytes, petabytes and exabytes.");
-}
-
 static int parse_option(struct commit *c, int id, const char *arg)
 {
 	switch (id) {
@@ -331,7 +322,8 @@ static int parse_option(struct commit *c, int id, const char *arg)
 		c->keep = true;
 		return 0;
 	case 'r':
-		return parse_rate(c, arg);
+		return tool_parse_size("rate limit", arg, 0, INT64_MAX,
+				       &c->rate);
 	default:
 		return tool_common_option(&c->common, id, arg);
 	}

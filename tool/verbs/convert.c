@@ -625,35 +625,19 @@ static int convert(struct convert *c)
 
 /* ---- the command line ---- */
 
-static int parse_parts(struct convert *c, const char *arg)
-{
-	if (!number_parse(arg, COPY_PARTS_MAX, &c->parts) && c->parts)
-		return 0;
-	return tool_error("Invalid number of coroutines. Allowed number of "
-			  "coroutines is between 1 and %d", COPY_PARTS_MAX);
-}
-
 static int parse_sparse(struct convert *c, const char *arg)
 {
 	c->has_sparse = true;
-	if (!size_parse(arg, &c->min_sparse) &&
-	    is_aligned(c->min_sparse, SECTOR_SIZE) &&
+	if (tool_parse_size("buffer size for sparse output", arg, 0, INT64_MAX,
+			    &c->min_sparse))
+		return EXIT_FAILED;
+	if (is_aligned(c->min_sparse, SECTOR_SIZE) &&
 	    c->min_sparse <= COPY_SPARSE_MAX)
 		return 0;
 	return tool_error("Invalid buffer size for sparse output specified. "
 			  "Valid sizes are multiples of %d up to %" PRIu64
 			  ". Select 0 to disable sparse detection (fully "
 			  "allocates output).", SECTOR_SIZE, COPY_SPARSE_MAX);
-}
-
-static int parse_rate(struct convert *c, const char *arg)
-{
-	if (!size_parse(arg, &c->rate))
-		return 0;
-	return tool_error("Invalid rate limit specified. You may use k, M, G, "
-			  "T, P or E suffixes for\nxdisk: kilobytes, "
-			  "megabytes, gigabytes, terabytes, petabytes and "
-			  "exabytes.");
 }
 
 static int parse_level(struct convert *c, const char *arg)
@@ -699,11 +683,13 @@ static int parse_option(struct convert *c, int id, const char *arg)
 		c->from.snapshot = arg;
 		return 0;
 	case 'm':
-		return parse_parts(c, arg);
+		return tool_parse_number("number of coroutines", arg, 1,
+					 COPY_PARTS_MAX, &c->parts);
 	case 'S':
 		return parse_sparse(c, arg);
 	case 'r':
-		return parse_rate(c, arg);
+		return tool_parse_size("rate limit", arg, 0, INT64_MAX,
+				       &c->rate);
 	case OPT_COMPRESSION_LEVEL:
 		return parse_level(c, arg);
 	case 't':

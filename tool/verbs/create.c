@@ -328,16 +328,6 @@ static int create(struct create *c)
 		     EXIT_OK;
 }
 
-static int parse_size(struct create *c, const char *text)
-{
-	if (!size_parse(text, &c->size))
-		return 0;
-	return tool_error("Invalid image size specified. You may use k, M, G, "
-			  "T, P or E suffixes for\nxdisk: kilobytes, "
-			  "megabytes, gigabytes, terabytes, petabytes and "
-			  "exabytes.");
-}
-
 static int parse_option(struct create *c, int id, const char *arg)
 {
 	switch (id) {
@@ -370,7 +360,8 @@ static int run_create(struct loop *loop, int argc, char **argv)
 	if (!ret && optind < argc)
 		c.path = argv[optind++];
 	if (!ret && optind < argc)
-		ret = parse_size(&c, argv[optind++]);
+		ret = tool_parse_size("image size", argv[optind++], 0,
+				      INT64_MAX, &c.size);
 	if (!ret && optind < argc)
 		ret = tool_usage(&verb_create, "unexpected argument: %s",
 				 argv[optind]);

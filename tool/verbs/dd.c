@@ -46,31 +46,6 @@ static const struct tool_option options[] = {
 
 /* ---- operands ---- */
 
-static int parse_number(const char *name, const char *text, uint64_t *value)
-{
-	int ret = size_parse(text, value);
-
-	if (ret == -ERANGE)
-		return tool_error("Invalid %s specified. Must be between 0 and "
-				  "%" PRId64 ".", name, INT64_MAX);
-	if (ret)
-		return tool_error("Invalid %s specified. You may use k, M, G, "
-				  "T, P or E suffixes for\nxdisk: kilobytes, "
-				  "megabytes, gigabytes, terabytes, petabytes "
-				  "and exabytes.", name);
-	return 0;
-}
-
-static int parse_block(struct dd *d, const char *text)
-{
-	int ret = parse_number("bs", text, &d->block);
-
-	if (!ret && (!d->block || d->block > INT_MAX))
-		ret = tool_error("Invalid bs specified. Must be between 1 and "
-				 "%d.", INT_MAX);
-	return ret;
-}
-
 static int parse_operand(struct dd *d, char *text)
 {
 	char *value = strchr(text, '=');
@@ -84,11 +59,11 @@ static int parse_operand(struct dd *d, char *text)
 	else if (!strcmp(text, "of"))
 		d->out = value;
 	else if (!strcmp(text, "bs"))
-		return parse_block(d, value);
+		return tool_parse_size(text, value, 1, INT_MAX, &d->block);
 	else if (!strcmp(text, "count"))
-		return parse_number(text, value, &d->count);
+		return tool_parse_size(text, value, 0, INT64_MAX, &d->count);
 	else if (!strcmp(text, "skip"))
-		return parse_number(text, value, &d->skip);
+		return tool_parse_size(text, value, 0, INT64_MAX, &d->skip);
 	else
 		return tool_error("unrecognized operand %s", text);
 	return 0;

@@ -142,21 +142,17 @@ static int map(struct map *m, struct image *img)
 	return ret;
 }
 
-static int parse_number(const char *what, const char *arg, uint64_t *value)
-{
-	return size_parse(arg, value) ?
-		       tool_error("Invalid %s specified: '%s'", what, arg) : 0;
-}
-
 static int parse_option(struct map *m, int id, const char *arg)
 {
 	switch (id) {
 	case 's':
 	case OPT_START_OFFSET:
-		return parse_number("start offset", arg, &m->start);
+		return tool_parse_size("start offset", arg, 0, INT64_MAX,
+				       &m->start);
 	case 'l':
 	case OPT_MAX_LENGTH:
-		return parse_number("max length", arg, &m->max_length);
+		return tool_parse_size("max length", arg, 0, INT64_MAX,
+				       &m->max_length);
 	default:
 		return tool_common_option(&m->common, id, arg);
 	}

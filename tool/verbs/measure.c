@@ -60,19 +60,6 @@ static int parse_options(struct measure *m, const char *text)
 	return 0;
 }
 
-static int parse_size(struct measure *m, const char *text)
-{
-	int ret = size_parse(text, &m->size);
-
-	if (ret == -ERANGE)
-		return tool_error("Invalid image size specified. Must be "
-				  "between 0 and %" PRId64 ".", INT64_MAX);
-	return ret ? tool_error("Invalid image size specified. You may use k, "
-				"M, G, T, P or E suffixes for\nxdisk: "
-				"kilobytes, megabytes, gigabytes, terabytes, "
-				"petabytes and exabytes.") : 0;
-}
-
 static int report(const struct measure *m, const struct image_measure *result)
 {
 	json_t *json;
@@ -150,7 +137,8 @@ static int parse_option(struct measure *m, int id, const char *arg)
 		m->common.snapshot = arg;
 		return 0;
 	case OPT_SIZE:
-		return parse_size(m, arg);
+		return tool_parse_size("image size", arg, 0, INT64_MAX,
+				       &m->size);
 	default:
 		return tool_common_option(&m->common, id, arg);
 	}

@@ -13,9 +13,8 @@ both()
 		$program bench "$@" > .out 2> .err
 		echo "status $?" >> .out
 		grep -v 'no format given\|^Try\|^WARNING\|^  ' .err >> .out
-		sed -i 's/[0-9.]* seconds/N seconds/; s/^qemu-img/xdisk/
-			s/^xdisk bench:/xdisk:/' .out
-		mv .out .$program
+		sed 's/[0-9.]* seconds/N seconds/; s/^qemu-img/xdisk/
+			s/^xdisk bench:/xdisk:/' .out | number_words > .$program
 	done
 	diff .qemu-img .xdisk
 }
@@ -42,7 +41,8 @@ for f in raw qcow2; do
 	ok "$f: -n" both -c 100 -t none -n -f $f a.$f
 done
 ok 'guessing' both -c 10 a.qcow2
-ok 'no requests' both -c 0 -f raw a.raw
+rc 1 'no requests' xdisk bench -c 0 -f raw a.raw
+! qemu_since 10.0 || ok 'qemu-img says the same' both -c 0 -f raw a.raw
 ok '-U' both -U -c 10 -f raw a.raw
 ok '--image-opts' both -c 10 --image-opts driver=raw,file.filename=a.raw
 
@@ -91,6 +91,8 @@ rc 1 'beyond the end' xdisk bench -o 20M -f raw a.raw
 said 'as qemu-img says it' 'Failed request: '
 rc 1 'larger than the image' xdisk bench -s 20M -f raw a.raw
 rc 1 'no depth' xdisk bench -d 0 -f raw a.raw
+rc 1 'too great a depth' xdisk bench -d 65537 -f raw a.raw
+said 'is told' 'a queue depth of 65537 is above 65536'
 rc 1 'no size' xdisk bench -s 0 -f raw a.raw
 : > empty.raw
 rc 1 'an empty image' xdisk bench -f raw empty.raw
