@@ -24,6 +24,8 @@
 # We say what the newest qemu-img says; against an older one:
 #
 #	qemu_since VERSION		is this machine's qemu-img as new as that?
+#	map_words			filter: what map says in JSON, without what
+#					this qemu-img does not say yet
 #	number_words			filter: what is said of a wrong number, as
 #					far as this qemu-img has the same words
 
@@ -73,6 +75,15 @@ qemu_since()
 	: "${qemu_version:=$(qemu-img --version |
 		sed -n 's/^qemu-img version \([0-9.]*\).*/\1/p')}"
 	printf '%s\n' "$1" "$qemu_version" | sort -CV
+}
+
+map_words()
+{
+	if qemu_since 8.2; then
+		cat
+	else
+		jq 'map(del(.compressed))'
+	fi
 }
 
 number_words()

@@ -47,11 +47,13 @@ static int print_json(struct map *m)
 	const struct image_extent *e = &m->last;
 
 	printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64
-	       ", \"depth\": %u, \"present\": %s, \"zero\": %s, \"data\": %s",
+	       ", \"depth\": %u, \"present\": %s, \"zero\": %s, \"data\": %s"
+	       ", \"compressed\": %s",
 	       m->any ? ",\n" : "[", m->last_start, e->length, e->depth,
 	       yes(e->flags, IMAGE_EXTENT_ALLOCATED),
 	       yes(e->flags, IMAGE_EXTENT_ZERO),
-	       yes(e->flags, IMAGE_EXTENT_DATA));
+	       yes(e->flags, IMAGE_EXTENT_DATA),
+	       yes(e->flags, IMAGE_EXTENT_COMPRESSED));
 	if (e->flags & IMAGE_EXTENT_OFFSET)
 		printf(", \"offset\": %" PRIu64, e->host_offset);
 	putchar('}');
@@ -113,8 +115,6 @@ static int map_range(struct map *m, struct image *img, uint64_t off,
 		if (ret)
 			return tool_error("Failed to read image metadata: %s",
 					  strerror(-ret));
-		/* Which of the two says nothing about data being there. */
-		e.flags &= ~(unsigned int)IMAGE_EXTENT_COMPRESSED;
 		if (goes_on(m, &e)) {
 			m->last.length += e.length;
 		} else {

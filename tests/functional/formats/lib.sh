@@ -35,7 +35,7 @@ same_map()
 {
 	[ "$2" != vhdx ] || return 0
 	diff <(qemu-img map -f "$2" --output=json "$1" | jq -c '.[]') \
-		<(xdisk map -f "$2" --output=json "$1" | jq -c '.[]')
+		<(xdisk map -f "$2" --output=json "$1" | map_words | jq -c '.[]')
 }
 
 # It checks no images of some formats: ours finds nothing wrong with them.

@@ -14,7 +14,7 @@ facts()
 
 alike()
 {
-	xdisk map -f qcow2 --output=json "$1" | jq -S . > got
+	xdisk map -f qcow2 --output=json "$1" | map_words | jq -S . > got
 	qemu-img map -f qcow2 --output=json "$1" | jq -S . > want
 	diff want got || return
 	xdisk map -f qcow2 "$1" > got

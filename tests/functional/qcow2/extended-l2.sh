@@ -35,7 +35,7 @@ extents()
 
 exactly()
 {
-	xdisk map -f qcow2 --output=json "$1" | extents > got
+	xdisk map -f qcow2 --output=json "$1" | map_words | extents > got
 	qemu-img map -f qcow2 --output=json "$1" | extents > want
 	diff want got
 }

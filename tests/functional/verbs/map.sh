@@ -6,7 +6,7 @@ requires qemu-img qemu-io jq
 
 json()
 {
-	xdisk map --output=json "$@" | jq -S . > got || return
+	xdisk map --output=json "$@" | map_words | jq -S . > got || return
 	qemu-img map --output=json "$@" | jq -S . > want || return
 	diff want got
 }
