@@ -14,17 +14,17 @@ static void print_snapshot(const struct image_info_snapshot *s)
 {
 	time_t when = (time_t)s->date_sec;
 	uint64_t ms = s->vm_clock_nsec / 1000000;
-	char size[SIZE_TEXT_MAX], date[32] = "", clock[32], icount[24] = "";
+	char size[SIZE_TEXT_MAX], date[32] = "", clock[32], icount[24] = "--";
 	struct tm tm;
 
 	if (localtime_r(&when, &tm))
 		strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
-	snprintf(clock, sizeof(clock), "%02" PRIu64 ":%02u:%02u.%03u",
+	snprintf(clock, sizeof(clock), "%04" PRIu64 ":%02u:%02u.%03u",
 		 ms / 3600000, (unsigned int)(ms / 60000 % 60),
 		 (unsigned int)(ms / 1000 % 60), (unsigned int)(ms % 1000));
 	if (s->icount != -1)
 		snprintf(icount, sizeof(icount), "%" PRId64, s->icount);
-	printf("%-9s %-16s %8s%20s%13s%11s\n", s->id, s->name,
+	printf("%-7s %-16s %8s %19s %15s %10s\n", s->id, s->name,
 	       size_format(s->vm_state_size, size), date, clock, icount);
 }
 
@@ -33,8 +33,8 @@ void tool_print_snapshots(const struct image_info *i)
 	if (!i->nr_snapshots)
 		return;
 	puts("Snapshot list:");
-	printf("%-9s %-16s %8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE",
-	       "VM CLOCK", "ICOUNT");
+	printf("%-7s %-16s %8s %19s %15s %10s\n", "ID", "TAG", "VM_SIZE", "DATE",
+	       "VM_CLOCK", "ICOUNT");
 	for (unsigned int n = 0; n < i->nr_snapshots; n++)
 		print_snapshot(&i->snapshots[n]);
 }

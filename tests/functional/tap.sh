@@ -26,6 +26,7 @@
 #	qemu_since VERSION		is this machine's qemu-img as new as that?
 #	map_words			filter: what map says in JSON, without what
 #					this qemu-img does not say yet
+#	list_words			filter: snapshots, in one layout
 #	number_words			filter: what is said of a wrong number, as
 #					far as this qemu-img has the same words
 
@@ -83,6 +84,16 @@ map_words()
 		cat
 	else
 		jq 'map(del(.compressed))'
+	fi
+}
+
+list_words()
+{
+	if qemu_since 9.1; then
+		cat
+	else
+		sed 's/VM_SIZE/VM SIZE/; s/VM_CLOCK/VM CLOCK/; s/  */ /g
+			s/ 00\(..:..:..\....\)/ \1/; s/ --$//; s/ $//'
 	fi
 }
 

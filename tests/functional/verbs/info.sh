@@ -13,8 +13,8 @@ json()
 
 human()
 {
-	xdisk info "$@" > got || return
-	qemu-img info "$@" > want || return
+	xdisk info "$@" | list_words > got || return
+	qemu-img info "$@" | list_words > want || return
 	diff want got
 }
 

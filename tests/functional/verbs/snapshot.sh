@@ -62,8 +62,10 @@ done
 qemu-img create -q -f qcow2 x 1M
 qemu-img create -q -f raw r 1M
 for n in a a 2 ''; do ok "snapshot '$n'" xdisk snapshot -q -f qcow2 -c "$n" x; done
-is 'they list what we do' "$(qemu-img snapshot -l x)" "$(xdisk snapshot -l x)"
-is 'without an option, too' "$(qemu-img snapshot -l x)" "$(xdisk snapshot x)"
+is 'they list what we do' "$(qemu-img snapshot -l x | list_words)" \
+	"$(xdisk snapshot -l x | list_words)"
+is 'without an option, too' "$(qemu-img snapshot -l x | list_words)" \
+	"$(xdisk snapshot x | list_words)"
 is 'ids' '"1" "2" "3" "4" ' "$(xdisk snapshot -l --output=json x |
 	sed -n 's/.*"id": \("[0-9]*"\).*/\1/p' | tr '\n' ' ')"
 ok 'a name goes before an id' xdisk snapshot -f qcow2 -d 2 x
