@@ -451,6 +451,8 @@ struct image_info_extent {
 	uint64_t virtual_size;		/* bytes */
 	uint32_t cluster_size;		/* bytes, 0: it has none */
 	bool compressed;
+	struct image *file;		/* of its own, the image's to close;
+					 * NULL: it is in the image's file */
 };
 
 /* Format specific facts; strings are owned by the struct. */

@@ -650,6 +650,7 @@ static int fill_extent(const struct vmdk_extent *e, struct image_info_extent *x)
 		.format = e->type,
 		.virtual_size = e->m.size,
 		.compressed = e->compressed,
+		.file = e->part,
 		.cluster_size = e->kind == VMDK_SPARSE ?
 				(uint32_t)e->m.block_size : 0,
 	};

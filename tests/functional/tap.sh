@@ -26,6 +26,7 @@
 #	qemu_since VERSION		is this machine's qemu-img as new as that?
 #	map_words			filter: what map says in JSON, without what
 #					this qemu-img does not say yet
+#	info_words, info_json		filters: the same of info
 #	list_words			filter: snapshots, in one layout
 #	number_words			filter: what is said of a wrong number, as
 #					far as this qemu-img has the same words
@@ -84,6 +85,26 @@ map_words()
 		cat
 	else
 		jq 'map(del(.compressed))'
+	fi
+}
+
+info_words()
+{
+	if qemu_since 9.1; then
+		cat
+	else
+		awk '/^Child node/ { child = 1; next } !/^    / { child = 0 }
+			!child && !/detached header/' | list_words
+	fi
+}
+
+info_json()
+{
+	if qemu_since 9.1; then
+		jq -S .
+	else
+		jq -S 'walk(if type == "object" then
+			del(.children, ."detached-header") else . end)'
 	fi
 }
 

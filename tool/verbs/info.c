@@ -32,14 +32,17 @@ struct info {
 	unsigned int nr_seen;
 };
 
-/* One image, header only. */
+/* One node, header only: an image or what it stands on. */
 struct facts {
+	char name[24];			/* as a child; "": the image itself */
 	char *path;
 	const char *format;
 	uint64_t size, allocated;	/* bytes */
 	bool has_allocated;
 	char *backing_path;		/* NULL: none or not a plain path */
 	struct image_info i;
+	unsigned int nr_children;
+	struct facts *children;		/* but for backing images */
 };
 
 static const struct tool_option options[] = {
@@ -59,6 +62,9 @@ static void free_facts(struct facts *f)
 	image_info_free(&f->i);
 	free(f->path);
 	free(f->backing_path);
+	for (unsigned int n = 0; n < f->nr_children; n++)
+		free_facts(&f->children[n]);
+	free(f->children);
 	memset(f, 0, sizeof(*f));
 }
 
@@ -73,6 +79,7 @@ static const char *truth(bool b)
 static void print_luks(const struct image_info_encrypt *e, const char *indent)
 {
 	printf("%sivgen alg: %s\n", indent, e->ivgen_alg);
+	printf("%sdetached header: false\n", indent);
 	printf("%shash alg: %s\n", indent, e->hash_alg);
 	printf("%scipher alg: %s\n", indent, e->cipher_alg);
 	printf("%suuid: %s\n", indent, e->uuid);
@@ -182,17 +189,41 @@ static void print_backing(const struct facts *f)
 		printf("backing file format: %s\n", f->i.backing_format);
 }
 
-static void print_human(const struct facts *f)
+/* What stands on nothing is a file to qemu-img, and not an image. */
+static void print_node(const struct facts *f, const char *indent)
 {
+	bool file = *f->name && !f->nr_children;
 	char text[SIZE_TEXT_MAX];
 
-	printf("image: %s\nfile format: %s\n", f->path, f->format);
-	printf("virtual size: %s (%" PRIu64 " bytes)\n",
+	printf("%s%s: %s\n", indent, file ? "filename" : "image", f->path);
+	printf("%s%s: %s\n", indent, file ? "protocol type" : "file format",
+	       f->format);
+	printf("%s%s: %s (%" PRIu64 " bytes)\n", indent,
+	       file ? "file length" : "virtual size",
 	       size_format(f->size, text), f->size);
-	if (f->has_allocated)
-		printf("disk size: %s\n", size_format(f->allocated, text));
-	else
-		puts("disk size: unavailable");
+	printf("%sdisk size: %s\n", indent, f->has_allocated ?
+	       size_format(f->allocated, text) : "unavailable");
+}
+
+/* Below `parent`, a path of names. */
+static void print_children(const struct facts *f, const char *parent,
+			   const char *indent)
+{
+	for (unsigned int n = 0; n < f->nr_children; n++) {
+		cleanup_free char *path = NULL, *deeper = NULL;
+
+		if (asprintf(&path, "%s/%s", parent, f->children[n].name) < 0 ||
+		    asprintf(&deeper, "%s    ", indent) < 0)
+			return;
+		printf("%sChild node '%s':\n", indent, path);
+		print_node(&f->children[n], deeper);
+		print_children(&f->children[n], path, deeper);
+	}
+}
+
+static void print_human(const struct facts *f)
+{
+	print_node(f, "");
 	if (f->i.encrypted)
 		puts("encrypted: yes");
 	if (f->i.cluster_size)
@@ -210,6 +241,7 @@ static void print_human(const struct facts *f)
 	} else if (f->i.create_type) {
 		print_vmdk(&f->i);
 	}
+	print_children(f, "", "");
 }
 
 /* ---- JSON ---- */
@@ -268,6 +300,8 @@ static json_t *json_encrypt(const struct image_info_encrypt *e,
 	json_t *o = json_object();
 
 	set_text(o, "ivgen-alg", e->ivgen_alg);
+	if (e->cipher_alg)
+		json_object_set_new(o, "detached-header", json_false());
 	set_text(o, "hash-alg", e->hash_alg);
 	set_text(o, "cipher-alg", e->cipher_alg);
 	if (e->cipher_alg)
@@ -336,10 +370,24 @@ static json_t *json_vmdk(const struct image_info *i)
 	return json_pack("{s:s, s:o}", "type", "vmdk", "data", data);
 }
 
+static json_t *json_facts(const struct facts *f);
+
+static json_t *json_children(const struct facts *f)
+{
+	json_t *list = json_array();
+
+	for (unsigned int n = 0; n < f->nr_children; n++)
+		json_array_append_new(list, json_pack("{s:s, s:o}",
+			"name", f->children[n].name,
+			"info", json_facts(&f->children[n])));
+	return list;
+}
+
 static json_t *json_facts(const struct facts *f)
 {
 	json_t *o = json_object();
 
+	json_object_set_new(o, "children", json_children(f));
 	if (f->i.nr_snapshots)
 		json_object_set_new(o, "snapshots", tool_json_snapshots(&f->i));
 	set_text(o, "backing-filename-format", f->i.backing_format);
@@ -359,6 +407,10 @@ static json_t *json_facts(const struct facts *f)
 						&f->i.encrypt, NULL)));
 	else if (f->i.create_type)
 		json_object_set_new(o, "format-specific", json_vmdk(&f->i));
+	else if (!strcmp(f->format, "file"))
+		json_object_set_new(o, "format-specific",
+				    json_pack("{s:s, s:{}}", "type", "file",
+					      "data"));
 	if (f->i.encrypted)
 		json_object_set_new(o, "encrypted", json_true());
 	set_text(o, "full-backing-filename", f->backing_path);
@@ -400,6 +452,76 @@ static char *plain_name(const char *path)
 	return asprintf(&plain, "./%s", name) < 0 ? NULL : plain;
 }
 
+static int look_at(struct image *img, struct facts *f, struct error *err);
+
+/* "file" and "host_device" are one protocol of ours. */
+static const char *protocol_of(const struct image *img)
+{
+	const char *name = image_format(img);
+	struct stat st;
+
+	if (!strcmp(name, "file") && !stat(image_path(img), &st) &&
+	    !S_ISREG(st.st_mode))
+		return "host_device";
+	return name;
+}
+
+/* A file of a whole number of sectors, as all that is a file to qemu-img. */
+static int look_at_file(struct image *img, struct facts *f, struct error *err)
+{
+	int ret = look_at(img, f, err);
+
+	if (ret || image_file(img))
+		return ret;
+	f->format = protocol_of(img);
+	f->size = align_up(f->size, SECTOR_SIZE);
+	f->i.no_dirty_flag = strcmp(image_format(img), "file") &&
+			     strcmp(f->format, "host_device");
+	return 0;
+}
+
+/* The last that was opened comes first, as in qemu-img. */
+static int look_below(struct image *img, struct facts *f, struct error *err)
+{
+	unsigned int n = f->i.nr_extents;
+	int ret = 0;
+
+	f->children = calloc(n + 1, sizeof(*f->children));
+	if (!f->children)
+		return -ENOMEM;
+	while (n-- && !ret) {
+		struct facts *child = &f->children[f->nr_children];
+
+		if (!f->i.extents[n].file)
+			continue;
+		ret = look_at_file(f->i.extents[n].file, child, err);
+		snprintf(child->name, sizeof(child->name), "extents.%u", n);
+		f->nr_children++;
+	}
+	/* Of a protocol by itself, a raw image is made. */
+	if (image_file(img) && !image_protocol_known(f->format) && !ret) {
+		struct facts *child = &f->children[f->nr_children++];
+
+		ret = look_at_file(image_file(img), child, err);
+		strcpy(child->name, "file");
+	}
+	return ret;
+}
+
+static int look_at(struct image *img, struct facts *f, struct error *err)
+{
+	int ret;
+
+	f->path = plain_name(image_path(img));
+	if (!f->path)
+		return -ENOMEM;
+	f->format = image_format(img);
+	f->size = image_size(img);
+	f->has_allocated = !image_allocated_size(img, &f->allocated);
+	ret = image_get_info(img, &f->i, err);
+	return ret ? ret : look_below(img, f, err);
+}
+
 /* Takes over `path`. */
 static int gather(struct info *info, char *path, const char *format,
 		  struct facts *f)
@@ -409,31 +531,27 @@ static int gather(struct info *info, char *path, const char *format,
 	struct image *img;
 	int ret;
 
-	*f = (struct facts){ .path = path };
+	*f = (struct facts){ 0 };
 	common.format = format;
 	if (!path)
 		return -ENOMEM;
 	img = tool_open(info->loop, path, &common,
 			IMAGE_NO_IO | IMAGE_NO_BACKING);
-	if (!img)
+	if (!img) {
+		free(path);
 		return -EIO;
+	}
 	/* The images below are named by those above. */
 	info->common.image_opts = false;
-	free(f->path);
-	f->path = path = plain_name(image_path(img));
-	if (!path || note_file(info, path)) {
-		image_close(img, NULL);
-		return -ELOOP;
-	}
-	f->format = image_format(img);
-	f->size = image_size(img);
-	f->has_allocated = !image_allocated_size(img, &f->allocated);
-	ret = image_get_info(img, &f->i, &err);
+	ret = look_at(img, f, &err);
 	if (ret)
 		tool_error("%s: %s", path, error_text(&err, ret));
+	else if (note_file(info, f->path))
+		ret = -ELOOP;
 	else if (f->i.backing_file)
-		image_backing_path(path, f->i.backing_file, &f->backing_path,
+		image_backing_path(f->path, f->i.backing_file, &f->backing_path,
 				   NULL);
+	free(path);
 	image_close(img, NULL);
 	return ret;
 }

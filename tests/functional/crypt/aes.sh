@@ -28,8 +28,8 @@ ok 'encryption=on' xdisk_create -f qcow2 \
 is 'is that' aes "$(xdisk info --output=json -f qcow2 y |
 	jq -r '."format-specific".data.encrypt.format')"
 ok 'works' both_ways "$(qcow2 y)"
-is 'info as qemu-img has it' "$(xdisk info -f qcow2 y)" \
-	"$(qemu-img info -f qcow2 y)"
+is 'info as qemu-img has it' "$(xdisk info -f qcow2 y | info_words)" \
+	"$(qemu-img info -f qcow2 y | info_words)"
 
 # Version 1 has the same.
 qemu_create -f qcow -o encrypt.format=aes,encrypt.key-secret=s v1 3M
@@ -40,7 +40,8 @@ ok 'qcow, version 1' ours $v1,read-only=on -c 'read -P 0 0 1000' \
 	-c 'read -P 2 2M 700k' -c 'read -P 0 2813952 100k'
 rc 1 'without a secret' xdisk io -r -f qcow -c 'read 0 1' v1
 said 'says which option' "Parameter 'encrypt.key-secret' is required"
-is 'info needs none' "$(xdisk info -f qcow v1)" "$(qemu-img info -f qcow v1)"
+is 'info needs none' "$(xdisk info -f qcow v1 | info_words)" \
+	"$(qemu-img info -f qcow v1 | info_words)"
 
 # A passphrase of more than 16 bytes is cut, a shorter one filled with zeroes.
 long=(--object secret,id=l,data=0123456789abcdefXYZ)

@@ -22,9 +22,10 @@ for options in '' cipher-alg=aes-128 cipher-mode=cbc,ivgen-alg=essiv \
 done
 
 xdisk_create -f luks -o "$how" y 4M
-is 'info as qemu-img has it' "$(xdisk info -f luks y)" "$(qemu-img info -f luks y)"
-is 'in JSON too' "$(xdisk info --output=json -f luks y | jq -S .)" \
-	"$(qemu-img info --output=json -f luks y | jq -S .)"
+is 'info as qemu-img has it' "$(xdisk info -f luks y | info_words)" \
+	"$(qemu-img info -f luks y | info_words)"
+is 'in JSON too' "$(xdisk info --output=json -f luks y | info_json)" \
+	"$(qemu-img info --output=json -f luks y | info_json)"
 ok 'is recognised' xdisk info y
 said 'and said' 'guessed luks'
 is 'the same options are listed as set' \

@@ -32,10 +32,10 @@ for options in cluster_size=512 cluster_size=4k,compat=v2 cluster_size=64k \
 done
 
 ok 'an image with the defaults' xdisk_create -f qcow2 -o "$how" y 9M
-is 'info as qemu-img has it' "$(xdisk info -f qcow2 y)" \
-	"$(qemu-img info -f qcow2 y)"
-is 'in JSON too' "$(xdisk info --output=json -f qcow2 y | jq -S .)" \
-	"$(qemu-img info --output=json -f qcow2 y | jq -S .)"
+is 'info as qemu-img has it' "$(xdisk info -f qcow2 y | info_words)" \
+	"$(qemu-img info -f qcow2 y | info_words)"
+is 'in JSON too' "$(xdisk info --output=json -f qcow2 y | info_json)" \
+	"$(qemu-img info --output=json -f qcow2 y | info_json)"
 ok 'works' both_ways "$(qcow2 y)"
 rc 1 'another passphrase' ours "$(qcow2 y wrong)" -c 'read 0 1'
 said 'is said to be wrong' 'Invalid password, cannot unlock any keyslot'

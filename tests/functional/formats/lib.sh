@@ -25,9 +25,10 @@ noise()
 
 same_info()
 {
-	diff <(qemu-img info -f "$2" --output=json "$1" | jq -S .) \
-		<(xdisk info -f "$2" --output=json "$1" | jq -S .) &&
-		diff <(qemu-img info -f "$2" "$1") <(xdisk info -f "$2" "$1")
+	diff <(qemu-img info -f "$2" --output=json "$1" | info_json) \
+		<(xdisk info -f "$2" --output=json "$1" | info_json) &&
+		diff <(qemu-img info -f "$2" "$1" | info_words) \
+			<(xdisk info -f "$2" "$1" | info_words)
 }
 
 # qemu-img does not look for holes in vhdx.

@@ -7,7 +7,7 @@ IN_MEMORY=yes
 requires qemu-img qemu-io jq
 
 # What qemu-img says of an image, but for what it takes on the host.
-facts() { qemu-img info -f qcow2 --output=json "$1" | jq -S 'del(.["actual-size"])'; }
+facts() { qemu-img info -f qcow2 --output=json "$1" | jq -S 'del(.["actual-size"], .children)'; }
 
 matches()
 {

@@ -9,7 +9,7 @@ requires qemu-img qemu-io jq
 facts()
 {
 	qemu-img info -f qcow2 --output=json "$1" |
-		jq -S 'del(.["actual-size"]) | del(.filename)'
+		jq -S 'del(.["actual-size"], .filename, .children)'
 }
 
 alike()

@@ -4,7 +4,7 @@
 # record is what qemu-io records, and each reads the other's.
 IN_MEMORY=yes
 . "${srcdir:=.}/tests/functional/tap.sh"
-requires qemu-img qemu-io python3
+requires qemu-img qemu-io python3 jq
 
 bitmaps() { python3 "$srcdir/tests/functional/bitmaps.py" "$@"; }
 
@@ -119,8 +119,8 @@ is 'nothing is marked' "$(bitmaps dump x b)" ''
 ok 'JSON' xdisk bitmap --output=json -f qcow2 --enable x b
 said 'names the actions' '"enable"'
 is 'info prints JSON as qemu-img does' \
-	"$(xdisk info --output=json -f qcow2 x | python3 -m json.tool --sort-keys)" \
-	"$(qemu-img info --output=json x | python3 -m json.tool --sort-keys)"
+	"$(xdisk info --output=json -f qcow2 x | info_json)" \
+	"$(qemu-img info --output=json x | info_json)"
 ok 'read' xdisk io -r -f qcow2 -c 'read 0 64k' x
 is 'reading does not matter' "$(bitmaps dump x b)" ''
 

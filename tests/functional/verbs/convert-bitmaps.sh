@@ -50,7 +50,7 @@ refused --bitmaps -f qcow2 -O qcow2 x y
 ok 'nothing was made' test ! -e y
 ok 'left out' xdisk convert --bitmaps --skip-broken-bitmaps -f qcow2 -O qcow2 x y
 said 'said so' "warning: Skipping inconsistent bitmap 'all'"
-is 'the others are there' "$(qemu-img info y | grep name:)" \
+is 'the others are there' "$(qemu-img info y | grep -w name:)" \
 	"            name: fine
             name: off"
 rc 1 'names that are there already' \

@@ -6,15 +6,15 @@ requires qemu-img qemu-io jq python3
 
 json()
 {
-	xdisk info "$@" --output=json | jq -S . > got || return
-	qemu-img info "$@" --output=json | jq -S . > want || return
+	xdisk info "$@" --output=json | info_json > got || return
+	qemu-img info "$@" --output=json | info_json > want || return
 	diff want got
 }
 
 human()
 {
-	xdisk info "$@" | list_words > got || return
-	qemu-img info "$@" | list_words > want || return
+	xdisk info "$@" | info_words > got || return
+	qemu-img info "$@" | info_words > want || return
 	diff want got
 }
 

@@ -3,7 +3,7 @@
 # What people have in their notes and scripts for qemu-img, word by word, with
 # only the program's name exchanged. (A folder that is theirs is put below $T.)
 . "${srcdir:=.}/tests/functional/tap.sh"
-requires qemu-img qemu-io
+requires qemu-img qemu-io jq
 
 mkdir -p new share/xvs/img/linux
 
@@ -73,18 +73,18 @@ is 'is longer' "$(stat -c %s disk_image)" $((11 << 30))
 qemu-img create -q -f raw share/xvs/img/linux/ia32e_rhel7u2_kvm.img 8G
 also 'qemu-img create -b /share/xvs/img/linux/ia32e_rhel7u2_kvm.img -f qcow2 /rhel7u2.qcow2 50G'
 is 'as long as wanted' "$(qemu-img info --output=json rhel7u2.qcow2 |
-	grep -o 'virtual-size": [0-9]*')" "virtual-size\": $((50 << 30))"
+	jq '."virtual-size"')" $((50 << 30))
 also 'qemu-img create -f qcow2 ./linux.qcow2 20G'
 also 'qemu-img create -f qcow2 rhel7u2-1.qcow2 20G'
 also 'qemu-img resize rhel7u2-1.qcow2 +20G'
 is 'is longer' "$(qemu-img info --output=json rhel7u2-1.qcow2 |
-	grep -o 'virtual-size": [0-9]*')" "virtual-size\": $((40 << 30))"
+	jq '."virtual-size"')" $((40 << 30))
 rc 1 'qemu-img resize rhel7u2-1.qcow2 -19G' \
 	typed 'qemu-img resize rhel7u2-1.qcow2 -19G'
 said 'asks again, as qemu-img does' '--shrink'
 also 'qemu-img resize --shrink rhel7u2-1.qcow2 -19G'
 is 'is shorter' "$(qemu-img info --output=json rhel7u2-1.qcow2 |
-	grep -o 'virtual-size": [0-9]*')" "virtual-size\": $((21 << 30))"
+	jq '."virtual-size"')" $((21 << 30))
 also 'qemu-img info rhel7u2-1.qcow2'
 
 # The options of qcow2 that the notes name.

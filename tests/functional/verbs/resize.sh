@@ -3,9 +3,9 @@
 # Other sizes, as qemu-img makes them, and nothing lost on the way.
 IN_MEMORY=yes
 . "${srcdir:=.}/tests/functional/tap.sh"
-requires qemu-img qemu-io
+requires qemu-img qemu-io jq
 
-size() { qemu-img info -f "$2" --output=json "$1" | sed -n 's/.*"virtual-size": \([0-9]*\),/\1/p' | head -n 1; }
+size() { qemu-img info -f "$2" --output=json "$1" | jq '."virtual-size"'; }
 blocks() { echo $(($(stat -c '%b' "$1") / 2)); }	# KiB
 same()	# ARGUMENTS: both tools say and do the same
 {
