@@ -117,7 +117,7 @@ static uint64_t run_length(const struct qcow2 *q, const uint64_t *e,
 {
 	uint64_t n = 1, next = entry, host = entry & QCOW2_L2_OFFSET;
 
-	if (kind == QCOW2_COMPRESSED_CLUSTER)
+	if (max == 1 || kind == QCOW2_COMPRESSED_CLUSTER)
 		return 1;
 	if (host && host < q->data_end && !qcow2_external(&q->h))
 		max = min(max, (q->data_end - host) >> q->cluster_bits);
