@@ -246,11 +246,11 @@ static int change(struct width *w, struct error *err)
 	if (ret)
 		return ret;
 	end = (w->base + w->table_clusters + w->nr_blocks) << q->cluster_bits;
+	q->fresh_from = max(q->fresh_from, end);
 	ret = write_structure(w);
 	if (ret)
 		return error_set_errno(err, -ret, "writing new refcounts");
 	q->data_end = end;
-	q->fresh_from = max(q->fresh_from, end);
 	q->file_length = max(q->file_length, end);
 	ret = note_structure(q, w->base << q->cluster_bits, w->table_clusters,
 			     w->table, w->nr_index);

@@ -118,8 +118,10 @@ int qcow2_trim(struct qcow2 *q)
 	q->data_end = end;
 	if (!q->file->zero_beyond_end)
 		return 0;
+	ret = image_truncate(q->file, end, NULL);
+	if (ret)
+		return ret;		/* what was there is there still */
 	q->fresh_from = end;
 	q->file_length = end;
-	ret = image_truncate(q->file, end, NULL);
-	return ret ? ret : image_flush(q->file);
+	return image_flush(q->file);
 }
