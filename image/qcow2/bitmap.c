@@ -373,7 +373,7 @@ int qcow2_bitmaps_begin(struct qcow2 *q)
 			log_error("%s: cannot keep the bitmap '%s': %s",
 				  q->img->path, s->v[i].name, strerror(-ret));
 	}
-	return ret || !s ? ret : image_flush(q->file);
+	return ret || !s ? ret : qcow2_barrier(q);
 }
 
 int qcow2_bitmaps_mark(struct qcow2 *q, uint64_t off, uint64_t len)

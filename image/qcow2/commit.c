@@ -59,15 +59,6 @@ struct checkpoint {
 	struct qcow2_freed_list freed;
 };
 
-int qcow2_stop(struct qcow2 *q, int ret, const char *what)
-{
-	if (!q->stopped)
-		log_error("%s: %s failed: %s: no more writes to this image",
-			  q->img->path, what, strerror(-ret));
-	q->stopped = ret;
-	return ret;
-}
-
 /* ---- the checkpoint ---- */
 
 static int by_offset(const void *a, const void *b)
@@ -253,20 +244,6 @@ static int write_table(struct image *file, const struct table_copy *t,
 	return ret;
 }
 
-static int flush_or_fail(struct qcow2 *q, struct image *file)
-{
-	int ret = image_flush(file);
-
-	if (ret)
-		q->sync_failed = true;
-	return ret;
-}
-
-static int barrier(struct qcow2 *q)
-{
-	return flush_or_fail(q, q->file);
-}
-
 /* Before every metadata write: is the place what we hold it for? */
 static int judge_batch(struct qcow2 *q, const struct batch *b,
 		       enum qcow2_meta expected)
@@ -293,26 +270,26 @@ static int write_checkpoint(struct qcow2 *q, const struct checkpoint *cp)
 	if (!ret)
 		ret = judge_batch(q, &cp->l2, QCOW2_META_L2);
 	if (!ret && q->data != q->file)
-		ret = flush_or_fail(q, q->data);
+		ret = qcow2_data_barrier(q);
 	if (!ret)
 		ret = write_batch(&cp->refcounts, IMAGE_EVENT_REFBLOCK_UPDATE);
 	if (!ret && cp->reftable.nr) {
-		ret = barrier(q);
+		ret = qcow2_barrier(q);
 		if (!ret)
 			ret = write_table(q->file, &cp->reftable,
 					  IMAGE_EVENT_REFTABLE_UPDATE);
 	}
 	if (!ret && (cp->l2.nr || cp->l1.nr))
-		ret = barrier(q);
+		ret = qcow2_barrier(q);
 	if (!ret)
 		ret = write_batch(&cp->l2, IMAGE_EVENT_L2_UPDATE);
 	if (!ret && cp->l1.nr) {
-		ret = barrier(q);
+		ret = qcow2_barrier(q);
 		if (!ret)
 			ret = write_table(q->file, &cp->l1,
 					  IMAGE_EVENT_L1_UPDATE);
 	}
-	return ret ? ret : barrier(q);
+	return ret ? ret : qcow2_barrier(q);
 }
 
 static bool is_clean(const struct qcow2 *q)
@@ -328,10 +305,8 @@ static int commit_locked(struct qcow2 *q)
 	uint64_t modified = q->modified;
 	int ret;
 
-	if (q->sync_failed)
-		return q->stopped ? q->stopped : -EIO;
-	if (is_clean(q))
-		return q->stopped;
+	if (q->state >= QCOW2_LOST || is_clean(q))
+		return q->write_error;
 	ret = take_checkpoint(q, &cp);
 	if (!ret)
 		ret = write_checkpoint(q, &cp);
@@ -340,7 +315,7 @@ static int commit_locked(struct qcow2 *q)
 		return qcow2_stop(q, ret, "writing metadata");
 	}
 	q->committed = modified;
-	q->stopped = 0;
+	qcow2_resume(q);
 	ret = qcow2_release_freed(q, &cp.freed);
 	settle(q, &cp, false);
 	q->freed_held = q->freed.nr;
@@ -354,7 +329,7 @@ int qcow2_commit(struct qcow2 *q)
 
 	co_mutex_lock(&q->commit_lock);
 	/* Another commit may have covered us while we waited. */
-	if (q->committed < target || q->stopped)
+	if (q->committed < target || q->write_error)
 		ret = commit_locked(q);
 	co_mutex_unlock(&q->commit_lock);
 	return ret;
@@ -382,7 +357,7 @@ int qcow2_write_refcounts(struct qcow2 *q)
 	if (!ret)
 		ret = write_batch(&b, IMAGE_EVENT_REFBLOCK_UPDATE);
 	if (!ret)
-		ret = barrier(q);
+		ret = qcow2_barrier(q);
 	settle_batch(&q->ref_cache, &b, ret != 0);
 	return ret;
 }

@@ -182,7 +182,7 @@ static int write_new_reftable(struct qcow2 *q, uint64_t offset)
 	if (!ret)
 		ret = image_pwrite(q->file, offset, bytes, buf);
 	if (!ret)
-		ret = image_flush(q->file);
+		ret = qcow2_barrier(q);
 	free(buf);
 	if (ret)
 		return ret;
@@ -258,12 +258,9 @@ static int grow_reftable(struct qcow2 *q, uint64_t cluster)
 		q->h.refcount_table_clusters = (uint32_t)clusters;
 		ret = qcow2_write_header(q);
 	}
-	if (ret) {
-		/* Memory is ahead of the file: only opening anew helps. */
-		q->stopped = ret;
-		q->sync_failed = true;
-		return ret;
-	}
+	/* Memory is ahead of the file. */
+	if (ret)
+		return qcow2_lose(q, ret, "growing the refcount table");
 	rename_reftable(q, old_offset, old_clusters, QCOW2_META_NONE);
 	qcow2_free_clusters(q, old_offset, old_clusters, false);
 	return 0;
@@ -281,12 +278,8 @@ int qcow2_move_reftable(struct qcow2 *q, uint64_t offset)
 		q->h.refcount_table_offset = offset;
 		ret = qcow2_write_header(q);
 	}
-	if (ret) {
-		/* Which one the header leads to is unknown. */
-		q->stopped = ret;
-		q->sync_failed = true;
-		return ret;
-	}
+	if (ret)
+		return qcow2_lose(q, ret, "moving the refcount table");
 	rename_reftable(q, old, clusters, QCOW2_META_NONE);
 	qcow2_free_clusters(q, old, clusters, false);
 	return 0;

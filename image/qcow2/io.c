@@ -518,8 +518,8 @@ int qcow2_writable(struct qcow2 *q, uint64_t off, uint64_t len)
 {
 	int ret;
 
-	if (unlikely(q->stopped))
-		return q->stopped;
+	if (unlikely(q->write_error))
+		return q->write_error;
 	if (unlikely(!q->data_begun)) {
 		ret = qcow2_begin_data(q);
 		if (ret)

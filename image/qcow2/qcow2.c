@@ -13,8 +13,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
@@ -78,7 +76,7 @@ int qcow2_write_header(struct qcow2 *q)
 		store_be64(buf + QCOW2_OFF_AUTOCLEAR, q->h.autoclear);
 	}
 	ret = image_pwrite(q->file, 0, len, buf);
-	return ret ? ret : image_flush(q->file);
+	return ret ? ret : qcow2_barrier(q);
 }
 
 /* What we keep true while we write. */
@@ -119,39 +117,6 @@ int qcow2_begin_data(struct qcow2 *q)
 		q->data_begun = true;
 	co_mutex_unlock(&q->begin_lock);
 	return ret;
-}
-
-int qcow2_corrupt(struct qcow2 *q, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	if (q->corrupt)
-		return -EIO;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	log_error("%s: the image is corrupt: %s%s", q->img->path, text,
-		  q->img->flags & IMAGE_RDWR ?
-			  "; no more writes to it: run xdisk check" : "");
-	q->corrupt = true;
-	q->stopped = -EIO;
-	q->sync_failed = true;
-	return -EIO;
-}
-
-void qcow2_tell(struct qcow2 *q, enum log_level level, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	if (q->told)
-		return;
-	q->told = true;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	log_write(level, "%s: %s", q->img->path, text);
 }
 
 /* ---- tables ---- */
@@ -623,8 +588,8 @@ static int qcow2_close(struct image *img, struct error *err)
 	int ret = 0;
 
 	if (q->l1 && (img->flags & IMAGE_RDWR)) {
-		ret = q->corrupt ? mark_corrupt(q) : qcow2_commit_all(q);
-		if (!ret && !q->corrupt)
+		ret = q->state == QCOW2_CORRUPT ? mark_corrupt(q) : qcow2_commit_all(q);
+		if (!ret && q->state != QCOW2_CORRUPT)
 			ret = qcow2_bitmaps_store(q, err);
 		if (!ret)
 			ret = trim_file(q);

@@ -23,6 +23,7 @@
  *	crypt.c	the guest's data, encrypted or not
  *	compress.c  compressed clusters
  *	rework/backing.c	which backing file; an overlay made empty
+ *	state.c		may it still be written to?
  *	snapshot.c  the snapshot table; -table writes it, -ops changes it
  *	rework/references.c  all clusters that an L1 table leads to
  *	rework/resize.c	another virtual size
@@ -53,6 +54,7 @@
 #include "image/driver.h"
 #include "image/qcow2/entry.h"
 #include "image/qcow2/header.h"
+#include "image/qcow2/state.h"
 
 /* Ends of host clusters that compressed clusters may still go to. */
 #define QCOW2_TAILS 16
@@ -226,9 +228,8 @@ struct qcow2 {
 	size_t freed_held;		/* of `freed`, what that had to leave */
 
 	/* trouble */
-	int stopped;			/* -errno: no more writes */
-	bool sync_failed;		/* for good: what is on disk is unknown */
-	bool corrupt;			/* found so by us */
+	enum qcow2_state state;
+	int write_error;		/* -errno; 0: writable */
 	bool told;			/* of what cannot be read */
 	bool write_begun;		/* autoclear bits are off */
 	bool data_begun;		/* enabled bitmaps get all writes */
@@ -258,12 +259,6 @@ int qcow2_begin_write(struct qcow2 *q);
 /* co. Before the first change of what the guest sees: that, and dirty bitmaps
  * (bitmap.h). */
 int qcow2_begin_data(struct qcow2 *q);
-/* Says so once and stops writing; -EIO. Closing marks a version 3 image. */
-int qcow2_corrupt(struct qcow2 *q, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-/* Says once that something of the file is missing or broken. */
-void qcow2_tell(struct qcow2 *q, enum log_level level, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
 /* co. Writes the header's first 104 (72) bytes anew and makes them durable. */
 int qcow2_write_header(struct qcow2 *q);
 
@@ -403,8 +398,6 @@ int qcow2_commit_all(struct qcow2 *q);
 int qcow2_relieve(struct qcow2 *q);
 /* co, commit_lock held. Dirty refcounts only, made durable. */
 int qcow2_write_refcounts(struct qcow2 *q);
-/* The first failure is logged; writes are refused from then on. */
-int qcow2_stop(struct qcow2 *q, int ret, const char *what);
 
 /* ---- rework/trim.c ---- */
 

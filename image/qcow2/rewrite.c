@@ -36,7 +36,7 @@ static int write_range(struct qcow2 *q, const uint8_t *cluster, uint64_t off,
 {
 	int ret = image_pwrite(q->file, off, end - off, cluster + off);
 
-	return ret ? ret : image_flush(q->file);
+	return ret ? ret : qcow2_barrier(q);
 }
 
 /* co. -ENOSPC, nothing written: no room beside the old one. */

@@ -11,7 +11,8 @@
  * or what WHAT makes of it, and doing it again must succeed. A run in which
  * nothing failed is the last one. Every other run tries again before it closes
  * the image, as a guest does: that may be refused, but what succeeds then must
- * be done.
+ * be done. An image that cannot make anything durable any more takes no writes,
+ * and has said that it does not.
  *
  * A snapshot "s" of IMAGE must hold what it held, even after the disk has been
  * written all over.
@@ -29,6 +30,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +39,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "image/image.h"
 #include "io/loop.h"
 #include "image/qcow2/bitmap.h"
@@ -64,6 +67,8 @@ int __wrap_aio_pwritev(struct aio_file *f, uint64_t off, uint64_t len,
 int __wrap_aio_fdatasync(struct aio_file *f);
 int __wrap_aio_fallocate(struct aio_file *f, int mode, uint64_t off,
 			 uint64_t len);
+
+void __wrap_log_write(enum log_level level, const char *fmt, ...);
 
 /* An image is made by a thread with system calls of its own. */
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off);
@@ -106,6 +111,7 @@ static struct {
 	uint64_t count, fail_at;	/* operations; 0: none fails */
 	uint64_t every;			/* one run in so many */
 	bool ask_qemu, twice;
+	bool told;			/* there will be no more writes */
 	struct view before, after, now;
 	bool has_snapshot, has_raw;
 	struct view snapshot;		/* "s" */
@@ -185,6 +191,18 @@ int __wrap_fdatasync(int fd)
 	return t.what->create && call_fails() ? -1 : __real_fdatasync(fd);
 }
 
+void __wrap_log_write(enum log_level level, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	t.told |= strstr(line, "no more writes") != NULL;
+	fprintf(stderr, "%s\n", line);
+}
+
 static void die(const char *what, uint64_t n)
 {
 	fprintf(stderr, "failnth: run %" PRIu64 " (%s): %s (%" PRIu64 ")\n",
@@ -204,6 +222,24 @@ static int open_image(const char *path, unsigned int flags, struct image **img,
 	};
 
 	return image_open(t.loop, path, "qcow2", &opts, img, err);
+}
+
+/* co. Writes what is there already. A write that is taken can become durable, if
+ * the file lets it; where even the flush fails, no more are taken. */
+static void judge_refusal(struct image *img)
+{
+	int flushed = image_flush(img), ret;
+	uint8_t sector[SECTOR_SIZE];
+
+	if (!flushed && t.way->lasting)
+		return;
+	if (image_pread(img, 0, sizeof(sector), sector))
+		return;
+	ret = image_pwrite(img, 0, sizeof(sector), sector);
+	if (!ret && image_flush(img))
+		die("takes writes that cannot become durable", 0);
+	if (flushed && ret && !t.told)
+		die("there is no line about the end of writing", 0);
 }
 
 /* co. 0 or -errno; a failure that is not explained is one of ours. */
@@ -227,6 +263,8 @@ static int do_it(bool persistent)
 		if (ret && !err.msg[0])
 			die("no reason is given again", (uint64_t)-ret);
 	}
+	if (ret && img && !(t.what->flags & IMAGE_REPAIR))
+		judge_refusal(img);
 	if (img)
 		closed = image_close(img, &close_err);
 	if (closed && !close_err.msg[0])
@@ -555,6 +593,7 @@ static bool run_failing(uint64_t n, bool persistent)
 	int ret;
 
 	begin_anew();
+	t.told = false;
 	t.count = 0;
 	t.fail_at = n;
 	ret = do_it(persistent);

@@ -67,6 +67,9 @@ truncate -s 3M base.raw
 qemu-io -f raw -c 'write -P 1 0 3M' base.raw > /dev/null
 make_image cluster_size=4k plain > /dev/null
 make_image cluster_size=512,refcount_bits=64 small > /dev/null
+# Its refcount table is nearly full.
+make_image cluster_size=512,refcount_bits=64 brimful > /dev/null
+qemu-io -f qcow2 -c 'write -P 21 2M 1280k' brimful > /dev/null
 make_image cluster_size=64k overlay -b base.raw -F raw > /dev/null
 make_image cluster_size=4k snap > /dev/null
 qemu-img snapshot -c s snap
@@ -133,6 +136,7 @@ each rebase -- overlay little
 each down -- plain zeroes veiled
 each up -- old
 each lazy -- plain overlay
+each write -- brimful
 each width -- shared marked
 each narrow -- shared subclusters
 each bitmap-add bitmap-clear bitmap-merge bitmap-remove bitmap-disable -- \

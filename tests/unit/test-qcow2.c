@@ -162,7 +162,7 @@ static int zero_over_table_co(void *arg)
 	close(fd);
 	must(!open_co(0));
 	must(image_pwrite(img, 64 * KiB, sizeof(buf), buf) == -EIO);
-	must(qcow2_of(img)->corrupt);
+	must(qcow2_of(img)->state == QCOW2_CORRUPT);
 	return image_close(img, &err);
 }
 
@@ -207,7 +207,7 @@ static int copy_l2_co(void *arg)
 	ret = image_pwrite(img, 4 * MiB, sizeof(buf), buf);
 	copied = true;
 	co_sleep(loop, 100 * 1000 * 1000);	/* its last flush */
-	must(!ret && !flush_ret && !qcow2_of(img)->corrupt);
+	must(!ret && !flush_ret && qcow2_of(img)->state == QCOW2_WRITABLE);
 	must(!image_flush(img) && !image_flush(img));
 	return finish_co();
 }

@@ -170,7 +170,7 @@ static int store_directory(struct qcow2 *q, uint64_t *offset, uint64_t *bytes)
 				   clusters << q->cluster_bits, dir);
 	if (!ret)
 		ret = qcow2_commit_all(q);
-	return ret ? ret : image_flush(q->file);
+	return ret ? ret : qcow2_barrier(q);
 }
 
 /* co. The header to a new directory, or to none. */
@@ -204,7 +204,7 @@ static int settle_flags(struct qcow2 *q)
 	for (unsigned int i = 0; !ret && i < s->nr; i++)
 		ret = qcow2_bitmap_write_flags(
 			q, &s->v[i], qcow2_bitmap_final_flags(&s->v[i]));
-	return ret ? ret : image_flush(q->file);
+	return ret ? ret : qcow2_barrier(q);
 }
 
 /* co. Bits and tables, durable; what changes is in use on disk meanwhile. */
@@ -217,7 +217,7 @@ static int store_contents(struct qcow2 *q)
 		if (s->v[i].changed)
 			ret = qcow2_bitmap_set_in_use(q, &s->v[i]);
 	if (!ret)
-		ret = image_flush(q->file);
+		ret = qcow2_barrier(q);
 	for (unsigned int i = 0; !ret && i < s->nr; i++)
 		if (s->v[i].changed)
 			ret = store_bits(q, &s->v[i]);
@@ -226,7 +226,7 @@ static int store_contents(struct qcow2 *q)
 	for (unsigned int i = 0; !ret && i < s->nr; i++)
 		if (s->v[i].changed)
 			ret = store_table(q, &s->v[i]);
-	return ret ? ret : image_flush(q->file);
+	return ret ? ret : qcow2_barrier(q);
 }
 
 static bool has_changes(const struct qcow2_bitmaps *s)
@@ -304,7 +304,7 @@ int qcow2_bitmaps_prepare_resize(struct qcow2 *q, uint64_t size,
 			ret = qcow2_bitmap_set_in_use(q, &s->v[i]);
 	}
 	if (!ret && s)
-		ret = image_flush(q->file);
+		ret = qcow2_barrier(q);
 	return ret ? error_set_errno(err, -ret, "loading dirty bitmaps") : 0;
 }
 

@@ -30,6 +30,7 @@ struct width {
 	uint64_t nr_index;		/* table entries in use */
 	uint8_t *wanted;		/* by new block, below base */
 	uint64_t *table;		/* host order */
+	uint8_t *dirty;			/* of the table: nothing */
 	uint8_t *old_block, *new_block;
 	uint64_t loaded;		/* index of old_block, UINT64_MAX: none */
 };
@@ -145,8 +146,9 @@ static int write_structure(struct width *w)
 	int ret = 0;
 
 	w->table = calloc(1, bytes);
-	if (!w->table || posix_memalign((void **)&buf, 4096, max(bytes,
-						UINT64_C(4096))))
+	w->dirty = calloc(1, bytes / 8 / 64 + 1);
+	if (!w->table || !w->dirty ||
+	    posix_memalign((void **)&buf, 4096, max(bytes, UINT64_C(4096))))
 		return -ENOMEM;
 	for (uint64_t i = 0; !ret && i < w->nr_index; i++) {
 		if (!is_wanted(w, i))
@@ -164,10 +166,21 @@ static int write_structure(struct width *w)
 	if (!ret)
 		ret = image_pwrite(q->file, w->base << q->cluster_bits, bytes,
 				   buf);
-	return ret ? ret : image_flush(q->file);
+	return ret ? ret : qcow2_barrier(q);
 }
 
-/* Notes both, or frees both, of a structure in the map of metadata. */
+/* The table and the blocks of a structure out of the map of metadata. */
+static void forget_structure(struct qcow2 *q, uint64_t table, uint64_t clusters,
+			     const uint64_t *blocks, uint64_t nr)
+{
+	for (uint64_t i = 0; i < clusters; i++)
+		qcow2_meta_del(&q->meta, (table >> q->cluster_bits) + i);
+	for (uint64_t i = 0; i < nr; i++)
+		if (blocks[i])
+			qcow2_meta_del(&q->meta, blocks[i] >> q->cluster_bits);
+}
+
+/* And into it; not at all on failure. */
 static int note_structure(struct qcow2 *q, uint64_t table, uint64_t clusters,
 			  const uint64_t *blocks, uint64_t nr)
 {
@@ -181,21 +194,19 @@ static int note_structure(struct qcow2 *q, uint64_t table, uint64_t clusters,
 			ret = qcow2_meta_add(&q->meta,
 					     blocks[i] >> q->cluster_bits,
 					     QCOW2_META_REFBLOCK);
+	if (ret)
+		forget_structure(q, table, clusters, blocks, nr);
 	return ret;
 }
 
 static void free_structure(struct qcow2 *q, uint64_t table, uint64_t clusters,
 			   const uint64_t *blocks, uint64_t nr)
 {
-	for (uint64_t i = 0; i < clusters; i++)
-		qcow2_meta_del(&q->meta, (table >> q->cluster_bits) + i);
+	forget_structure(q, table, clusters, blocks, nr);
 	qcow2_free_clusters(q, table, clusters, false);
-	for (uint64_t i = 0; i < nr; i++) {
-		if (!blocks[i])
-			continue;
-		qcow2_meta_del(&q->meta, blocks[i] >> q->cluster_bits);
-		qcow2_free_clusters(q, blocks[i], 1, false);
-	}
+	for (uint64_t i = 0; i < nr; i++)
+		if (blocks[i])
+			qcow2_free_clusters(q, blocks[i], 1, false);
 }
 
 /* co. The header's one write, and memory behind it. */
@@ -207,14 +218,11 @@ static int switch_over(struct width *w, struct error *err)
 	uint64_t old_nr = q->reftable_entries;
 	uint64_t entries = (w->table_clusters << q->cluster_bits) / 8;
 	cleanup_free uint64_t *old_table = q->reftable;
-	uint8_t *dirty = calloc(1, entries / 64 + 1);
 	int ret;
 
-	if (!dirty)
-		return q->sync_failed = true, -ENOMEM;
 	free(q->reftable_dirty);
 	q->reftable = steal_ptr(&w->table);
-	q->reftable_dirty = dirty;
+	q->reftable_dirty = steal_ptr(&w->dirty);
 	q->reftable_entries = (uint32_t)entries;
 	q->h.refcount_order = w->order;
 	q->h.refcount_table_offset = w->base << q->cluster_bits;
@@ -226,10 +234,8 @@ static int switch_over(struct width *w, struct error *err)
 		if (old_table[i])
 			qcow2_cache_drop(&q->ref_cache, old_table[i],
 					 q->cluster_size);
-	if (ret) {
-		q->sync_failed = true;
-		return ret;
-	}
+	if (ret)
+		return qcow2_lose(q, ret, "changing the refcount width");
 	free_structure(q, old, old_clusters, old_table, old_nr);
 	return 0;
 }
@@ -289,5 +295,6 @@ int qcow2_change_refcount_order(struct qcow2 *q, uint32_t order,
 	free(w.old_block);
 	free(w.new_block);
 	free(w.table);
+	free(w.dirty);
 	return ret;
 }

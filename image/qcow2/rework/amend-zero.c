@@ -177,7 +177,7 @@ static int write_table(struct expand *x, const struct table *t)
 	if (!ret)
 		ret = image_pwrite(q->file, t->offset, q->cluster_size, x->l2);
 	if (!ret)
-		ret = image_flush(q->file);
+		ret = qcow2_barrier(q);
 	qcow2_cache_drop(&q->l2_cache, t->offset, q->cluster_size);
 	return ret;
 }

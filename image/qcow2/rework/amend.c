@@ -355,7 +355,7 @@ static int renew_snapshot_table(struct amend *a, uint64_t *old,
 	if (!ret)
 		ret = qcow2_commit_all(q);
 	if (!ret)
-		ret = image_flush(q->file);
+		ret = qcow2_barrier(q);
 	if (!ret)
 		q->h.snapshots_offset = offset;
 	return ret;

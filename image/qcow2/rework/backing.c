@@ -19,8 +19,8 @@
 static int judge_backing(const struct qcow2 *q, const char *file,
 			 const char *format, struct error *err)
 {
-	if (q->stopped)
-		return error_set_errno(err, -q->stopped, "%s", q->img->path);
+	if (q->write_error)
+		return error_set_errno(err, -q->write_error, "%s", q->img->path);
 	if (!file)
 		return 0;
 	if (strlen(file) > QCOW2_MAX_BACKING_NAME)

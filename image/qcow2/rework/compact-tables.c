@@ -311,7 +311,7 @@ static int switch_to_copies(struct compact *c, uint64_t table)
 		q->h.l1_table_offset = c->l1[0].new;
 	q->h.snapshots_offset = table;
 	ret = qcow2_write_header(q);
-	return ret ? compact_error(c, qcow2_switch_failed(q, ret, "compacting"),
+	return ret ? compact_error(c, qcow2_lose(q, ret, "compacting"),
 				   "updating the header") : 0;
 }
 

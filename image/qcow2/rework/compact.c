@@ -74,7 +74,7 @@ static int validate_compactable(const struct qcow2 *q, struct error *err)
 	if (q->h.crypt_method == QCOW2_CRYPT_LUKS)
 		return error_set(err, ENOTSUP, "what is encrypted with LUKS "
 				 "cannot be moved");
-	return q->stopped ? error_set_errno(err, -q->stopped, "%s",
+	return q->write_error ? error_set_errno(err, -q->write_error, "%s",
 					    q->img->path) : 0;
 }
 

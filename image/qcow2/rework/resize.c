@@ -25,13 +25,6 @@
 
 #include "common/cleanup.h"
 
-int qcow2_switch_failed(struct qcow2 *q, int ret, const char *what)
-{
-	qcow2_stop(q, ret, what);
-	q->sync_failed = true;
-	return ret;
-}
-
 static uint64_t clusters_of_l1(const struct qcow2 *q, uint64_t entries)
 {
 	return div_round_up(entries * 8, q->cluster_size);
@@ -102,7 +95,7 @@ int qcow2_grow_l1(struct qcow2 *q, uint64_t entries)
 	q->h.l1_table_offset = offset;
 	ret = qcow2_write_header(q);
 	if (ret)
-		return qcow2_switch_failed(q, ret, "growing the L1 table");
+		return qcow2_lose(q, ret, "growing the L1 table");
 	forget_l1_clusters(q, old, old_clusters);
 	return 0;
 }
@@ -166,8 +159,7 @@ static int grow(struct qcow2 *q, uint64_t size, struct error *err)
 	q->h.size = size;
 	ret = qcow2_write_header(q);
 	if (ret)
-		return error_set_errno(err, -qcow2_switch_failed(q, ret,
-								 "resizing"),
+		return error_set_errno(err, -qcow2_lose(q, ret, "resizing"),
 				       "Failed to update the image size");
 	/* A raw data file's clusters are all allocated, as in QEMU. */
 	if (!qcow2_raw_data(&q->h))
@@ -283,8 +275,7 @@ static int shrink(struct qcow2 *q, uint64_t size, struct error *err)
 	q->h.size = size;
 	ret = qcow2_write_header(q);
 	if (ret)
-		return error_set_errno(err, -qcow2_switch_failed(q, ret,
-								 "resizing"),
+		return error_set_errno(err, -qcow2_lose(q, ret, "resizing"),
 				       "Failed to update the image size");
 	q->img->size = align_down(size, SECTOR_SIZE);
 	ret = drop_beyond_end(q);
@@ -293,8 +284,7 @@ static int shrink(struct qcow2 *q, uint64_t size, struct error *err)
 	if (!ret)
 		ret = qcow2_trim(q);
 	if (ret)
-		return error_set_errno(err, -qcow2_switch_failed(q, ret,
-								 "shrinking"),
+		return error_set_errno(err, -qcow2_lose(q, ret, "shrinking"),
 				       "Failed to free what was cut off");
 	return qcow2_resize_data(q, size, err);
 }
@@ -303,8 +293,8 @@ static int shrink(struct qcow2 *q, uint64_t size, struct error *err)
 
 static int judge(const struct qcow2 *q, struct error *err)
 {
-	if (q->stopped)
-		return error_set_errno(err, -q->stopped, "%s", q->img->path);
+	if (q->write_error)
+		return error_set_errno(err, -q->write_error, "%s", q->img->path);
 	if (q->h.version < 3 && q->h.nb_snapshots)
 		return error_set(err, ENOTSUP, "Can't resize a v2 image which "
 				 "has snapshots");

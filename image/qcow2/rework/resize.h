@@ -9,10 +9,6 @@ int qcow2_truncate(struct image *img, uint64_t size, struct error *err);
 int qcow2_preallocate(struct image *img, uint64_t off, uint64_t len,
 		      enum image_preallocation mode, struct error *err);
 
-/* For what switches from one table to another by writing the header: when that
- * fails nobody knows which one is in use, and writing ends for good. */
-int qcow2_switch_failed(struct qcow2 *q, int ret, const char *what);
-
 /* co. A table of so many entries, the new ones empty. Alone, all committed. */
 int qcow2_grow_l1(struct qcow2 *q, uint64_t entries);
 

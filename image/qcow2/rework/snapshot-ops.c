@@ -44,7 +44,7 @@
 
 static int begin(struct qcow2 *q, struct error *err)
 {
-	int ret = q->stopped;
+	int ret = q->write_error;
 
 	if (q->h.incompat & QCOW2_INCOMPAT_DATA_FILE)
 		return error_set(err, ENOTSUP, "images with an external data "
@@ -77,7 +77,7 @@ static int switch_table(struct qcow2 *q, unsigned int nr, uint64_t offset,
 	q->h.nb_snapshots = nr;
 	q->h.snapshots_offset = offset;
 	ret = qcow2_write_header(q);
-	return ret ? error_set_errno(err, -qcow2_switch_failed(q, ret,
+	return ret ? error_set_errno(err, -qcow2_lose(q, ret,
 				"switching to another snapshot table"),
 				     "updating the header") : 0;
 }
@@ -391,8 +391,8 @@ static int switch_active(struct qcow2 *q, uint64_t *l1, uint8_t *dirty,
 	q->img->size = align_down(size, SECTOR_SIZE);
 	ret = qcow2_write_header(q);
 	if (ret)
-		return error_set_errno(err, -qcow2_switch_failed(q, ret,
-						"going back to a snapshot"),
+		return error_set_errno(err, -qcow2_lose(q, ret,
+					"going back to a snapshot"),
 				       "updating the header");
 	return drop_active(q, old_l1, old_nr, old_offset, err);
 }

@@ -123,5 +123,5 @@ int qcow2_trim(struct qcow2 *q)
 		return ret;		/* what was there is there still */
 	q->fresh_from = end;
 	q->file_length = end;
-	return image_flush(q->file);
+	return qcow2_barrier(q);
 }
