@@ -27,7 +27,6 @@
 #include "common/cleanup.h"
 #include "image/chain.h"
 #include "io/co-group.h"
-#include "image/qcow2/bitmap.h"
 #include "image/qcow2/io.h"
 #include "image/qcow2/qcow2.h"
 
@@ -512,25 +511,6 @@ int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 		w = iow_advance(w, p.m.len);
 	}
 	return co_group_wait(&g) ?: ret;
-}
-
-int qcow2_writable(struct qcow2 *q, uint64_t off, uint64_t len)
-{
-	int ret;
-
-	if (unlikely(q->write_error))
-		return q->write_error;
-	if (unlikely(!q->data_begun)) {
-		ret = qcow2_begin_data(q);
-		if (ret)
-			return ret;
-	}
-	if (unlikely(q->bitmaps) && len) {
-		ret = qcow2_bitmaps_mark(q, off, len);
-		if (ret)
-			return ret;
-	}
-	return qcow2_relieve(q);
 }
 
 static int write_once(struct qcow2 *q, uint64_t off, uint64_t len,

@@ -79,46 +79,6 @@ int qcow2_write_header(struct qcow2 *q)
 	return ret ? ret : qcow2_barrier(q);
 }
 
-/* What we keep true while we write. */
-static uint64_t kept_autoclear(const struct qcow2 *q)
-{
-	uint64_t kept = q->bitmaps ? QCOW2_AUTOCLEAR_BITMAPS : 0;
-
-	if (qcow2_external(&q->h))
-		kept |= QCOW2_AUTOCLEAR_DATA_FILE_RAW;
-	return q->h.autoclear & kept;
-}
-
-int qcow2_begin_write(struct qcow2 *q)
-{
-	int ret = 0;
-
-	co_mutex_lock(&q->begin_lock);
-	if (!q->write_begun && q->h.autoclear != kept_autoclear(q)) {
-		q->h.autoclear = kept_autoclear(q);
-		ret = qcow2_write_header(q);
-		if (ret)
-			qcow2_stop(q, ret, "clearing autoclear feature bits");
-	}
-	if (!ret)
-		q->write_begun = true;
-	co_mutex_unlock(&q->begin_lock);
-	return ret;
-}
-
-int qcow2_begin_data(struct qcow2 *q)
-{
-	int ret = qcow2_begin_write(q);
-
-	co_mutex_lock(&q->begin_lock);
-	if (!ret && !q->data_begun)
-		ret = qcow2_bitmaps_begin(q);
-	if (!ret)
-		q->data_begun = true;
-	co_mutex_unlock(&q->begin_lock);
-	return ret;
-}
-
 /* ---- tables ---- */
 
 static int load_table(struct qcow2 *q, const char *name, uint64_t offset,
@@ -576,7 +536,7 @@ static int mark_corrupt(struct qcow2 *q)
 static int trim_file(struct qcow2 *q)
 {
 	if (q->file_length <= q->data_end || !q->file->zero_beyond_end ||
-	    !q->write_begun)
+	    q->begun == QCOW2_UNTOUCHED)
 		return 0;
 	q->file_length = q->data_end;
 	return image_truncate(q->file, q->data_end, NULL);

@@ -23,6 +23,7 @@
  *	crypt.c	the guest's data, encrypted or not
  *	compress.c  compressed clusters
  *	rework/backing.c	which backing file; an overlay made empty
+ *	begin.c		before the first change
  *	state.c		may it still be written to?
  *	snapshot.c  the snapshot table; -table writes it, -ops changes it
  *	rework/references.c  all clusters that an L1 table leads to
@@ -52,6 +53,7 @@
 #include "image/codec/codec.h"
 #include "io/coroutine.h"
 #include "image/driver.h"
+#include "image/qcow2/begin.h"
 #include "image/qcow2/entry.h"
 #include "image/qcow2/header.h"
 #include "image/qcow2/state.h"
@@ -231,8 +233,7 @@ struct qcow2 {
 	enum qcow2_state state;
 	int write_error;		/* -errno; 0: writable */
 	bool told;			/* of what cannot be read */
-	bool write_begun;		/* autoclear bits are off */
-	bool data_begun;		/* enabled bitmaps get all writes */
+	enum qcow2_begun begun;
 	struct co_mutex begin_lock;
 
 	struct qcow2_bitmaps *bitmaps;	/* NULL: none, or not looked at */
@@ -254,11 +255,6 @@ static inline struct qcow2 *qcow2_of(struct image *img)
 
 /* ---- qcow2.c ---- */
 
-/* co. Before the first change of the file: clears unknown autoclear bits. */
-int qcow2_begin_write(struct qcow2 *q);
-/* co. Before the first change of what the guest sees: that, and dirty bitmaps
- * (bitmap.h). */
-int qcow2_begin_data(struct qcow2 *q);
 /* co. Writes the header's first 104 (72) bytes anew and makes them durable. */
 int qcow2_write_header(struct qcow2 *q);
 
@@ -282,9 +278,6 @@ bool qcow2_alloc_wait(struct qcow2 *q, uint64_t first, uint64_t last);
 void qcow2_alloc_begin(struct qcow2 *q, struct qcow2_alloc *a, uint64_t first,
 		       uint64_t last);
 void qcow2_alloc_end(struct qcow2_alloc *a);
-/* co. All that must be so before [off, off + len) of the disk may change (len
- * 0: only the image); between requests. */
-int qcow2_writable(struct qcow2 *q, uint64_t off, uint64_t len);
 /* co. A write, within a request (qcow2_request_begin()). */
 int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 		      struct iow w);

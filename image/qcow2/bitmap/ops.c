@@ -249,7 +249,7 @@ int qcow2_bitmap_op(struct image *img, enum image_bitmap_op op,
 	}
 	if (ret)
 		return ret;
-	q->data_begun = false;		/* the next write looks again */
+	qcow2_begin_data_again(q);
 	switch (op) {
 	case IMAGE_BITMAP_ADD:
 		return add(q, name, args ? args->granularity : 0, err);
