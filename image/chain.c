@@ -24,7 +24,8 @@ struct chain_map {
 	uint64_t *entries;	/* (block + 1) << 16 | owner; 0: empty */
 	unsigned int nr_layers;
 	struct image **layers;	/* [0] is the image itself */
-	unsigned int generation;	/* counts chain_forget()s */
+	uint64_t size;		/* bytes, of the image: its last block ends there */
+	unsigned int generation;	/* counts forget_owners() */
 };
 
 /* ---- the map ---- */
@@ -62,6 +63,7 @@ static struct chain_map *map_new(struct image *img)
 	while (entries < blocks && entries < MAX_ENTRIES)
 		entries *= 2;
 	m->mask = entries - 1;
+	m->size = img->size;
 	m->entries = calloc(entries, sizeof(*m->entries));
 	m->layers = calloc(nr, sizeof(*m->layers));
 	if (!m->entries || !m->layers) {
@@ -87,13 +89,11 @@ void chain_free(struct image *img)
 	img->chain = NULL;
 }
 
-void chain_forget(struct image *img)
+/* The image has another size than when they were found. */
+static void forget_owners(struct chain_map *m, uint64_t size)
 {
-	struct chain_map *m = img->chain;
-
-	if (!m)
-		return;
 	memset(m->entries, 0, (m->mask + 1) * sizeof(*m->entries));
+	m->size = size;
 	m->generation++;
 }
 
@@ -259,6 +259,8 @@ int chain_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w)
 		img->chain = map_new(img);
 	if (unlikely(!img->chain))
 		return read_pieces(img, off, len, w);
+	if (unlikely(img->chain->size != img->size))
+		forget_owners(img->chain, img->size);
 	for (uint64_t n; len && !ret; off += n, len -= n) {
 		unsigned int owner;
 

@@ -16,9 +16,7 @@
  * bytes, zeroes beyond the end of that and where there is none. */
 int chain_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w);
 
-/* The image has another size now. */
-void chain_forget(struct image *img);
-/* When the image is closed. */
+/* When the image is closed, or gets another backing image. */
 void chain_free(struct image *img);
 
 #endif

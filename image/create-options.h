@@ -5,7 +5,17 @@
 #ifndef XD_IMAGE_CREATE_OPTIONS_H
 #define XD_IMAGE_CREATE_OPTIONS_H
 
-#include "image/image.h"
+#include <stdbool.h>
+
+#include "common/error.h"
+
+struct image_create_option {
+	const char *name, *value;
+};
+
+struct image_create_help {
+	const char *name, *help;
+};
 
 struct create_args {
 	const struct image_create_help *known;	/* what options there are */

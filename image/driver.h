@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * driver.h: what a format or protocol provides to image.c.
+ * driver.h: what a format or protocol provides to the engine.
  *
- * A driver is one const table. Only image.c, image-verbs.c and open.c call its
- * verbs, with requests they have judged: in range, not empty, aligned to
+ * A driver is one const table. Only modules of this folder call its verbs, with
+ * requests they have judged: in range, not empty, aligned to
  * request_align, writable where they write. All verbs but close run in a
  * coroutine, many at a time. A verb that is NULL means "not here": it is passed
  * on to the file below (size, flush) or answered -ENOTSUP.
@@ -13,8 +13,16 @@
 
 #include "common/file-id.h"
 #include "common/list.h"
-#include "io/coroutine.h"
+#include "image/bitmaps.h"
+#include "image/check.h"
+#include "image/compact.h"
 #include "image/image.h"
+#include "image/info.h"
+#include "image/make.h"
+#include "image/node.h"
+#include "image/resize.h"
+#include "image/snapshots.h"
+#include "io/coroutine.h"
 
 #define IMAGE_PROBE_BYTES 2048	/* of a file's head, for a guess */
 
@@ -201,71 +209,5 @@ static inline void image_event(struct image *file, enum image_event event)
 	if (__builtin_expect(file->driver->debug_event != NULL, 0))
 		file->driver->debug_event(file, event);
 }
-
-/* co. image-verbs.c, for drivers: takes the space for a range that reads as zeroes. */
-int image_preallocate(struct image *img, uint64_t off, uint64_t len,
-		      enum image_preallocation mode, struct error *err);
-
-/* co. image.c, for drivers: of the data at e's host_offset in `file`, what is a
- * hole there is known to be zero; e->length is as far as that holds. */
-void image_look_below(struct image *file, struct image_extent *e);
-
-/* files.c, for open.c: no file that an image of this chain is written to is one
- * of another image of it. -EINVAL */
-int image_judge_writable(const struct image *top, struct error *err);
-/*
- * co. files.c, for image_create(): image_judge_create() of the backing file among
- * the options. One that is not there, or no file, or of no known format, is left
- * to others. Errors as image_open() besides.
- */
-int image_judge_backing(struct loop *loop, const char *path,
-			const struct image_create_option *options,
-			unsigned int nr_options, struct error *err);
-
-/*
- * co. files.c, for verbs that change names in the header: could the image be
- * opened with them, and written to? The backing file is looked at as far as it can
- * be opened. NULL: no backing file; raw as its format; the data file as it is.
- * -EINVAL
- */
-int image_judge_names(const struct image *img, const char *backing,
-		      const char *format, const char *data, struct error *err);
-
-/* open.c. NULL: there is no such format. */
-const struct image_driver *image_find_format(const char *name);
-
-/* co. open.c, for protocols that stand on others: opens what `node` says, in the
- * way that `parent` is opened with. */
-int image_open_child(struct image *parent, const struct image_node *node,
-		     const struct image_options *opts, struct image **child,
-		     struct error *err);
-
-/* The value of an option of a protocol's or format's node; NULL: not said. */
-const char *image_node_option(const struct image_options *opts,
-			      const char *name);
-/* The same of a number of bytes; *value stays where nothing is said. -EINVAL */
-int image_node_bytes(const struct image_options *opts, const char *name,
-		     uint64_t *value, struct error *err);
-
-/* open.c, for a driver's open: `path` is the backing image, of `format` (NULL:
- * not recorded). It is opened when that open has come to its end. -ENOMEM */
-int image_name_backing(struct image *img, const char *path,
-		       const char *format);
-/* open.c, for drivers: would the rule of who opens `parent` let it open `path`
- * (NULL: none is recorded) as its data file? Opens nothing. -EACCES, ... */
-int image_judge_data_file(struct image *parent, const char *path,
-			  struct error *err);
-/* open.c, for a driver's open: so much memory is to be taken because the image
- * says so. -EFBIG: too much, with that of the images that stand on it. */
-int image_take(struct image *img, uint64_t bytes, struct error *err);
-/* open.c, for drivers: opens `path` (NULL: none is recorded), or what the
- * user named instead, as parent->data, in the way that `parent` is open. */
-int image_open_data_file(struct image *parent, const char *path,
-			 struct error *err);
-
-/* co. open.c, for drivers: opens a file that the image names, which has to be
- * beside its own (image_judge_beside()); *part is a protocol node, to be given to image_close(). */
-int image_open_part(struct image *parent, const char *name,
-		    struct image **part, struct error *err);
 
 #endif

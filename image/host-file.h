@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/error.h"
+#include "image/create-options.h"
 #include "image/image.h"
 
 /* As open(2) with O_CLOEXEC, of a regular file or a block device: nothing else is

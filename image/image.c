@@ -18,7 +18,6 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "common/file-id.h"
 #include "io/coroutine.h"
 #include "image/driver.h"
 
@@ -91,24 +90,6 @@ struct image *image_backing(const struct image *img)
 struct image *image_file(const struct image *img)
 {
 	return img->file;
-}
-
-bool image_is_file(const struct image *img, const char *path)
-{
-	struct file_id id;
-
-	while (img->file)
-		img = img->file;
-	return !file_id_find(path, &id) && same_file(&img->id, &id);
-}
-
-bool image_same_file(const struct image *a, const struct image *b)
-{
-	while (a->file)
-		a = a->file;
-	while (b->file)
-		b = b->file;
-	return a == b || same_file(&a->id, &b->id);
 }
 
 enum image_cache image_cache(const struct image *img)
@@ -372,9 +353,12 @@ static int grow_to(struct image *img, uint64_t end)
 {
 	int ret = 0;
 
+	if (!img->driver->truncate)
+		return -ENOTSUP;
 	co_mutex_lock(&img->growing);
 	if (end > img->size)
-		ret = image_truncate(img, align_up(end, SECTOR_SIZE), NULL);
+		ret = img->driver->truncate(img, align_up(end, SECTOR_SIZE),
+					    NULL);
 	co_mutex_unlock(&img->growing);
 	return ret;
 }
@@ -417,13 +401,6 @@ int image_pwritev_compressed(struct image *img, uint64_t off, uint64_t len,
 							       w));
 }
 
-bool image_can_have_bitmaps(const char *format)
-{
-	const struct image_driver *driver = image_find_format(format);
-
-	return driver && driver->bitmap;
-}
-
 int image_copy_range(struct image *img, uint64_t off, struct image *from,
 		     uint64_t from_off, uint64_t len)
 {
@@ -438,13 +415,6 @@ int image_copy_range(struct image *img, uint64_t off, struct image *from,
 		return -EOPNOTSUPP;
 	return write_done(img, img->driver->copy_range(img, off, from, from_off,
 						       len));
-}
-
-bool image_can_compress(const char *format)
-{
-	const struct image_driver *driver = image_find_format(format);
-
-	return driver && driver->pwritev_compressed;
 }
 
 /* Zeroes out of a small buffer, again and again. */

@@ -6,15 +6,12 @@
  *	     | file                    | file
  *	"over.qcow2" (file)       "base.img" (file)
  *
- * Names that stand in images are judged here, and chains for their length and
- * for circles.
+ * Chains are judged here, for their length and for circles.
  */
-#include "image/image.h"
+#include "image/open.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,11 +19,10 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/file-id.h"
-#include "common/size.h"
 #include "image/chain.h"
-#include "image/data-rule.h"
 #include "image/driver.h"
-#include "image/host-file.h"
+#include "image/files.h"
+#include "image/format.h"
 #include "image/path.h"
 #include "image/protocol.h"
 
@@ -36,38 +32,6 @@
 /* What the tables of all of them may take of memory at opening: more than the
  * largest that one image may have (200 MiB), which no disk there is needs. */
 #define MAX_TAKEN (256 * MiB)
-
-const struct image_driver *image_find_format(const char *name)
-{
-	for (size_t i = 0; image_formats[i]; i++)
-		if (!strcmp(name, image_formats[i]->name))
-			return image_formats[i];
-	return NULL;
-}
-
-const char *image_backing_format(const char *name)
-{
-	if (name && protocol_of_host(name))
-		return "raw";
-	return name && image_find_format(name) ? name : NULL;
-}
-
-bool image_format_known(const char *name)
-{
-	return image_find_format(name);
-}
-
-const char *image_format_names(void)
-{
-	static char names[256];
-	size_t len = 0;
-
-	for (size_t i = 0; image_formats[i] && len < sizeof(names); i++)
-		len += (size_t)snprintf(names + len, sizeof(names) - len,
-					"%s%s", i ? " " : "",
-					image_formats[i]->name);
-	return names;
-}
 
 /* ---- opening and closing ---- */
 
@@ -124,51 +88,6 @@ int image_take(struct image *img, uint64_t bytes, struct error *err)
 					"", sum, MAX_TAKEN);
 }
 
-/* ---- what is said of nodes ---- */
-
-const char *image_node_path(const struct image_node *node)
-{
-	while (node->file)
-		node = node->file;
-	return node->path;
-}
-
-const char *image_node_option(const struct image_options *opts,
-			      const char *name)
-{
-	const struct image_node *node = opts->node;
-
-	for (unsigned int i = 0; node && i < node->nr_options; i++)
-		if (!strcmp(node->options[i].name, name))
-			return node->options[i].value;
-	return NULL;
-}
-
-int image_node_bytes(const struct image_options *opts, const char *name,
-		     uint64_t *value, struct error *err)
-{
-	const char *text = image_node_option(opts, name);
-
-	if (!text || !size_parse(text, value))
-		return 0;
-	return error_set(err, EINVAL, "Parameter '%s' expects a size, not '%s'",
-			 name, text);
-}
-
-const char *const *image_node_options(const char *name)
-{
-	const struct image_driver *driver = image_find_format(name);
-
-	if (!driver)
-		driver = protocol_named(name, NULL);
-	return driver ? driver->node_options : NULL;
-}
-
-bool image_protocol_known(const char *name)
-{
-	return protocol_named(name, NULL);
-}
-
 /* ---- protocols ---- */
 
 /* The one place where protocols for tests are let in or not. */
@@ -199,10 +118,9 @@ static int open_protocol(struct loop *loop, const char *path,
 	return 0;
 }
 
-/* A name out of an image (`foreign`) is a file's, whatever it looks like. */
-static int open_file(struct loop *loop, const char *path, bool foreign,
-		     const struct image_options *opts, struct image **out,
-		     struct error *err)
+int image_open_file(struct loop *loop, const char *path, bool foreign,
+		    const struct image_options *opts, struct image **out,
+		    struct error *err)
 {
 	const struct image_driver *driver;
 	struct image_options own = *opts;
@@ -263,10 +181,9 @@ static unsigned int flags_below(unsigned int flags)
 				       IMAGE_REPAIR | IMAGE_GUESSED);
 }
 
-/* What a person has described: a protocol, or a format on another file. */
-static int open_described(struct loop *loop, const struct image_node *node,
-			  const struct image_options *opts, struct image **out,
-			  struct error *err)
+int image_open_described(struct loop *loop, const struct image_node *node,
+			 const struct image_options *opts, struct image **out,
+			 struct error *err)
 {
 	const char *path = image_node_path(node);
 	const struct image_driver *driver;
@@ -296,7 +213,7 @@ int image_open_child(struct image *parent, const struct image_node *node,
 		     const struct image_options *opts, struct image **child,
 		     struct error *err)
 {
-	return open_described(parent->loop, node, opts, child, err);
+	return image_open_described(parent->loop, node, opts, child, err);
 }
 
 static int open_below(struct image *img, bool foreign,
@@ -305,8 +222,8 @@ static int open_below(struct image *img, bool foreign,
 	const struct image_node *node = opts->node ? opts->node->file : NULL;
 
 	if (node)
-		return open_described(img->loop, node, opts, &img->file, err);
-	return open_file(img->loop, img->path, foreign, opts, &img->file, err);
+		return image_open_described(img->loop, node, opts, &img->file, err);
+	return image_open_file(img->loop, img->path, foreign, opts, &img->file, err);
 }
 
 /* ---- formats ---- */
@@ -349,10 +266,7 @@ out:
 	return ret;
 }
 
-static int open_chain(struct image *img, struct error *err);
-
-/* Closes images that were opened and not used: there is nothing to write. */
-static void give_up(struct image *img)
+void image_give_up(struct image *img)
 {
 	for (struct image *i = img; i; i = i->backing)
 		i->flags &= ~(unsigned int)IMAGE_RDWR;
@@ -370,9 +284,9 @@ static int open_node(struct loop *loop, const char *path,
 
 	if (ret)
 		return ret;
-	ret = open_chain(img, err);
+	ret = image_open_chain(img, err);
 	if (ret)
-		give_up(img);
+		image_give_up(img);
 	else
 		*out = img;
 	return ret;
@@ -403,7 +317,7 @@ int image_open(struct loop *loop, const char *path, const char *format,
 	if (!ret)
 		ret = image_judge_writable(*out, err);
 	if (ret) {
-		give_up(*out);
+		image_give_up(*out);
 		*out = NULL;
 	}
 	return ret;
@@ -495,11 +409,9 @@ static int open_named(struct image *img, struct error *err)
 		       img->driver->judge_backing(img, err) : 0;
 }
 
-/* Opens one image below the other, as far as they name any. How many these are
- * is an image's word, so none is opened from within the open of another. On
- * failure some may be open already; the one that leads on is named, not all
- * above it. */
-static int open_chain(struct image *first, struct error *err)
+/* How many these are is an image's word, so none is opened from within the open
+ * of another. The one that leads on is named in errors, not all above it. */
+int image_open_chain(struct image *first, struct error *err)
 {
 	struct image *img = first;
 	int ret;
@@ -513,122 +425,6 @@ static int open_chain(struct image *first, struct error *err)
 		img = img->backing;
 	}
 	return 0;
-}
-
-int image_switch_backing(struct image *img, const char *path,
-			 const char *format, const struct image_node *node,
-			 enum image_cache cache, struct image **old,
-			 struct error *err)
-{
-	const struct image_node over = { .backing = node };
-	struct image_options opts = img->options;
-	int ret = 0;
-
-	*old = img->backing;
-	img->backing = NULL;
-	img->options.node = &over;	/* the other tells of the old one */
-	img->options.flags |= node ? IMAGE_TESTING : 0;
-	img->options.cache = cache;
-	img->options.writable_backing = 0;
-	if (path)
-		ret = image_name_backing(img, path, format);
-	if (path && !ret)
-		ret = open_chain(img, err);
-	img->options = opts;
-	if (!ret)
-		ret = image_judge_writable(img, err);
-	if (ret) {
-		give_up(img->backing);
-		img->backing = *old;
-	} else if (*old) {
-		(*old)->overlay = NULL;
-	}
-	return ret;
-}
-
-/* Is it the file of `img` or of an image that stands on it? */
-static int judge_data_file(const struct image *img, const char *path,
-			   struct error *err)
-{
-	struct file_id id;
-	int ret = file_id_find(path, &id);
-
-	if (ret)
-		return error_set_errno(err, -ret, "data file '%s'", path);
-	for (; img; img = img->overlay)
-		if (image_find_file(img->file, &id))
-			return error_set(err, ELOOP, "the data file '%s' is the "
-					 "image '%s'", path, img->path);
-	return 0;
-}
-
-/* What the user says is the user's path, what the image says the image's. */
-static int data_path(const struct image *parent, const char *path, char **full,
-		     struct error *err)
-{
-	const struct image_data_rule *rule = &parent->options.data_rule;
-	const struct image_node *node = parent->options.node;
-
-	if (node && node->data_file) {
-		*full = strdup(node->data_file);
-		return *full ? 0 : -ENOMEM;
-	}
-	if (rule->kind != IMAGE_DATA_ANY)
-		return data_rule_judge(rule, parent->path, !parent->overlay,
-				       path, full, err);
-	if (!path)
-		return error_set(err, EINVAL, "'data-file' is required for this "
-				 "image: its data lies in another file, whose "
-				 "name is not recorded");
-	if (parent->flags & IMAGE_GUESSED)
-		return error_set(err, EACCES, "the image's data is said to be "
-				 "in '%.200s', which is not opened for an image "
-				 "whose format is a guess (-f qcow2 says so)",
-				 path);
-	return image_named_path(parent->path, "data file", path, full, err);
-}
-
-int image_judge_data_file(struct image *parent, const char *path,
-			  struct error *err)
-{
-	cleanup_free char *full = NULL;
-
-	if (parent->options.data_rule.kind == IMAGE_DATA_ANY)
-		return 0;
-	return data_path(parent, path, &full, err);
-}
-
-int image_open_data_file(struct image *parent, const char *path,
-			 struct error *err)
-{
-	struct image_options opts = parent->options;
-	cleanup_free char *full = NULL;
-	int ret = data_path(parent, path, &full, err);
-
-	if (!ret)
-		ret = judge_data_file(parent, full, err);
-	if (!ret)
-		ret = open_file(parent->loop, full, true, &opts,
-				&parent->data, err);
-	return error_prefix(ret ? err : NULL, ret, "data file");
-}
-
-int image_open_part(struct image *parent, const char *name,
-		    struct image **part, struct error *err)
-{
-	cleanup_free char *full = NULL;
-	int ret;
-
-	if ((parent->flags & IMAGE_GUESSED) && !(parent->flags & IMAGE_NO_IO))
-		return error_set(err, EACCES, "the image's data is said to be "
-				 "in '%.200s', which is not opened for an image "
-				 "whose format is a guess (-f %s says so)", name,
-				 parent->driver->name);
-	ret = image_named_path(parent->path, "file", name, &full, err);
-	if (!ret)
-		ret = image_judge_beside(parent->path, full, err);
-	return ret ? ret : open_file(parent->loop, full, true, &parent->options,
-				     part, err);
 }
 
 /* One with its files, but not its backing image. */
@@ -660,80 +456,4 @@ int image_close(struct image *img, struct error *err)
 		ret = ret ? ret : r;
 	}
 	return ret;
-}
-
-static const char *guess_format(const char *name, const uint8_t *head,
-				size_t len)
-{
-	const char *format = "raw";
-
-	for (const struct image_driver *const *f = image_formats; *f; f++)
-		if ((*f)->probe && (*f)->probe(name, head, len))
-			format = (*f)->name;
-	return format;
-}
-
-int image_probe(const char *file, const char **format, struct error *err)
-{
-	uint8_t head[IMAGE_PROBE_BYTES];
-	cleanup_fd int fd = -1;
-	struct stat st;
-	ssize_t n;
-	int ret = host_file_open(file, O_RDONLY, &fd, &st, err);
-
-	if (ret)
-		return error_prefix(err, ret, "Could not open '%s'", file);
-	n = pread(fd, head, sizeof(head), 0);
-	if (n < 0)
-		return error_set_errno(err, errno, "Could not read '%s'", file);
-	*format = guess_format(file, head, (size_t)n);
-	return 0;
-}
-
-/* co. Takes over `file`. */
-static int probe_opened(struct image *file, const char *name,
-			const char **format, struct error *err)
-{
-	size_t len = (size_t)min((uint64_t)IMAGE_PROBE_BYTES, file->size);
-	uint8_t head[IMAGE_PROBE_BYTES];
-	int ret = image_pread(file, 0, len, head);
-
-	image_close(file, NULL);
-	if (ret)
-		return error_set_errno(err, -ret, "Could not read '%s'", name);
-	*format = guess_format(name, head, len);
-	return 0;
-}
-
-int image_probe_name(struct loop *loop, const char *name, const char **format,
-		     struct error *err)
-{
-	const struct image_options opts = { .flags = IMAGE_SHARE };
-	const char *path = name;
-	const struct image_driver *protocol = protocol_of(&path, err);
-	struct image *file;
-	int ret;
-
-	if (!protocol)
-		return -ENOTSUP;
-	if (protocol->host_file)
-		return image_probe(path, format, err);
-	ret = open_file(loop, name, false, &opts, &file, err);
-	return ret ? ret : probe_opened(file, name, format, err);
-}
-
-int image_probe_node(struct loop *loop, const struct image_node *node,
-		     const char **format, struct error *err)
-{
-	const struct image_options opts = {
-		.flags = IMAGE_SHARE | IMAGE_TESTING,
-	};
-	struct image *file;
-	int ret;
-
-	if (!node->file)
-		return error_set(err, EINVAL, "no file is named");
-	ret = open_described(loop, node->file, &opts, &file, err);
-	return ret ? ret : probe_opened(file, image_node_path(node), format,
-					err);
 }

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "image/driver.h"
+
 /* Uninstalled programs have their modules in the build tree's image/. */
 static void *open_module(const char *name)
 {
@@ -110,4 +112,9 @@ const char *image_protocol_names(void)
 						sizeof(names) - len, "%s%s",
 						len ? " " : "", p->name);
 	return names;
+}
+
+bool image_protocol_known(const char *name)
+{
+	return protocol_named(name, NULL);
 }

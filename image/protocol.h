@@ -13,7 +13,11 @@
 #ifndef XD_IMAGE_PROTOCOL_H
 #define XD_IMAGE_PROTOCOL_H
 
-#include "image/driver.h"
+#include <stdbool.h>
+
+#include "common/error.h"
+
+struct image_driver;
 
 /* The driver for *path; "file:" is taken off *path. NULL: said why. */
 const struct image_driver *protocol_of(const char **path, struct error *err);
@@ -21,5 +25,10 @@ const struct image_driver *protocol_of(const char **path, struct error *err);
 const struct image_driver *protocol_named(const char *name, struct error *err);
 /* Is it a name of the plain files and devices of this host? Loads nothing. */
 bool protocol_of_host(const char *name);
+
+/* Protocols that a person may name, those of modules included, with a space
+ * between them. */
+const char *image_protocol_names(void);
+bool image_protocol_known(const char *name);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/bits.h"
+#include "image/node.h"
 #include "io/coroutine.h"
 #include "image/image.h"
 #include "io/loop.h"

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "image/overwrite.h"
+#include "image/probe.h"
 #include "tool/tool.h"
 
 static void refuse(const char *image, const char *name, const char *format)

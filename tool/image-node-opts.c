@@ -13,6 +13,8 @@
 
 #include "common/bits.h"
 #include "common/size.h"
+#include "image/create-options.h"
+#include "image/format.h"
 
 /* What kind of driver a node has; bits, to say where an option belongs. */
 enum kind {

@@ -11,6 +11,7 @@
 
 #include "common/error.h"
 #include "image/image.h"
+#include "image/node.h"
 
 struct kept;
 

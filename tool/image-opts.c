@@ -17,6 +17,9 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/format.h"
+#include "image/probe.h"
+#include "image/protocol.h"
 #include "tool/debug-rules.h"
 #include "tool/image-json.h"
 #include "tool/image-node.h"

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/size.h"
-#include "image/image.h"
+#include "image/progress.h"
 #include "io/loop.h"
 
 #define NS_PER_S UINT64_C(1000000000)

@@ -3,6 +3,7 @@
 #ifndef XD_TOOL_SNAPSHOTS_H
 #define XD_TOOL_SNAPSHOTS_H
 
+#include "image/info.h"
 #include "tool/tool.h"
 
 /* On stdout, in qemu-img's columns; nothing when there are none. */

@@ -13,9 +13,13 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/size.h"
-#include "tool/settings.h"
+#include "image/format.h"
+#include "image/make.h"
+#include "image/probe.h"
+#include "image/protocol.h"
 #include "tool/image-opts.h"
 #include "tool/object.h"
+#include "tool/settings.h"
 
 #define MAX_OPTIONS 32
 

@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-#include "image/image.h"
+#include "image/format.h"
+#include "image/protocol.h"
 
 const struct tool_option tool_every_option[] = {
 	{ OPT_OBJECT, "object", "OBJECT", "secret,id=ID,data=...|file=...; names "

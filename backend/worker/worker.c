@@ -30,6 +30,8 @@
 #include "common/size.h"
 #include "image/image.h"
 #include "image/crypto/secret.h"
+#include "image/info.h"
+#include "image/node.h"
 
 _Static_assert(LIMIT_QUEUES <= BLKIF_MAX_QUEUES &&
 	       LIMIT_RING_ORDER <= BLKIF_MAX_RING_ORDER &&

@@ -28,9 +28,11 @@
 #include "common/log.h"
 #include "image/chain.h"
 #include "image/luks/crypto-io.h"
-#include "io/loop.h"
+#include "image/open.h"
 #include "image/path.h"
+#include "image/probe.h"
 #include "image/refmap.h"
+#include "io/loop.h"
 
 #define MAX_RUN 4096
 #define MAX_PACKED (128 * MiB)

@@ -36,6 +36,7 @@
 #include "image/formats/mapped.h"
 #include "image/formats/vhd.h"
 #include "image/formats/vhd-parent.h"
+#include "image/open.h"
 
 #define MAX_ENTRIES (UINT32_C(1) << 26)
 #define MAX_BLOCK (256 * MiB)

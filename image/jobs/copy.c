@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/bits.h"
+#include "image/resize.h"
 #include "io/coroutine.h"
 #include "io/loop.h"
 

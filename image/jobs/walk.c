@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/bits.h"
+#include "image/files.h"
 
 int walk_to(struct walk *w, uint64_t off, uint64_t end)
 {

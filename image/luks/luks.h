@@ -12,9 +12,11 @@
 #ifndef XD_IMAGE_LUKS_H
 #define XD_IMAGE_LUKS_H
 
+#include "image/create-options.h"
 #include "image/crypto/crypto.h"
-#include "image/image.h"
 #include "image/crypto/secret.h"
+#include "image/image.h"
+#include "image/info.h"
 
 #define LUKS_SLOTS 8u
 #define LUKS_HEADER_LENGTH 592u		/* bytes */

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "common/bits.h"
+#include "image/make.h"
+#include "image/resize.h"
 #include "io/coroutine.h"
 #include "image/image.h"
 #include "io/loop.h"

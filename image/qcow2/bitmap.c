@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "image/open.h"
 
 /* ---- opening ---- */
 

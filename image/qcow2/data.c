@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "common/file-id.h"
+#include "image/parts.h"
 #include "image/qcow2/rework/tools.h"
 #include "image/qcow2/qcow2.h"
 

@@ -18,6 +18,8 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "image/crypto/crypto.h"
+#include "image/open.h"
+#include "image/parts.h"
 #include "image/qcow2/rework/amend.h"
 #include "image/qcow2/bitmap.h"
 #include "image/qcow2/io.h"

@@ -12,6 +12,12 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/backing.h"
+#include "image/bitmaps.h"
+#include "image/compact.h"
+#include "image/make.h"
+#include "image/resize.h"
+#include "image/snapshots.h"
 
 /* ---- size ---- */
 

@@ -8,6 +8,14 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/backing.h"
+#include "image/bitmaps.h"
+#include "image/check.h"
+#include "image/compact.h"
+#include "image/info.h"
+#include "image/make.h"
+#include "image/resize.h"
+#include "image/snapshots.h"
 
 int write_some(struct image *img, uint64_t off, uint64_t len, int byte)
 {

@@ -17,6 +17,12 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/backing.h"
+#include "image/bitmaps.h"
+#include "image/compact.h"
+#include "image/info.h"
+#include "image/resize.h"
+#include "image/snapshots.h"
 
 #define STEPS 8
 #define SIZE_MIN (64 * KiB)

@@ -40,6 +40,8 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/check.h"
+#include "image/info.h"
 #include "io/co-group.h"
 #include "io/coroutine.h"
 #include "image/image.h"

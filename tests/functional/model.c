@@ -25,6 +25,9 @@
 
 #include "common/bits.h"
 #include "common/log.h"
+#include "image/format.h"
+#include "image/info.h"
+#include "image/node.h"
 #include "io/coroutine.h"
 #include "image/image.h"
 #include "io/loop.h"

@@ -18,6 +18,8 @@
 
 #include "common/bits.h"
 #include "common/log.h"
+#include "image/format.h"
+#include "image/node.h"
 #include "io/coroutine.h"
 #include "image/image.h"
 #include "io/loop.h"

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "image/make.h"
 #include "tool/keyval.h"
 #include "tool/progress.h"
 #include "tool/tool.h"

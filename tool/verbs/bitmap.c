@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/size.h"
+#include "image/bitmaps.h"
 #include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "image/check.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
 #include "tool/verbs/verbs.h"

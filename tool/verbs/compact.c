@@ -12,6 +12,8 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/size.h"
+#include "image/compact.h"
+#include "image/info.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
 #include "tool/verbs/verbs.h"

@@ -16,6 +16,8 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/size.h"
+#include "image/format.h"
+#include "image/make.h"
 #include "image/path.h"
 #include "tool/backing.h"
 #include "tool/image-opts.h"

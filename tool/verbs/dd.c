@@ -15,7 +15,10 @@
 
 #include "common/bits.h"
 #include "common/size.h"
+#include "image/format.h"
 #include "image/jobs/copy.h"
+#include "image/make.h"
+#include "image/overwrite.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
 #include "tool/verbs/verbs.h"

@@ -16,7 +16,9 @@
 #include "common/cleanup.h"
 #include "common/file-id.h"
 #include "common/size.h"
+#include "image/info.h"
 #include "image/path.h"
+#include "image/protocol.h"
 #include "tool/snapshots.h"
 #include "tool/tool.h"
 #include "tool/verbs/verbs.h"
@@ -455,7 +457,7 @@ static char *plain_name(const char *path)
 static int look_at(struct image *img, struct facts *f, struct error *err);
 
 /* "file" and "host_device" are one protocol of ours. */
-static const char *protocol_of(const struct image *img)
+static const char *protocol_under(const struct image *img)
 {
 	const char *name = image_format(img);
 	struct stat st;
@@ -473,7 +475,7 @@ static int look_at_file(struct image *img, struct facts *f, struct error *err)
 
 	if (ret || image_file(img))
 		return ret;
-	f->format = protocol_of(img);
+	f->format = protocol_under(img);
 	f->size = align_up(f->size, SECTOR_SIZE);
 	f->i.no_dirty_flag = strcmp(image_format(img), "file") &&
 			     strcmp(f->format, "host_device");

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/size.h"
+#include "image/make.h"
 #include "tool/keyval.h"
 #include "tool/tool.h"
 #include "tool/verbs/verbs.h"

@@ -23,6 +23,9 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/backing.h"
+#include "image/format.h"
+#include "image/info.h"
 #include "image/jobs/pieces.h"
 #include "image/jobs/walk.h"
 #include "image/path.h"

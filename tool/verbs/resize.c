@@ -13,6 +13,7 @@
 
 #include "common/bits.h"
 #include "common/size.h"
+#include "image/resize.h"
 #include "tool/progress.h"
 #include "tool/tool.h"
 #include "tool/verbs/verbs.h"

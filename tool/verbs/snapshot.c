@@ -8,6 +8,8 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "image/info.h"
+#include "image/snapshots.h"
 #include "tool/snapshots.h"
 #include "tool/tool.h"
 #include "tool/verbs/verbs.h"

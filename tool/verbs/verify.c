@@ -16,6 +16,8 @@
 
 #include "common/bits.h"
 #include "common/size.h"
+#include "image/check.h"
+#include "image/info.h"
 #include "image/jobs/pieces.h"
 #include "tool/progress.h"
 #include "tool/tool.h"

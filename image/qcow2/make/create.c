@@ -26,6 +26,7 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/create.h"
+#include "image/format.h"
 #include "image/host-file.h"
 #include "image/lock.h"
 #include "io/loop.h"

@@ -10,6 +10,7 @@
 
 #include "common/bits.h"
 #include "common/size.h"
+#include "image/format.h"
 #include "image/qcow2/rework/tools.h"
 
 #define DEFAULT_CLUSTER_SIZE (64 * KiB)

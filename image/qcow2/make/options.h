@@ -5,6 +5,7 @@
 
 #include "image/image.h"
 #include "image/qcow2/make/encrypt.h"
+#include "image/resize.h"
 
 /* Strings are those of the options. */
 struct qcow2_settings {

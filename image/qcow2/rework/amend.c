@@ -17,6 +17,7 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/luks/luks-amend.h"
+#include "image/overwrite.h"
 #include "image/qcow2/snapshot.h"
 #include "image/qcow2/rework/tools.h"
 

@@ -17,6 +17,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/snapshots.h"
 #include "io/loop.h"
 
 #define MAX_BUFFER (2 * GiB - 4096)

@@ -1,32 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * bitmap-copy.c: dirty bitmaps of any format, as image.h has them: one at a
- * time, all of them from one image to another, and the space that takes.
+ * bitmaps.c: see bitmaps.h.
  *
- * The estimate is for qcow2: a directory, and for each bitmap a table and all
+ * The estimate of space is for qcow2: a directory, and for each bitmap a table and all
  * its bits, in whole clusters.
  */
-#include "image/image.h"
+#include "image/bitmaps.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "common/bits.h"
 #include "image/driver.h"
+#include "image/require.h"
 
 #define DIRECTORY_ENTRY 24u
 
 int image_bitmap(struct image *img, enum image_bitmap_op op, const char *name,
 		 const struct image_bitmap_args *args, struct error *err)
 {
-	int ret;
+	int ret = require_change(img, img->driver->bitmap,
+				 "cannot store dirty bitmaps", err);
 
-	if (!img->driver->bitmap)
-		return error_set(err, ENOTSUP, "images of format '%s' cannot "
-				 "store dirty bitmaps", img->driver->name);
-	if (!(img->flags & IMAGE_RDWR))
-		return error_set(err, EROFS, "%s is opened read-only", img->path);
-	ret = img->driver->bitmap(img, op, name, args, err);
+	if (!ret)
+		ret = img->driver->bitmap(img, op, name, args, err);
 	return error_where(err, ret, img->path);
 }
 
