@@ -7,7 +7,9 @@
 
 #include "image/overwrite.h"
 #include "image/probe.h"
-#include "tool/tool.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 
 static void refuse(const char *image, const char *name, const char *format)
 {

@@ -11,11 +11,11 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "image/crypto/secret.h"
 #include "io/coroutine.h"
 #include "io/loop.h"
-#include "image/crypto/secret.h"
 #include "tool/image-opts.h"
-#include "tool/tool.h"
+#include "tool/message.h"
 
 /* NULL: printed that there is none. */
 static const struct verb *find_verb(const struct verb *const *verbs,

@@ -8,7 +8,7 @@
 #include "common/bits.h"
 #include "image/crypto/secret.h"
 #include "tool/keyval.h"
-#include "tool/tool.h"
+#include "tool/message.h"
 
 struct object {
 	const char *type, *id, *data, *file, *format;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/size.h"
+#include "tool/json.h"
 
 /* ---- human ---- */
 

@@ -3,8 +3,9 @@
 #ifndef XD_TOOL_SNAPSHOTS_H
 #define XD_TOOL_SNAPSHOTS_H
 
+#include <jansson.h>
+
 #include "image/info.h"
-#include "tool/tool.h"
 
 /* On stdout, in qemu-img's columns; nothing when there are none. */
 void tool_print_snapshots(const struct image_info *i);

@@ -13,9 +13,12 @@
 
 #include "common/cleanup.h"
 #include "image/make.h"
+#include "tool/json.h"
 #include "tool/keyval.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/progress.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 #define MAX_LISTS 32

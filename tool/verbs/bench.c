@@ -21,8 +21,11 @@
 #include "common/size.h"
 #include "io/co-group.h"
 #include "io/loop.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/progress.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 #define DEFAULT_COUNT 75000

@@ -12,7 +12,10 @@
 
 #include "common/size.h"
 #include "image/bitmaps.h"
-#include "tool/tool.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/verbs/verbs.h"
 
 #define MAX_ACTIONS 64

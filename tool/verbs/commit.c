@@ -25,8 +25,11 @@
 #include "image/resize.h"
 #include "io/coroutine.h"
 #include "io/loop.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/progress.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 struct commit {

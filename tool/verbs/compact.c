@@ -14,8 +14,11 @@
 #include "common/size.h"
 #include "image/compact.h"
 #include "image/info.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/progress.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 #define READ_AT_ONCE MiB

@@ -18,8 +18,11 @@
 #include "common/bits.h"
 #include "image/jobs/pieces.h"
 #include "image/jobs/walk.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/progress.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 enum {

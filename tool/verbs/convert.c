@@ -27,9 +27,12 @@
 #include "io/loop.h"
 #include "tool/backing.h"
 #include "tool/image-opts.h"
+#include "tool/json.h"
 #include "tool/keyval.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/progress.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 #define MAX_OPTIONS 64

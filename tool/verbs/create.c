@@ -21,7 +21,9 @@
 #include "image/path.h"
 #include "tool/backing.h"
 #include "tool/image-opts.h"
-#include "tool/tool.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/verbs/verbs.h"
 
 #define MAX_OPTIONS 64

@@ -19,8 +19,11 @@
 #include "image/jobs/copy.h"
 #include "image/make.h"
 #include "image/overwrite.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/progress.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 #define DEFAULT_BLOCK 512

@@ -19,8 +19,11 @@
 #include "image/info.h"
 #include "image/path.h"
 #include "image/protocol.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/snapshots.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 #define MAX_CHAIN 256

@@ -30,6 +30,8 @@
 #include "image/resize.h"
 #include "io/loop.h"
 #include "tool/keyval.h"
+#include "tool/message.h"
+#include "tool/open.h"
 #include "tool/verbs/verbs.h"
 
 static const struct tool_option options[] = {
@@ -99,19 +101,36 @@ static void free_target(struct io_target *t)
 	free(t->opts);
 }
 
+/* In qemu-io's words: the reason alone when it was open before. */
+static void print_not_opened(const struct io_target *t, bool again,
+			     const char *why)
+{
+	if (again)
+		tool_error("%s", why);
+	else if (t->path)
+		tool_error("can't open device %s: %s", t->path, why);
+	else
+		tool_error("can't open: %s", why);
+}
+
 /* NULL: printed why. */
 static struct image *open_target(struct io_shell *sh,
 				 const struct io_target *t, bool again)
 {
 	struct tool_common c = sh->common;
+	struct error err = ERROR_INIT;
+	struct image *img = NULL;
+	int ret;
 
 	c.format = t->format;
 	c.cache = t->cache;
-	c.device = again ? "" : t->path;
-	c.nameless = !t->path;
 	c.image_opts = t->opts;
 	c.beside = t->path;
-	return tool_open(sh->loop, t->opts ? t->opts : t->path, &c, t->flags);
+	ret = tool_open_image(sh->loop, t->opts ? t->opts : t->path, &c,
+			      t->flags, &img, &err);
+	if (ret < 0)
+		print_not_opened(t, again, error_text(&err, ret));
+	return ret ? NULL : img;
 }
 
 /* Takes over the target; what was open is closed first. */

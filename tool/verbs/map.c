@@ -12,7 +12,9 @@
 
 #include "common/bits.h"
 #include "common/size.h"
-#include "tool/tool.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/verbs/verbs.h"
 
 struct map {

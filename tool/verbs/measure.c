@@ -10,8 +10,11 @@
 
 #include "common/size.h"
 #include "image/make.h"
+#include "tool/json.h"
 #include "tool/keyval.h"
-#include "tool/tool.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/verbs/verbs.h"
 
 #define MAX_OPTIONS 64

@@ -31,8 +31,11 @@
 #include "image/path.h"
 #include "tool/backing.h"
 #include "tool/image-opts.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/progress.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 struct rebase {

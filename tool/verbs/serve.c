@@ -15,7 +15,10 @@
 #include "common/size.h"
 #include "nbd/protocol.h"
 #include "nbd/server.h"
-#include "tool/tool.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/verbs/verbs.h"
 
 #define MAX_CLIENTS 16

@@ -10,8 +10,11 @@
 
 #include "image/info.h"
 #include "image/snapshots.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/snapshots.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 struct snapshot {

@@ -19,8 +19,11 @@
 #include "image/check.h"
 #include "image/info.h"
 #include "image/jobs/pieces.h"
+#include "tool/json.h"
+#include "tool/message.h"
+#include "tool/open.h"
+#include "tool/option.h"
 #include "tool/progress.h"
-#include "tool/tool.h"
 #include "tool/verbs/verbs.h"
 
 /* What is read again in smaller parts where the format has no clusters, and

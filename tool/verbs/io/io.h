@@ -13,7 +13,7 @@
 
 #include "common/size.h"
 #include "io/coroutine.h"
-#include "tool/tool.h"
+#include "tool/option.h"
 
 #define IO_MAX_ARGS 32
 
