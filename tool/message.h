@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* message.h: exit statuses, and errors on stderr. */
+/*
+ * message.h: exit statuses, and errors on stderr.
+ *
+ * What a function that returns int returns in tool/ and its verbs: EXIT_OK, or
+ * an exit status above it when the reason is printed. One that takes a struct
+ * error prints nothing and returns -errno, which its caller prints. Where both
+ * can come the header says so; the sign tells them apart.
+ */
 #ifndef XD_TOOL_MESSAGE_H
 #define XD_TOOL_MESSAGE_H
 

@@ -117,32 +117,18 @@ int tool_parse_size(const char *what, const char *text, uint64_t min,
 	return judge_number(what, text, ret, *bytes, min, max);
 }
 
-static int common_choice(struct tool_common *c, int id, const char *arg)
+static int parse_output(struct tool_common *c, const char *arg)
 {
-	if (id == 't') {
-		if (!image_parse_cache(arg, &c->cache))
-			return 0;
-		tool_error("Invalid cache option: %s", arg);
-	} else if (id == OPT_AIO) {
-		if (!aio_parse_kind(arg, &c->aio))
-			return 0;
-		tool_error("Invalid aio option: %s", arg);
-	} else {
-		c->json = !strcmp(arg, "json");
-		if (c->json || !strcmp(arg, "human"))
-			return 0;
+	c->json = !strcmp(arg, "json");
+	return c->json || !strcmp(arg, "human") ? EXIT_OK :
 		tool_error("--output must be used with human or json as "
 			   "argument.");
-	}
-	return -EINVAL;
 }
 
 int tool_source_cache(enum image_cache *cache, const char *arg)
 {
-	if (!image_parse_cache(arg, cache))
-		return 0;
-	tool_error("Invalid source cache option: %s", arg);
-	return -EINVAL;
+	return image_parse_cache(arg, cache) ?
+		tool_error("Invalid source cache option: %s", arg) : EXIT_OK;
 }
 
 int tool_common_option(struct tool_common *c, int id, const char *arg)
@@ -150,28 +136,32 @@ int tool_common_option(struct tool_common *c, int id, const char *arg)
 	switch (id) {
 	case 'f':
 		c->format = arg;
-		return 0;
+		return EXIT_OK;
 	case 'q':
 		c->quiet = true;
-		return 0;
+		return EXIT_OK;
 	case 'p':
 		c->progress = true;
-		return 0;
+		return EXIT_OK;
 	case 'U':
 		c->share = true;
-		return 0;
+		return EXIT_OK;
 	case OPT_IMAGE_OPTS:
 		c->image_opts = true;
-		return 0;
+		return EXIT_OK;
 	case OPT_SNAPSHOT:
 		c->snapshot = arg;
-		return 0;
+		return EXIT_OK;
 	case 't':
+		return image_parse_cache(arg, &c->cache) ?
+			tool_error("Invalid cache option: %s", arg) : EXIT_OK;
 	case OPT_AIO:
+		return aio_parse_kind(arg, &c->aio) ?
+			tool_error("Invalid aio option: %s", arg) : EXIT_OK;
 	case OPT_OUTPUT:
-		return common_choice(c, id, arg);
+		return parse_output(c, arg);
 	default:
-		return -EINVAL;		/* tool_getopt() has said why */
+		return EXIT_FAILED;	/* tool_getopt() has said why */
 	}
 }
 

@@ -44,7 +44,7 @@ struct tool_common {
  * seen to here as well. */
 int tool_getopt(const struct verb *verb, int argc, char **argv);
 
-/* Takes one of the common options. 0, or -EINVAL: printed. */
+/* Takes one of the common options. EXIT_OK, or EXIT_FAILED: printed. */
 int tool_common_option(struct tool_common *c, int id, const char *arg);
 /* The cache mode of images that are only read (-T). The same. */
 int tool_source_cache(enum image_cache *cache, const char *arg);

@@ -118,7 +118,8 @@ static int amend_image(struct amend *a, struct image *img)
 
 	progress_begin(a->common.progress && !a->common.quiet,
 		       a->common.json);
-	ret = image_amend(img, a->options, a->nr, a->flags, &progress_of_engine, &err);
+	ret = image_amend(img, a->options, a->nr, a->flags,
+			  &progress_of_engine, &err);
 	progress_end(!ret);
 	if (ret)
 		tool_error("%s", error_text(&err, ret));

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "image/check.h"
+#include "image/progress.h"
 #include "tool/json.h"
 #include "tool/message.h"
 #include "tool/open.h"
@@ -26,7 +27,6 @@ struct check {
 	enum image_repair repair;
 	bool dry_run, data;
 	uint64_t corruptions_fixed, leaks_fixed;
-	bool no_check;			/* the format has none */
 };
 
 static const struct tool_option options[] = {
@@ -50,12 +50,7 @@ static void print_finding(void *arg, const char *sentence)
 	fprintf(stderr, "%s\n", sentence);
 }
 
-static void show_progress(void *arg, uint64_t done, uint64_t total)
-{
-	progress_set(done, total);
-}
-
-/* Opens, checks, closes. 0, or printed and -errno. */
+/* Opens, checks, closes. EXIT_OK, or an exit status: printed. */
 static int check_once(struct check *c, enum image_repair repair,
 		      struct image_check *result)
 {
@@ -66,11 +61,11 @@ static int check_once(struct check *c, enum image_repair repair,
 	int ret;
 
 	if (!img)
-		return -EIO;
+		return EXIT_FAILED;
 	c->common.format = image_format(img);	/* guessed once */
 	*result = (struct image_check){
 		.report = c->common.quiet ? NULL : print_finding,
-		.progress = show_progress,
+		.progress = progress_of_engine.set,
 		.dry_run = c->dry_run,
 		.data = c->data ? IMAGE_CHECK_DATA : IMAGE_CHECK_NO_DATA,
 	};
@@ -78,14 +73,13 @@ static int check_once(struct check *c, enum image_repair repair,
 		       c->common.json);
 	ret = image_check(img, repair, result, &err);
 	progress_end(!ret);
-	c->no_check = ret == -ENOTSUP;
-	if (c->no_check)
+	if (ret == -ENOTSUP) {
 		tool_error("This image format does not support checks");
-	else if (ret)
-		tool_error("%s: %s", c->path, error_text(&err, ret));
-	if (tool_close(img) && !ret)
-		ret = -EIO;
-	return ret;
+		ret = EXIT_NO_CHECK;
+	} else if (ret) {
+		ret = tool_error("%s: %s", c->path, error_text(&err, ret));
+	}
+	return tool_close(img) && !ret ? EXIT_FAILED : ret;
 }
 
 /* ---- output ---- */
@@ -205,7 +199,7 @@ static int check(struct check *c)
 	else
 		ret = repair(c, &result);
 	if (ret)
-		return c->no_check ? EXIT_NO_CHECK : EXIT_FAILED;
+		return ret;
 	if (c->common.json)
 		ret = print_json(c, &result);
 	else if (!c->common.quiet)

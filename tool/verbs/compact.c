@@ -14,6 +14,7 @@
 #include "common/size.h"
 #include "image/compact.h"
 #include "image/info.h"
+#include "image/jobs/pieces.h"
 #include "tool/json.h"
 #include "tool/message.h"
 #include "tool/open.h"
@@ -46,11 +47,6 @@ static const struct tool_option options[] = {
 
 /* ---- zeroes ---- */
 
-static bool is_zero(const uint8_t *p, uint64_t len)
-{
-	return !len || (!*p && !memcmp(p, p + 1, len - 1));
-}
-
 /* co. The clusters of [off, off + len), which is mapped, that are all zeroes. */
 static int drop_in(struct compact *c, struct image *img, uint64_t off,
 		   uint64_t len, uint64_t cluster, uint8_t *buf)
@@ -60,7 +56,7 @@ static int drop_in(struct compact *c, struct image *img, uint64_t off,
 
 	for (uint64_t o = 0; !ret && o < len; o += n) {
 		n = min(cluster - ((off + o) & (cluster - 1)), len - o);
-		if (!is_zero(buf + o, n) ||
+		if (!is_all_zero(buf + o, n) ||
 		    (n < cluster && off + o + n != image_size(img)))
 			continue;
 		ret = image_pwrite_zeroes(img, off + o, n, IMAGE_ZERO_UNMAP);

@@ -341,8 +341,7 @@ static int parse_option(struct compare *c, int id, const char *arg)
 	case 'T':
 		return tool_source_cache(&c->common.cache, arg);
 	default:
-		return tool_common_option(&c->common, id, arg) ?
-			       EXIT_FAILED : 0;
+		return tool_common_option(&c->common, id, arg);
 	}
 }
 

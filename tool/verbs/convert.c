@@ -258,7 +258,7 @@ static int open_source(struct convert *c, unsigned int i)
 
 	img = tool_open(c->loop, c->paths[i], &c->from, flags);
 	if (!img)
-		return -EINVAL;
+		return EXIT_FAILED;
 	copy->sources[i] = (struct copy_source){ img, copy->total };
 	copy->nr_sources++;
 	if (image_size(img) > (uint64_t)INT64_MAX - copy->total)
@@ -307,7 +307,7 @@ static int judge_bitmaps(const struct convert *c)
 		return tool_error("Source lacks bitmap support");
 	ret = image_get_info(img, &info, &err);
 	if (ret)
-		tool_error("%s", error_text(&err, ret));
+		ret = tool_error("%s", error_text(&err, ret));
 	for (unsigned int i = 0; !ret && i < info.nr_bitmaps; i++)
 		ret = judge_bitmap(c, &info.bitmaps[i]);
 	image_info_free(&info);
@@ -673,7 +673,7 @@ static int parse_flag(struct convert *c, int id)
 	case OPT_SALVAGE: c->salvage = true; return 0;
 	case OPT_BITMAPS: c->bitmaps = true; return 0;
 	case OPT_SKIP_BROKEN_BITMAPS: c->skip_broken_bitmaps = true; return 0;
-	default: return -EINVAL;
+	default: return EXIT_FAILED;
 	}
 }
 

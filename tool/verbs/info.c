@@ -539,20 +539,20 @@ static int gather(struct info *info, char *path, const char *format,
 	*f = (struct facts){ 0 };
 	common.format = format;
 	if (!path)
-		return -ENOMEM;
+		return tool_error("out of memory");
 	img = tool_open(info->loop, path, &common,
 			IMAGE_NO_IO | IMAGE_NO_BACKING);
 	if (!img) {
 		free(path);
-		return -EIO;
+		return EXIT_FAILED;
 	}
 	/* The images below are named by those above. */
 	info->common.image_opts = false;
 	ret = look_at(img, f, &err);
 	if (ret)
-		tool_error("%s: %s", path, error_text(&err, ret));
+		ret = tool_error("%s: %s", path, error_text(&err, ret));
 	else if (note_file(info, f->path))
-		ret = -ELOOP;
+		ret = EXIT_FAILED;
 	else if (f->i.backing_file)
 		image_backing_path(f->path, f->i.backing_file, &f->backing_path,
 				   NULL);
@@ -639,7 +639,7 @@ static int run_info(struct loop *loop, int argc, char **argv)
 	if (!ret && info->list)
 		return print_list(info);
 	json_decref(info->list);
-	return ret ? EXIT_FAILED : EXIT_OK;
+	return ret;
 }
 
 const struct verb verb_info = {

@@ -95,7 +95,8 @@ static int change(struct resize *r, struct image *img)
 	if (r->new < r->old)
 		ret = image_truncate(img, r->new, &err);
 	else
-		ret = image_grow(img, r->new, r->mode, &progress_of_engine, &err);
+		ret = image_grow(img, r->new, r->mode, &progress_of_engine,
+				 &err);
 	if (!ret)
 		progress_set(1, 1);
 	progress_end(!ret);

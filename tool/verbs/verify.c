@@ -215,7 +215,7 @@ static void read_layer(struct layer *l)
 	join_ranges(l);
 }
 
-/* co. 0 or -errno, printed. */
+/* co. EXIT_OK or EXIT_FAILED, printed. */
 static int verify_layer(struct layer *l)
 {
 	struct image_info info = { 0 };
@@ -229,18 +229,16 @@ static int verify_layer(struct layer *l)
 	};
 	ret = image_check(l->img, IMAGE_REPAIR_NONE, &l->check, &err);
 	l->checked = !ret;
-	if (ret && ret != -ENOTSUP) {
-		tool_error("%s: %s", image_path(l->img), error_text(&err, ret));
-		return ret;
-	}
+	if (ret && ret != -ENOTSUP)
+		return tool_error("%s: %s", image_path(l->img),
+				  error_text(&err, ret));
 	l->step = STEP_DEFAULT;
 	if (!image_get_info(l->img, &info, NULL) && info.cluster_size)
 		l->step = info.cluster_size;
 	image_info_free(&info);
 	read_layer(l);
-	if (l->ret)
-		tool_error("%s: %s", image_path(l->img), strerror(-l->ret));
-	return l->ret;
+	return l->ret ? tool_error("%s: %s", image_path(l->img),
+				   strerror(-l->ret)) : EXIT_OK;
 }
 
 /* ---- output ---- */
