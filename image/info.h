@@ -68,6 +68,7 @@ struct image_info {
 	unsigned int refcount_bits;
 	const char *compression_type;	/* "zlib", "zstd" */
 	char *data_file;
+	uint64_t vmstate_offset;	/* where the VM state begins, guest */
 	unsigned int nr_snapshots;
 	struct image_info_snapshot *snapshots;
 	unsigned int nr_bitmaps;

@@ -601,6 +601,7 @@ static int qcow2_get_info(struct image *img, struct image_info *info,
 	info->backing_format = copy_string(h->backing_format);
 	info->data_file = copy_string(h->data_file);
 	info->cluster_size = (uint32_t)q->cluster_size;
+	info->vmstate_offset = qcow2_vmstate_base(q);
 	info->dirty = h->incompat & QCOW2_INCOMPAT_DIRTY;
 	info->corrupt = h->incompat & QCOW2_INCOMPAT_CORRUPT;
 	info->encrypted = h->crypt_method != QCOW2_CRYPT_NONE;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * io.h: what the parts of xdisk io share: tool/verbs/io.c is the shell and opens
- * images, request.c has the commands that read and write.
+ * io.h: what the commands of xdisk io share: the image that is open, errors and
+ * sizes in qemu-io's way.
  *
- * All runs in coroutines of the tool's one loop.
+ * All runs in coroutines of the tool's one loop. Commands have the type of
+ * io_command_fn: argv[0] is the command; what they have to say is printed.
  */
-#ifndef XD_TOOL_IO_H
-#define XD_TOOL_IO_H
+#ifndef XD_TOOL_VERBS_IO_IO_H
+#define XD_TOOL_VERBS_IO_IO_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,22 +38,20 @@ struct io_shell {
 	bool failed, quit;
 };
 
-/* Prints the line; the exit status will be 1. */
+typedef void io_command_fn(struct io_shell *sh, int argc, char **argv);
+
+/* Prints the line as a command's answer; the exit status will be 1. */
 void io_fail(struct io_shell *sh, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* The same on stderr, where qemu-io prints errors that are not an answer. */
+void io_error(struct io_shell *sh, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* co. Until no aio_* command is in flight. */
+void io_wait_idle(struct io_shell *sh);
 /* Of the argument `what`; false: printed. */
 bool io_parse_size(struct io_shell *sh, const char *what, const char *text,
 		   uint64_t *value);
 /* "4 KiB", "2.062 MiB" */
 const char *io_exact_size(double bytes, char buf[SIZE_TEXT_MAX]);
-
-/* co. The commands; with an image open. */
-void io_read(struct io_shell *sh, int argc, char **argv);
-void io_readv(struct io_shell *sh, int argc, char **argv);
-void io_aio_read(struct io_shell *sh, int argc, char **argv);
-void io_write(struct io_shell *sh, int argc, char **argv);
-void io_writev(struct io_shell *sh, int argc, char **argv);
-void io_aio_write(struct io_shell *sh, int argc, char **argv);
-void io_discard(struct io_shell *sh, int argc, char **argv);
 
 #endif

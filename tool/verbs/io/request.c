@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * request.c: the commands of xdisk io that read and write; see io.h.
- *
- * A command is one request to the image, with a buffer of its own. What goes
- * beyond the end of the disk answers EIO, as qemu-io has it.
- */
-#include "tool/verbs/io/io.h"
+/* request.c: see request.h. */
+#include "tool/verbs/io/request.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -17,6 +12,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/resize.h"
 #include "image/snapshots.h"
 #include "io/loop.h"
 
@@ -24,29 +20,10 @@
 #define DEFAULT_PATTERN 0xcd
 #define DEFAULT_READ 0xab
 
-/* ---- reports ---- */
+/* ---- answers ---- */
 
-const char *io_exact_size(double bytes, char buf[SIZE_TEXT_MAX])
-{
-	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB",
-					     "TiB", "PiB", "EiB" };
-	unsigned int u = 0;
-	char number[24], *zeroes;
-
-	while (bytes >= 1024 && u + 1 < ARRAY_SIZE(units)) {
-		bytes /= 1024;
-		u++;
-	}
-	snprintf(number, sizeof(number), "%.3f", bytes);
-	zeroes = strstr(number, ".000");
-	if (zeroes)
-		*zeroes = '\0';
-	snprintf(buf, SIZE_TEXT_MAX, "%s %s", number, units[u]);
-	return buf;
-}
-
-static void report(const char *what, uint64_t off, uint64_t len, bool machine,
-		   uint64_t ns)
+static void print_timing(const char *what, uint64_t off, uint64_t len,
+			 bool machine, uint64_t ns)
 {
 	double seconds = (double)max(ns, UINT64_C(1)) / 1e9;
 	char size[SIZE_TEXT_MAX], rate[SIZE_TEXT_MAX];
@@ -63,7 +40,7 @@ static void report(const char *what, uint64_t off, uint64_t len, bool machine,
 	       io_exact_size((double)len, size), seconds, rate, 1 / seconds);
 }
 
-static void dump(const uint8_t *buf, uint64_t off, uint64_t len)
+static void dump_bytes(const uint8_t *buf, uint64_t off, uint64_t len)
 {
 	for (uint64_t i = 0; i < len; i += 16) {
 		uint64_t n = min(len - i, UINT64_C(16));
@@ -80,11 +57,11 @@ static void dump(const uint8_t *buf, uint64_t off, uint64_t len)
 
 /* ---- read, write, discard: one request ---- */
 
-enum kind { READ, WRITE, ZEROES, DISCARD };
+enum request_kind { READ, WRITE, ZEROES, DISCARD };
 
-struct request {
+struct io_request {
 	struct io_shell *sh;
-	enum kind kind;
+	enum request_kind kind;
 	const char *name;		/* of the command */
 	bool quiet, verbose, machine, flush, compressed, vmstate;
 	unsigned int zero_flags;
@@ -117,7 +94,7 @@ static int fill_from_file(uint8_t *buf, uint64_t len, const char *path)
 	return 0;
 }
 
-static void verify(struct request *r)
+static void verify_pattern(struct io_request *r)
 {
 	const uint8_t *p = r->buf + r->check_off;
 
@@ -130,7 +107,7 @@ static void verify(struct request *r)
 		}
 }
 
-static int submit(struct request *r)
+static int send_request(struct io_request *r)
 {
 	struct image *img = r->sh->img;
 	struct iow w = iow_of(r->iov, r->niov);
@@ -166,35 +143,35 @@ static const char *const kind_done[] = {
 	[DISCARD] = "discard",
 };
 
-static void free_request(struct request *r)
+static void free_request(struct io_request *r)
 {
 	free(r->buf);
 	free(r);
 }
 
 /* Frees it. */
-static void run_request(struct request *r)
+static void run_request(struct io_request *r)
 {
 	uint64_t start = loop_now_ns();
-	int ret = submit(r);
+	int ret = send_request(r);
 
 	if (ret) {
 		io_fail(r->sh, "%s failed: %s", r->name, strerror(-ret));
 	} else {
 		if (r->kind == READ && r->has_pattern)
-			verify(r);
+			verify_pattern(r);
 		if (r->verbose)
-			dump(r->buf, r->off, r->len);
+			dump_bytes(r->buf, r->off, r->len);
 		if (!r->quiet && !r->sh->common.quiet)
-			report(kind_done[r->kind], r->off, r->len, r->machine,
-			       loop_now_ns() - start);
+			print_timing(kind_done[r->kind], r->off, r->len,
+				     r->machine, loop_now_ns() - start);
 	}
 	free_request(r);
 }
 
-static void run_async(void *arg)
+static void run_aio(void *arg)
 {
-	struct request *r = arg;
+	struct io_request *r = arg;
 	struct io_shell *sh = r->sh;
 
 	sh->in_flight++;
@@ -204,7 +181,7 @@ static void run_async(void *arg)
 }
 
 /* Buffers for a read or write: one piece of memory, an iovec per length. */
-static int prepare_buffer(struct request *r, const uint64_t *lens, int n,
+static int prepare_buffer(struct io_request *r, const uint64_t *lens, int n,
 			  const char *file)
 {
 	uint8_t *p;
@@ -224,16 +201,7 @@ static int prepare_buffer(struct request *r, const uint64_t *lens, int n,
 	return file ? fill_from_file(r->buf, r->len, file) : 0;
 }
 
-bool io_parse_size(struct io_shell *sh, const char *what, const char *text,
-		   uint64_t *value)
-{
-	if (!size_parse(text, value))
-		return true;
-	io_fail(sh, "non-numeric %s argument -- %s", what, text);
-	return false;
-}
-
-static bool parse_pattern(struct request *r, const char *text)
+static bool parse_pattern(struct io_request *r, const char *text)
 {
 	uint64_t v;
 
@@ -246,7 +214,7 @@ static bool parse_pattern(struct request *r, const char *text)
 	return true;
 }
 
-static bool request_option(struct request *r, int id, const char **file)
+static bool request_option(struct io_request *r, int id, const char **file)
 {
 	switch (id) {
 	case 'b':
@@ -299,7 +267,7 @@ static bool request_option(struct request *r, int id, const char **file)
 }
 
 /* What of the read has to have the pattern; all by default. */
-static bool settle_check(struct request *r)
+static bool settle_check(struct io_request *r)
 {
 	if (r->has_check_off && !r->has_check_len)
 		r->check_len = r->check_off > r->len ? 0 :
@@ -312,7 +280,7 @@ static bool settle_check(struct request *r)
 	return false;
 }
 
-static bool parse_request(struct request *r, int argc, char **argv,
+static bool parse_request(struct io_request *r, int argc, char **argv,
 			  const char *letters, int max_lens)
 {
 	uint64_t lens[IO_MAX_ARGS];
@@ -349,10 +317,11 @@ static bool parse_request(struct request *r, int argc, char **argv,
 	return !ret;
 }
 
-static void request(struct io_shell *sh, int argc, char **argv, enum kind kind,
-		    const char *name, const char *letters, int max_lens)
+static void start_request(struct io_shell *sh, int argc, char **argv,
+			  enum request_kind kind, const char *name,
+			  const char *letters, int max_lens)
 {
-	struct request *r = calloc(1, sizeof(*r));
+	struct io_request *r = calloc(1, sizeof(*r));
 
 	if (!r) {
 		io_fail(sh, "out of memory");
@@ -365,49 +334,88 @@ static void request(struct io_shell *sh, int argc, char **argv, enum kind kind,
 		free_request(r);
 	else if (strncmp(name, "aio_", 4))
 		run_request(r);
-	else if (co_start(run_async, r))
+	else if (co_start(run_aio, r))
 		io_fail(sh, "out of memory");
 }
 
 void io_read(struct io_shell *sh, int argc, char **argv)
 {
-	request(sh, argc, argv, READ, "read",
+	start_request(sh, argc, argv, READ, "read",
 		"bCl:pP:qs:v", 1);
 }
 
 void io_readv(struct io_shell *sh, int argc, char **argv)
 {
-	request(sh, argc, argv, READ, "readv",
+	start_request(sh, argc, argv, READ, "readv",
 		"CP:qv", IO_MAX_ARGS - 2);
 }
 
 void io_aio_read(struct io_shell *sh, int argc, char **argv)
 {
-	request(sh, argc, argv, READ, "aio_read",
+	start_request(sh, argc, argv, READ, "aio_read",
 		"CP:qv", IO_MAX_ARGS - 2);
 }
 
 void io_write(struct io_shell *sh, int argc, char **argv)
 {
-	request(sh, argc, argv, WRITE, "write",
+	start_request(sh, argc, argv, WRITE, "write",
 		"bCcfnpP:qs:uz", 1);
 }
 
 void io_writev(struct io_shell *sh, int argc, char **argv)
 {
-	request(sh, argc, argv, WRITE, "writev",
+	start_request(sh, argc, argv, WRITE, "writev",
 		"CfP:q", IO_MAX_ARGS - 2);
 }
 
 void io_aio_write(struct io_shell *sh, int argc, char **argv)
 {
-	request(sh, argc, argv, WRITE, "aio_write",
+	start_request(sh, argc, argv, WRITE, "aio_write",
 		"CfP:quz", IO_MAX_ARGS - 2);
 }
 
 void io_discard(struct io_shell *sh, int argc, char **argv)
 {
-	request(sh, argc, argv, DISCARD, "discard",
+	start_request(sh, argc, argv, DISCARD, "discard",
 		"Cq", 1);
 }
 
+/* ---- all that was written ---- */
+
+void io_flush(struct io_shell *sh, int argc, char **argv)
+{
+	int ret = image_flush(sh->img);
+
+	if (ret)
+		io_fail(sh, "flush failed: %s", strerror(-ret));
+}
+
+void io_aio_flush(struct io_shell *sh, int argc, char **argv)
+{
+	io_wait_idle(sh);
+}
+
+void io_truncate(struct io_shell *sh, int argc, char **argv)
+{
+	enum image_preallocation mode = IMAGE_PREALLOC_OFF;
+	struct error err = ERROR_INIT;
+	uint64_t size;
+	int ret;
+
+	if (argc == 4 && (strcmp(argv[1], "-m") ||
+			  image_parse_preallocation(argv[2], &mode))) {
+		io_error(sh, "Invalid parameter '%s'", argv[2]);
+		return;
+	}
+	if (argc == 3) {
+		io_fail(sh, "truncate: expecting one size");
+		return;
+	}
+	if (!io_parse_size(sh, "truncate", argv[argc - 1], &size))
+		return;
+	io_wait_idle(sh);
+	ret = mode ? image_grow(sh->img, size, mode, NULL, &err) :
+		     image_truncate(sh->img, size, &err);
+	if (ret)
+		io_error(sh, "%s", error_text(&err, ret));
+}
