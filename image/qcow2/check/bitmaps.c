@@ -36,8 +36,8 @@ static void bad_bitmaps(struct check *ck, const char *fmt, ...)
 
 /* Claims clusters and notes which, for the case that all goes back. */
 __attribute__((format(printf, 4, 5)))
-static bool claim(struct check *ck, uint64_t offset, uint64_t bytes,
-		  const char *fmt, ...)
+static bool claim_bitmap_clusters(struct check *ck, uint64_t offset,
+				  uint64_t bytes, const char *fmt, ...)
 {
 	uint64_t first = ck_cluster_of(ck, offset);
 	const char *fault = ck_try_claim(ck, offset, bytes);
@@ -58,8 +58,8 @@ static bool claim(struct check *ck, uint64_t offset, uint64_t bytes,
 	return true;
 }
 
-static void load_table(struct check *ck, unsigned int nr,
-		       const uint64_t *table, uint32_t entries)
+static void load_bitmap_table(struct check *ck, unsigned int nr,
+			      const uint64_t *table, uint32_t entries)
 {
 	for (uint32_t i = 0; i < entries && !ck->bad_bitmaps; i++) {
 		uint64_t e = load_be64(&table[i]);
@@ -69,8 +69,8 @@ static void load_table(struct check *ck, unsigned int nr,
 			bad_bitmaps(ck, "bitmap %u: table entry %u (%#" PRIx64
 				    ") has reserved bits set", nr, i, e);
 		else if (offset)
-			claim(ck, offset, ck->cluster_size,
-			      "data of bitmap %u", nr);
+			claim_bitmap_clusters(ck, offset, ck->cluster_size,
+					      "data of bitmap %u", nr);
 	}
 }
 
@@ -81,7 +81,8 @@ static int load_bitmap(struct check *ck, unsigned int nr, uint64_t offset,
 	uint64_t bytes = (uint64_t)entries * 8;
 	int ret;
 
-	if (!claim(ck, offset, bytes, "the table of bitmap %u", nr))
+	if (!claim_bitmap_clusters(ck, offset, bytes, "the table of bitmap %u",
+				   nr))
 		return 0;
 	table = malloc(bytes);
 	if (!table)
@@ -90,19 +91,19 @@ static int load_bitmap(struct check *ck, unsigned int nr, uint64_t offset,
 	if (ret)
 		ck_unreadable(ck, ret, "a bitmap table", offset);
 	else
-		load_table(ck, nr, table, entries);
+		load_bitmap_table(ck, nr, table, entries);
 	return ck->ret;
 }
 
-static int load_all(struct check *ck)
+static int load_bitmap_directory(struct check *ck)
 {
 	const struct qcow2_header *h = ck->h;
 	struct error err = ERROR_INIT;
 	struct qcow2_bitmaps list;
 	int ret;
 
-	if (!claim(ck, h->bitmap_dir_offset, h->bitmap_dir_size,
-		   "the bitmap directory"))
+	if (!claim_bitmap_clusters(ck, h->bitmap_dir_offset, h->bitmap_dir_size,
+				   "the bitmap directory"))
 		return 0;
 	ret = qcow2_bitmap_list(ck->file, h, &list, &err);
 	if (ret == -EINVAL) {
@@ -128,7 +129,7 @@ static int load_all(struct check *ck)
 }
 
 /* What the bitmaps have claimed is theirs no more. */
-static void give_up(struct check *ck)
+static void release_bitmap_clusters(struct check *ck)
 {
 	uint64_t c = 0;
 
@@ -144,9 +145,9 @@ int ck_load_bitmaps(struct check *ck)
 	/* Without the bit the extension is stale: its clusters are leaks. */
 	if (!h->has_bitmaps || !(h->autoclear & QCOW2_AUTOCLEAR_BITMAPS))
 		return 0;
-	ret = load_all(ck);
+	ret = load_bitmap_directory(ck);
 	if (!ret && ck->bad_bitmaps && ck->repair == IMAGE_REPAIR_ALL)
-		give_up(ck);
+		release_bitmap_clusters(ck);
 	refmap_free(&ck->bitmaps);
 	return ret ? ret : ck->ret;
 }

@@ -35,7 +35,7 @@
 #include "image/qcow2/rework/tools.h"
 
 /* What contradicts itself within the header. */
-static void judge_features(struct check *ck)
+static void validate_feature_bits(struct check *ck)
 {
 	const struct qcow2_header *h = ck->h;
 
@@ -64,8 +64,8 @@ static void judge_features(struct check *ck)
 }
 
 /* An image that stands on itself. No repair knows what it should stand on. */
-static void judge_named(struct check *ck, const char *path, const char *what,
-			const char *named)
+static void reject_self_reference(struct check *ck, const char *path,
+				  const char *what, const char *named)
 {
 	cleanup_free char *name = NULL;
 
@@ -117,7 +117,7 @@ static int claim_tables(struct check *ck)
 	const struct qcow2_header *h = ck->h;
 	int ret = 0;
 
-	judge_features(ck);
+	validate_feature_bits(ck);
 	ck_claim(ck, 0, min(ck->cluster_size, ck->file_len), "the header");
 	if (h->has_crypto && h->crypto_length)
 		ck_claim(ck, h->crypto_offset, h->crypto_length,
@@ -138,7 +138,7 @@ static int count_references(struct check *ck)
 	int ret = claim_tables(ck);
 
 	for (size_t i = 0; i < ck->nr_l1 && !ret; i++)
-		ret = ck_collect_l1(ck, &ck->l1[i]);
+		ret = ck_walk_l1(ck, &ck->l1[i], ck_collect_l1, false);
 	if (ret)
 		return ret;
 	ck_unify_l2(ck);
@@ -199,9 +199,9 @@ static int run_check(struct image *img, const struct qcow2_header *h,
 	check_init(&ck, img, h, repair, result);
 	ck.careful = careful;
 	ck_data_init(&ck);
-	judge_named(&ck, img->path, "backing", h->backing_file);
+	reject_self_reference(&ck, img->path, "backing", h->backing_file);
 	if (qcow2_external(h))
-		judge_named(&ck, img->path, "data", h->data_file);
+		reject_self_reference(&ck, img->path, "data", h->data_file);
 	if (careful)
 		ck.room = room_at_opening(&ck);
 	ret = count_references(&ck);

@@ -211,7 +211,16 @@ const char *ck_judge_l2_entry(struct check *ck, struct qcow2_entry *e);
 /* Lists the L2 table that entry `e`, the index-th of l1, leads to. */
 int ck_list_l2(struct check *ck, const struct l1_table *l1, uint64_t e,
 	       uint32_t index);
-int ck_collect_l1(struct check *ck, const struct l1_table *l1);
+/* Calls each() with the entries of an L1 table, a part at a time; 1: it has
+ * changed some, which are written. Holes of the file have none. What cannot be
+ * read is an error (must_read), or else a finding that ends the walk. */
+int ck_walk_l1(struct check *ck, const struct l1_table *l1,
+	       int (*each)(struct check *ck, const struct l1_table *l1,
+			   uint32_t first, uint64_t *words, size_t n),
+	       bool must_read);
+/* For ck_walk_l1(): lists the L2 tables that the entries lead to. */
+int ck_collect_l1(struct check *ck, const struct l1_table *l1, uint32_t first,
+		  uint64_t *words, size_t n);
 /* One record per L2 table, sorted; the tables claim their clusters. */
 void ck_unify_l2(struct check *ck);
 struct l2_table *ck_find_l2(struct check *ck, uint64_t offset);

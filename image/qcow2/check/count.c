@@ -37,8 +37,8 @@ static bool is_plain(const struct check *ck, struct qcow2_entry e)
 }
 
 /* The run that begins at r->first; r->nr is 0 if that entry is not plain. */
-static void find_run(const struct check *ck, const uint8_t *table,
-		     struct run *r)
+static void find_plain_run(const struct check *ck, const uint8_t *table,
+			   struct run *r)
 {
 	uint32_t end = 1u << qcow2_l2_bits(ck->h), step = 8, n;
 	uint64_t most, word;
@@ -65,7 +65,8 @@ static void find_run(const struct check *ck, const uint8_t *table,
 }
 
 /* May the run be taken as it is, as far as others point there? */
-static bool is_clear(struct check *ck, const struct run *r, unsigned int bad)
+static bool run_is_clear(struct check *ck, const struct run *r,
+			 unsigned int bad)
 {
 	return r->nr && !(bad & refmap_flags(&ck->refs,
 		ck_cluster_of(ck, r->e.word & QCOW2_L2_OFFSET), r->nr));
@@ -155,8 +156,8 @@ static void count_place(struct check *ck, const struct l2_table *t,
 
 /* Clusters of a data file lie where the guest has them and are no one else's.
  * Where they do not, nobody knows which of the two places is the right one. */
-static void judge_place(struct check *ck, const struct l2_table *t,
-			uint32_t index, uint64_t word)
+static void validate_external_offset(struct check *ck, const struct l2_table *t,
+				     uint32_t index, uint64_t word)
 {
 	uint64_t guest = (((uint64_t)t->l1_index << qcow2_l2_bits(ck->h)) +
 			  index) << ck->h->cluster_bits;
@@ -187,7 +188,7 @@ static void count_entry(struct check *ck, const struct l2_table *t,
 	if (qcow2_external(ck->h)) {
 		if (!qcow2_entry_placed(ck->h, word))
 			return;
-		judge_place(ck, t, index, word);
+		validate_external_offset(ck, t, index, word);
 		count_place(ck, t, offset, next);
 		return;
 	}
@@ -214,8 +215,8 @@ static void count_entry(struct check *ck, const struct l2_table *t,
 	}
 }
 
-static void report_entry(struct check *ck, const struct l2_table *t,
-			 uint32_t index, uint64_t word, const char *fault)
+static void report_l2_entry(struct check *ck, const struct l2_table *t,
+			    uint32_t index, uint64_t word, const char *fault)
 {
 	ck->bad_entries++;
 	ck_corrupt(ck,
@@ -247,16 +248,16 @@ static bool suspect_entry(struct check *ck, const struct l2_table *t,
 
 /* ---- a table ---- */
 
-static void judge_table(struct check *ck, const uint8_t *table, uint64_t *bad,
-			uint64_t *good)
+static void count_valid_entries(struct check *ck, const uint8_t *table,
+				uint64_t *bad, uint64_t *good)
 {
 	uint32_t nr = 1u << qcow2_l2_bits(ck->h);
 	struct run r = { 0 };
 
 	*bad = *good = 0;
 	for (; r.first < nr; r.first += max(r.nr, 1u)) {
-		find_run(ck, table, &r);
-		if (is_clear(ck, &r, SEEN_META)) {
+		find_plain_run(ck, table, &r);
+		if (run_is_clear(ck, &r, SEEN_META)) {
 			*good += r.nr;
 			continue;
 		}
@@ -279,7 +280,7 @@ static void count_single(struct check *ck, const struct l2_table *t,
 	if (fault == ck_points_at_metadata && suspect_entry(ck, t, index, word))
 		return;
 	if (fault)
-		report_entry(ck, t, index, word, fault);
+		report_l2_entry(ck, t, index, word, fault);
 	if (e.word)
 		count_entry(ck, t, index, e, next);
 }
@@ -295,8 +296,8 @@ static void count_entries(struct check *ck, const struct l2_table *t,
 	uint64_t next = 0;
 
 	for (; r.first < nr; r.first += max(r.nr, 1u)) {
-		find_run(ck, table, &r);
-		if (is_clear(ck, &r, bad) && t->active_refs <= 1) {
+		find_plain_run(ck, table, &r);
+		if (run_is_clear(ck, &r, bad) && t->active_refs <= 1) {
 			count_run(ck, t, &r, &next);
 			continue;
 		}
@@ -310,7 +311,7 @@ int ck_count_table(struct check *ck, struct l2_table *t, uint8_t *table)
 {
 	uint64_t bad, good;
 
-	judge_table(ck, table, &bad, &good);
+	count_valid_entries(ck, table, &bad, &good);
 	if (!ck_is_garbage(bad, good)) {
 		count_entries(ck, t, table);
 		ck_judge_room(ck);
@@ -335,8 +336,8 @@ void ck_resolve_suspects(struct check *ck)
 			count_entry(ck, s->from, s->index,
 				    (struct qcow2_entry){ s->word, 0 }, &next);
 		else
-			report_entry(ck, s->from, s->index, s->word,
-				     ck_points_at_metadata);
+			report_l2_entry(ck, s->from, s->index, s->word,
+					ck_points_at_metadata);
 	}
 }
 

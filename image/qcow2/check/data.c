@@ -34,7 +34,7 @@ void ck_data_init(struct check *ck)
 	co_group_init(&ck->unpacking, (unsigned int)limit);
 }
 
-static int unpack(void *arg)
+static int unpack_cluster(void *arg)
 {
 	struct part *p = arg;
 	struct check *ck = p->ck;
@@ -77,7 +77,7 @@ void ck_unpack(struct check *ck, const struct l2_table *t, uint32_t index,
 	p->guest = !t->active_refs ? UINT64_MAX :
 		(((uint64_t)t->l1_index << qcow2_l2_bits(ck->h)) + index)
 			<< ck->h->cluster_bits;
-	if (!co_group_start(&ck->unpacking, unpack, p)) {
+	if (!co_group_start(&ck->unpacking, unpack_cluster, p)) {
 		free(p);
 		ck->ret = -ENOMEM;
 	}

@@ -15,7 +15,7 @@
 
 /* ---- the refcount structure ---- */
 
-static const char *judge_refblock(struct check *ck, uint64_t *e)
+static const char *validate_reftable_entry(struct check *ck, uint64_t *e)
 {
 	const char *fault = NULL;
 
@@ -53,7 +53,7 @@ static int list_refblocks(struct check *ck)
 	for (uint64_t i = 0; i < ck->nr_reftable; i++) {
 		uint64_t e = ck->reftable[i];
 
-		if (e && judge_refblock(ck, &e))
+		if (e && validate_reftable_entry(ck, &e))
 			bad++;
 		else if (e)
 			good++;
@@ -68,7 +68,8 @@ static int list_refblocks(struct check *ck)
 	}
 	for (uint64_t i = 0; i < ck->nr_reftable; i++) {
 		uint64_t e = ck->reftable[i];
-		const char *fault = judge_refblock(ck, &ck->reftable[i]);
+		const char *fault =
+			validate_reftable_entry(ck, &ck->reftable[i]);
 
 		if (fault) {
 			ck->rebuild = true;
@@ -147,7 +148,7 @@ void ck_find_shared_refblocks(struct check *ck)
 
 /* ---- comparing ---- */
 
-static const char *verb(const struct check *ck, bool leak)
+static const char *finding_prefix(const struct check *ck, bool leak)
 {
 	bool mends = ck->repair == IMAGE_REPAIR_ALL ||
 		     (leak && ck->repair == IMAGE_REPAIR_LEAKS &&
@@ -199,7 +200,7 @@ static void compare_cluster(struct check *ck, uint64_t cluster,
 		ck_corrupt(ck,
 			   "%s cluster %" PRIu64 " refcount=%" PRIu64
 			   " reference=%" PRIu64,
-			   verb(ck, false), cluster, refcount, count);
+			   finding_prefix(ck, false), cluster, refcount, count);
 	/* Shared clusters may be meant; too low a refcount never is. */
 	if (refcount < count && refmap_get(&ck->aliases, cluster).count &&
 	    refmap_add(&ck->apart, cluster, 1, 0))
@@ -209,7 +210,7 @@ static void compare_cluster(struct check *ck, uint64_t cluster,
 		ck_note(ck,
 			"%s cluster %" PRIu64 " refcount=%" PRIu64
 			" reference=%" PRIu64,
-			verb(ck, true), cluster, refcount, count);
+			finding_prefix(ck, true), cluster, refcount, count);
 	}
 	if (e.flags & (SEEN_COPIED | SEEN_SHARED))
 		compare_flags(ck, cluster, e.flags, refcount);
@@ -305,7 +306,7 @@ static void compare_block(struct check *ck, uint64_t first,
 	}
 }
 
-static bool next_block(void *arg, uint64_t *offset, uint64_t *len)
+static bool next_refblock(void *arg, uint64_t *offset, uint64_t *len)
 {
 	struct block_walk *w = arg;
 	struct check *ck = w->ck;
@@ -345,7 +346,7 @@ int ck_compare_refcounts(struct check *ck)
 	struct block_walk w = { ck, 0 };
 	struct readahead ra;
 
-	readahead_init(&ra, ck->file, next_block, &w);
+	readahead_init(&ra, ck->file, next_refblock, &w);
 	compare_blocks(ck, &ra);
 	readahead_deinit(&ra);
 	compare_without_block(ck, ck->nr_reftable << qcow2_refblock_bits(ck->h),

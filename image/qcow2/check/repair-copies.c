@@ -26,7 +26,7 @@
 /* ---- L2 tables ---- */
 
 /* One copy of `t`, at the end of the file and of the list. */
-static int copy_l2(struct check *ck, size_t t, const uint8_t *table)
+static int append_l2_copy(struct check *ck, size_t t, const uint8_t *table)
 {
 	uint64_t at = ck->nr_clusters++;
 	struct l1_table active = {.active = true};
@@ -63,7 +63,7 @@ int ck_copy_l2_tables(struct check *ck)
 		ret = image_pread(ck->file, ck->l2[i].offset, ck->cluster_size,
 				  table);
 		for (uint32_t k = 0; k < more && !ret; k++)
-			ret = copy_l2(ck, i, table);
+			ret = append_l2_copy(ck, i, table);
 		ck->l2[i].refs -= more;
 		ck->l2[i].active_refs = 1;
 		refmap_clear(&ck->refs, c);
@@ -128,7 +128,7 @@ static int copy_cluster(struct check *ck, const struct l2_table *t,
 }
 
 /* The first entry to come keeps the cluster, unless compressed ones have it. */
-static bool is_first(struct check *ck, uint64_t cluster)
+static bool is_first_use(struct check *ck, uint64_t cluster)
 {
 	struct refmap_entry e = refmap_get(&ck->apart, cluster);
 
@@ -154,7 +154,7 @@ static int copy_aliases_of(struct check *ck, struct l2_table *t,
 		offset = e.word & QCOW2_L2_OFFSET;
 		c = ck_cluster_of(ck, offset);
 		if (!offset || e.word & QCOW2_COMPRESSED ||
-		    !refmap_get(&ck->apart, c).count || is_first(ck, c))
+		    !refmap_get(&ck->apart, c).count || is_first_use(ck, c))
 			continue;
 		if (ck->nr_copied >= MAX_ALIASES ||
 		    ck->nr_copied >= MAX_ALIAS_BYTES / ck->cluster_size)

@@ -26,8 +26,8 @@ static uint64_t copied_flag(struct check *ck, uint64_t offset)
 }
 
 /* True when the table has changed. */
-static bool mend_table(struct check *ck, const struct l2_table *t,
-		       uint8_t *table)
+static bool mend_l2_table(struct check *ck, const struct l2_table *t,
+			  uint8_t *table)
 {
 	uint32_t nr = 1u << qcow2_l2_bits(ck->h);
 	bool changed = false;
@@ -95,13 +95,14 @@ static int mend_refcounts(struct check *ck, enum direction direction)
 
 /* ---- repair: entries and flags ---- */
 
-static bool mend_l1_part(struct check *ck, const struct l1_table *l1,
-			 uint64_t *words, size_t n)
+/* For ck_walk_l1() */
+static int mend_l1_entries(struct check *ck, const struct l1_table *l1,
+			   uint32_t first, uint64_t *words, size_t n)
 {
 	bool changed = false;
 
 	for (size_t i = 0; i < n; i++) {
-		uint64_t old = load_be64(&words[i]), e = old;
+		uint64_t old = words[i], e = old;
 		struct l2_table *t;
 
 		ck_judge_l1_entry(ck, &e);
@@ -112,46 +113,25 @@ static bool mend_l1_part(struct check *ck, const struct l1_table *l1,
 			t = ck_one_of(ck, t);
 			e = t->offset | copied_flag(ck, t->offset);
 		}
-		if (e != old) {
-			store_be64(&words[i], e);
-			changed = true;
-		}
+		words[i] = e;
+		changed |= e != old;
 	}
 	return changed;
 }
 
-static int mend_l1(struct check *ck, const struct l1_table *l1)
+static int write_mended_l2(struct check *ck, struct l2_table *t, uint8_t *table)
 {
-	cleanup_free uint64_t *words = malloc(IO_BYTES);
-	int ret = 0;
-
-	if (!words)
-		return -ENOMEM;
-	for (uint32_t i = 0, n; i < l1->nr && !ret; i += n) {
-		uint64_t offset = l1->offset + (uint64_t)i * 8;
-
-		n = min(l1->nr - i, (uint32_t)(IO_BYTES / 8));
-		ret = image_pread(ck->file, offset, (uint64_t)n * 8, words);
-		if (!ret && mend_l1_part(ck, l1, words, n))
-			ret = image_pwrite(ck->file, offset, (uint64_t)n * 8,
-					   words);
-	}
-	return ret;
-}
-
-static int mend_one(struct check *ck, struct l2_table *t, uint8_t *table)
-{
-	if (t->bad || !mend_table(ck, t, table))
+	if (t->bad || !mend_l2_table(ck, t, table))
 		return 0;
 	return image_pwrite(ck->file, t->offset, ck->cluster_size, table);
 }
 
 static int mend_entries(struct check *ck)
 {
-	int ret = ck_walk_l2(ck, mend_one, true);
+	int ret = ck_walk_l2(ck, write_mended_l2, true);
 
 	for (size_t i = 0; i < ck->nr_l1 && !ret; i++)
-		ret = mend_l1(ck, &ck->l1[i]);
+		ret = ck_walk_l1(ck, &ck->l1[i], mend_l1_entries, true);
 	return ret ? ret : image_flush(ck->file);
 }
 
@@ -259,7 +239,7 @@ static bool must_rebuild(const struct check *ck)
 	return ck->rebuild || has_aliases(ck);
 }
 
-static int rebuild(struct check *ck, struct error *err)
+static int rebuild_refcounts(struct check *ck, struct error *err)
 {
 	return ck_rebuild_refcounts(ck, err);
 }
@@ -269,7 +249,7 @@ static bool must_raise(const struct check *ck)
 	return ck->res->corruptions && !must_rebuild(ck);
 }
 
-static int raise(struct check *ck, struct error *err)
+static int raise_refcounts(struct check *ck, struct error *err)
 {
 	return mend_refcounts(ck, RAISE);
 }
@@ -302,7 +282,7 @@ static bool has_leaks(const struct check *ck)
 	return ck->res->leaks && !must_rebuild(ck);
 }
 
-static int lower(struct check *ck, struct error *err)
+static int lower_refcounts(struct check *ck, struct error *err)
 {
 	return mend_refcounts(ck, LOWER);
 }
@@ -315,11 +295,11 @@ static const struct step all_steps[] = {
 	  "copy L2 tables that are used more than once" },
 	{ has_aliases, copy_aliases,
 	  "copy clusters that are used more than once" },
-	{ must_rebuild, rebuild, "write a new refcount structure" },
-	{ must_raise, raise, "raise refcounts that are too low" },
+	{ must_rebuild, rebuild_refcounts, "write a new refcount structure" },
+	{ must_raise, raise_refcounts, "raise refcounts that are too low" },
 	{ has_bad_entries, NULL, "drop or mend entries that are wrong" },
 	{ has_findings, mend_flags, "set COPIED flags right" },
-	{ has_leaks, lower, "free leaked clusters" },
+	{ has_leaks, lower_refcounts, "free leaked clusters" },
 	{ NULL, NULL, NULL },
 };
 
@@ -327,7 +307,7 @@ static const struct step all_steps[] = {
  * cut while a snapshot is made or deleted leaves that, see rework/snapshot-ops.c.
  */
 static const struct step leak_steps[] = {
-	{ has_leaks, lower, "free leaked clusters" },
+	{ has_leaks, lower_refcounts, "free leaked clusters" },
 	{ has_only_flags, mend_flags, "set COPIED flags right" },
 	{ NULL, NULL, NULL },
 };

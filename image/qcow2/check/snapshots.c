@@ -98,7 +98,7 @@ static int load_record(struct check *ck, struct record *r, const char **fault)
 }
 
 /* Bytes that it takes up in a new table. */
-static uint64_t new_size(const struct record *r)
+static uint64_t rewritten_size(const struct record *r)
 {
 	return align_up(r->len - r->extra + r->kept, 8);
 }
@@ -114,8 +114,8 @@ static void bad_record(struct check *ck, unsigned int i, uint64_t pos,
 }
 
 /* Those are there, and can stay there. */
-static void judge_extra(struct check *ck, unsigned int i,
-			const struct record *r)
+static void validate_extra_data(struct check *ck, unsigned int i,
+				const struct record *r)
 {
 	char text[80];
 
@@ -153,13 +153,13 @@ static int take_snapshot(struct check *ck, unsigned int i,
 		return 0;
 	}
 	ck->snapshot_kept[i] = true;
-	judge_extra(ck, i, r);
+	validate_extra_data(ck, i, r);
 	return ck_add_l1(ck, r->l1_offset, r->l1_size, i + 1);
 }
 
 /* What the records up to `end` take up; they are worth nothing without it. If
  * they are doubtful nobody else is kept from it for now. */
-static bool claim_table(struct check *ck, uint64_t end)
+static bool claim_snapshot_table(struct check *ck, uint64_t end)
 {
 	uint64_t offset = ck->h->snapshots_offset, bytes = end - offset;
 	uint64_t first = ck_cluster_of(ck, offset);
@@ -180,7 +180,7 @@ static bool claim_table(struct check *ck, uint64_t end)
 }
 
 /* A new table may be less, but never so much. */
-static bool judge_size(struct check *ck, uint64_t bytes, uint64_t most)
+static bool validate_table_size(struct check *ck, uint64_t bytes, uint64_t most)
 {
 	if (bytes <= most)
 		return true;
@@ -192,7 +192,7 @@ static bool judge_size(struct check *ck, uint64_t bytes, uint64_t most)
 
 /* Where the records end that can be read; *nr: how many those are. false: there
  * is a finding, and they are not to be looked at. */
-static bool find_end(struct check *ck, unsigned int *nr, uint64_t *end)
+static bool find_last_record(struct check *ck, unsigned int *nr, uint64_t *end)
 {
 	uint64_t start = ck->h->snapshots_offset, bytes = 0;
 	struct record r = { .pos = start };
@@ -205,10 +205,10 @@ static bool find_end(struct check *ck, unsigned int *nr, uint64_t *end)
 		if (ret || fault)
 			break;
 		*end = r.pos + r.len;
-		if (!judge_size(ck, *end - start, MAX_READ))
+		if (!validate_table_size(ck, *end - start, MAX_READ))
 			return false;
 		r.pos = align_up(*end, 8);
-		bytes += new_size(&r);
+		bytes += rewritten_size(&r);
 		ck->doubtful |= r.extra > MAX_EXTRA;
 	}
 	if (ret)
@@ -216,7 +216,7 @@ static bool find_end(struct check *ck, unsigned int *nr, uint64_t *end)
 	else if (fault)
 		bad_record(ck, *nr, r.pos, fault);
 	ck->new_snapshot_bytes = bytes;
-	return !ret && judge_size(ck, bytes, MAX_TABLE);
+	return !ret && validate_table_size(ck, bytes, MAX_TABLE);
 }
 
 int ck_load_snapshots(struct check *ck)
@@ -230,7 +230,7 @@ int ck_load_snapshots(struct check *ck)
 	ck->snapshot_kept = calloc(ck->h->nb_snapshots, 1);
 	if (!ck->snapshot_kept)
 		return -ENOMEM;
-	if (!find_end(ck, &nr, &end) || !claim_table(ck, end))
+	if (!find_last_record(ck, &nr, &end) || !claim_snapshot_table(ck, end))
 		return 0;
 	for (unsigned int i = 0; i < nr && !ret; i++) {
 		ret = load_record(ck, &r, &fault);
@@ -262,7 +262,7 @@ void ck_judge_doubtful(struct check *ck)
 /* ---- a new table ---- */
 
 /* Copies a record to `out`, with as much extra data as a reader wants; the
- * length is new_size(). */
+ * length is rewritten_size(). */
 static int copy_record(struct check *ck, const struct record *r, uint8_t *out)
 {
 	uint32_t extra = min(r->extra, r->kept);
@@ -270,7 +270,7 @@ static int copy_record(struct check *ck, const struct record *r, uint8_t *out)
 	uint8_t *data = out + HEAD;
 	int ret;
 
-	memset(out, 0, new_size(r));
+	memset(out, 0, rewritten_size(r));
 	ret = image_pread(ck->file, r->pos, HEAD + extra, out);
 	if (!ret)
 		ret = image_pread(ck->file, r->pos + HEAD + r->extra, names,
@@ -296,7 +296,7 @@ static int build_table(struct check *ck, uint8_t *table, uint64_t *bytes)
 			ret = load_record(ck, &r, &fault);
 		if (!ret && !fault && ck->snapshot_kept[i]) {
 			ret = copy_record(ck, &r, table + *bytes);
-			*bytes += new_size(&r);
+			*bytes += rewritten_size(&r);
 			ck->nb_snapshots++;
 		}
 		if (!fault)

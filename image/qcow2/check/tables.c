@@ -2,8 +2,8 @@
 /*
  * tables.c: L1 tables, and what an entry may be.
  *
- * L1 tables list the L2 tables; judge_*() say what is wrong with an entry and
- * what it should be. What the entries of L2 tables point to is counted in
+ * L1 tables list the L2 tables; ck_judge_*() say what is wrong with an entry
+ * and what it should be. What the entries of L2 tables point to is counted in
  * count.c.
  */
 #include "image/qcow2/check/check.h"
@@ -82,8 +82,8 @@ int ck_list_l2(struct check *ck, const struct l1_table *l1, uint64_t e,
 	return 0;
 }
 
-static int collect_l1_part(struct check *ck, const struct l1_table *l1,
-			   uint32_t first, const uint64_t *words, size_t n)
+int ck_collect_l1(struct check *ck, const struct l1_table *l1, uint32_t first,
+		  uint64_t *words, size_t n)
 {
 	uint64_t bad = 0, good = 0;
 	char name[32];
@@ -137,31 +137,40 @@ bool ck_is_hole(struct check *ck, uint64_t offset, uint64_t len)
 	       e.length == len && (e.flags & IMAGE_EXTENT_ZERO);
 }
 
-int ck_collect_l1(struct check *ck, const struct l1_table *l1)
+int ck_walk_l1(struct check *ck, const struct l1_table *l1,
+	       int (*each)(struct check *ck, const struct l1_table *l1,
+			   uint32_t first, uint64_t *words, size_t n),
+	       bool must_read)
 {
 	cleanup_free uint64_t *words = malloc(IO_BYTES);
 	int ret = 0;
 
 	if (!words)
 		return -ENOMEM;
-	for (uint32_t i = 0, n; i < l1->nr && !ret; i += n) {
+	for (uint32_t i = 0, n; i < l1->nr && ret >= 0; i += n) {
 		uint64_t offset = l1->offset + (uint64_t)i * 8;
 
 		n = min(l1->nr - i, (uint32_t)(IO_BYTES / 8));
 		if (ck_is_hole(ck, offset, (uint64_t)n * 8))
 			continue;
 		ret = image_pread(ck->file, offset, (uint64_t)n * 8, words);
-		if (ret) {
+		if (ret && !must_read) {
 			ck_unreadable(ck, ret, "an L1 table", offset);
 			return 0;
 		}
+		if (ret)
+			return ret;
 		ck_swap_words(words, n);
-		ret = collect_l1_part(ck, l1, i, words, n);
+		ret = each(ck, l1, i, words, n);
+		if (ret <= 0)
+			continue;
+		ck_swap_words(words, n);
+		ret = image_pwrite(ck->file, offset, (uint64_t)n * 8, words);
 	}
 	return ret;
 }
 
-static int compare_l2(const void *a, const void *b)
+static int compare_l2_tables(const void *a, const void *b)
 {
 	const struct l2_table *x = a, *y = b;
 
@@ -191,7 +200,7 @@ void ck_unify_l2(struct check *ck)
 	size_t n = 0;
 
 	if (ck->nr_l2)
-		qsort(ck->l2, ck->nr_l2, sizeof(*ck->l2), compare_l2);
+		qsort(ck->l2, ck->nr_l2, sizeof(*ck->l2), compare_l2_tables);
 	for (size_t i = 0; i < ck->nr_l2; i++) {
 		struct l2_table *t = &ck->l2[i];
 
@@ -218,14 +227,15 @@ struct l2_table *ck_find_l2(struct check *ck, uint64_t offset)
 
 	if (!ck->nr_l2)
 		return NULL;
-	return bsearch(&key, ck->l2, ck->nr_l2, sizeof(key), compare_l2);
+	return bsearch(&key, ck->l2, ck->nr_l2, sizeof(key), compare_l2_tables);
 }
 
 /* ---- L2 tables ---- */
 
 const char ck_points_at_metadata[] = "points at metadata";
 
-static const char *judge_compressed(struct check *ck, struct qcow2_entry *e)
+static const char *validate_compressed_entry(struct check *ck,
+					     struct qcow2_entry *e)
 {
 	struct qcow2_compressed c =
 		qcow2_compressed_decode(ck->h->cluster_bits, e->word);
@@ -256,7 +266,7 @@ static const char *judge_compressed(struct check *ck, struct qcow2_entry *e)
 	return fault;
 }
 
-static const char *judge_bitmap(struct qcow2_entry *e, bool allocated)
+static const char *validate_subclusters(struct qcow2_entry *e, bool allocated)
 {
 	uint32_t alloc = (uint32_t)e->bitmap;
 	uint32_t zero = (uint32_t)(e->bitmap >> 32);
@@ -272,7 +282,8 @@ static const char *judge_bitmap(struct qcow2_entry *e, bool allocated)
 	return NULL;
 }
 
-static const char *judge_offset(struct check *ck, const struct qcow2_entry *e)
+static const char *validate_l2_entry_offset(struct check *ck,
+					    const struct qcow2_entry *e)
 {
 	uint64_t offset = e->word & QCOW2_L2_OFFSET;
 
@@ -299,19 +310,20 @@ const char *ck_judge_l2_entry(struct check *ck, struct qcow2_entry *e)
 	if (!e->word && !e->bitmap)
 		return NULL;
 	if (e->word & QCOW2_COMPRESSED)
-		return judge_compressed(ck, e);
+		return validate_compressed_entry(ck, e);
 	if (e->word & ck->l2_reserved) {
 		fault = "has reserved bits set";
 		e->word &= ~ck->l2_reserved;
 	}
-	worse = judge_offset(ck, e);
+	worse = validate_l2_entry_offset(ck, e);
 	if (worse) {
 		*e = ck->blank;
 		return worse;
 	}
 	if (ck->h->incompat & QCOW2_INCOMPAT_EXTENDED_L2) {
-		worse = judge_bitmap(e, e->word & QCOW2_L2_OFFSET ||
-						(e->word & QCOW2_COPIED));
+		worse = validate_subclusters(e,
+					     e->word & QCOW2_L2_OFFSET ||
+						     (e->word & QCOW2_COPIED));
 		fault = worse ? worse : fault;
 	}
 	return fault;

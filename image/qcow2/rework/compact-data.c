@@ -23,8 +23,8 @@ struct data_move {
 };
 
 /* How many entries from `i` on lead to neighbours that have not been moved. */
-static uint64_t run_length(const struct data_move *m, const void *table,
-			   uint64_t i, uint64_t n)
+static uint64_t movable_run(const struct data_move *m, const void *table,
+			    uint64_t i, uint64_t n)
 {
 	const struct qcow2 *q = m->c->q;
 	uint64_t host = compact_host_of(qcow2_entry_load(&q->h, table, i));
@@ -125,7 +125,7 @@ static int move_data_clusters(void *arg, const struct compact_l2 *table,
 		to = &m->moved_to[(host >> q->cluster_bits) - c->target];
 		if (!*to)
 			ret = move_run(m, host,
-				       run_length(m, slice->data, i, n));
+				       movable_run(m, slice->data, i, n));
 		if (ret || !*to)
 			continue;
 		e.word = (e.word & ~QCOW2_L2_OFFSET) | *to << q->cluster_bits;

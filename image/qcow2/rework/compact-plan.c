@@ -213,7 +213,7 @@ static void count_moves(struct cluster_map *m, uint64_t cluster, bool used)
 		       m->kinds[cluster - m->ideal] != STAYS;
 }
 
-static int set_target(struct cluster_map *m)
+static int choose_target(struct cluster_map *m)
 {
 	int ret;
 
@@ -237,7 +237,7 @@ int compact_plan(struct compact *c)
 	if (!ret)
 		ret = mark_movable(&m);
 	if (!ret)
-		ret = set_target(&m);
+		ret = choose_target(&m);
 	free(m.kinds);
 	return ret;
 }

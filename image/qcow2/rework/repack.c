@@ -46,8 +46,8 @@ void qcow2_repack_deinit(struct qcow2_repack *r)
 
 /* ---- where each one went ---- */
 
-static struct qcow2_repack_move *slot_of(const struct qcow2_repack *r,
-					 uint64_t from)
+static struct qcow2_repack_move *repack_slot(const struct qcow2_repack *r,
+					     uint64_t from)
 {
 	uint64_t mask = (UINT64_C(1) << r->bits) - 1;
 	uint64_t i = from * UINT64_C(0x9e3779b97f4a7c15) >> (64 - r->bits);
@@ -57,7 +57,7 @@ static struct qcow2_repack_move *slot_of(const struct qcow2_repack *r,
 	return &r->moves[i];
 }
 
-static int grow(struct qcow2_repack *r)
+static int grow_moves(struct qcow2_repack *r)
 {
 	struct qcow2_repack_move *old = r->moves;
 	uint64_t nr = UINT64_C(1) << r->bits;
@@ -69,16 +69,16 @@ static int grow(struct qcow2_repack *r)
 	r->bits++;
 	for (uint64_t i = 0; i < nr; i++)
 		if (old[i].from)
-			*slot_of(r, old[i].from) = old[i];
+			*repack_slot(r, old[i].from) = old[i];
 	free(old);
 	return 0;
 }
 
-static int remember(struct qcow2_repack *r, uint64_t from, uint64_t to)
+static int remember_move(struct qcow2_repack *r, uint64_t from, uint64_t to)
 {
-	if (2 * ++r->nr > UINT64_C(1) << r->bits && grow(r))
+	if (2 * ++r->nr > UINT64_C(1) << r->bits && grow_moves(r))
 		return -ENOMEM;
-	*slot_of(r, from) = (struct qcow2_repack_move){ from, to };
+	*repack_slot(r, from) = (struct qcow2_repack_move){from, to};
 	return 0;
 }
 
@@ -105,7 +105,7 @@ static struct qcow2_entry entry_of(uint64_t word)
 }
 
 /* co. One more reference for each host cluster of a copy that is there. */
-static int share_once(struct qcow2 *q, uint64_t word)
+static int share_packed_once(struct qcow2 *q, uint64_t word)
 {
 	struct qcow2_compressed c =
 		qcow2_compressed_decode(q->cluster_bits, word);
@@ -124,13 +124,13 @@ static int share_once(struct qcow2 *q, uint64_t word)
 }
 
 /* co. All or none. -ERANGE: more than can be counted. */
-static int share(struct qcow2 *q, uint64_t word, uint64_t refs)
+static int share_packed(struct qcow2 *q, uint64_t word, uint64_t refs)
 {
 	uint64_t n;
 	int ret = 0;
 
 	for (n = 0; !ret && n < refs; n++)
-		ret = share_once(q, word);
+		ret = share_packed_once(q, word);
 	if (ret)
 		while (--n)
 			qcow2_free_entry(q, entry_of(word), false);
@@ -138,8 +138,8 @@ static int share(struct qcow2 *q, uint64_t word, uint64_t refs)
 }
 
 /* co. *new 0: there is no room. */
-static int copy(struct qcow2_repack *r, uint64_t word, uint64_t refs,
-		uint64_t *new)
+static int copy_packed(struct qcow2_repack *r, uint64_t word, uint64_t refs,
+		       uint64_t *new)
 {
 	struct qcow2 *q = r->q;
 	struct qcow2_compressed c =
@@ -164,7 +164,7 @@ static int copy(struct qcow2_repack *r, uint64_t word, uint64_t refs,
 		q->nr_tails = 0;
 		return 0;
 	}
-	ret = share(q, entry.word, refs - 1);
+	ret = share_packed(q, entry.word, refs - 1);
 	if (!ret)
 		ret = image_pwrite(q->file, host, len, r->in);
 	if (ret) {
@@ -173,22 +173,22 @@ static int copy(struct qcow2_repack *r, uint64_t word, uint64_t refs,
 	}
 	r->moved += len;
 	*new = entry.word;
-	return remember(r, word, entry.word);
+	return remember_move(r, word, entry.word);
 }
 
 int qcow2_repack(struct qcow2_repack *r, uint64_t word, uint64_t refs,
 		 uint64_t *new)
 {
-	const struct qcow2_repack_move *before = slot_of(r, word);
+	const struct qcow2_repack_move *before = repack_slot(r, word);
 	int ret = -ERANGE;
 
 	*new = 0;
 	if (before->from)
-		ret = share(r->q, before->to, refs);
+		ret = share_packed(r->q, before->to, refs);
 	if (!ret)
 		*new = before->to;
 	/* More references than can be counted: another copy. */
 	if (ret == -ERANGE)
-		ret = r->full ? 0 : copy(r, word, refs, new);
+		ret = r->full ? 0 : copy_packed(r, word, refs, new);
 	return ret;
 }

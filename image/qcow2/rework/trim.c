@@ -82,7 +82,7 @@ static int drop_empty_refblocks(struct qcow2 *q)
 }
 
 /* co. *end: bytes, behind the last cluster in use. */
-static int find_end(struct qcow2 *q, uint64_t *end)
+static int find_data_end(struct qcow2 *q, uint64_t *end)
 {
 	uint64_t last;
 	bool found;
@@ -112,7 +112,7 @@ int qcow2_trim(struct qcow2 *q)
 	/* What is known to be free may have lost its refcount block. */
 	qcow2_restart_search(q);
 	if (!ret)
-		ret = find_end(q, &end);
+		ret = find_data_end(q, &end);
 	if (ret || end >= q->data_end)
 		return ret;
 	q->data_end = end;
