@@ -388,3 +388,39 @@ int qcow2_bitmaps_mark(struct qcow2 *q, uint64_t off, uint64_t len)
 	return ret;
 }
 
+/* ---- space ---- */
+
+int qcow2_bitmap_give_up(struct qcow2 *q, uint64_t offset, uint64_t count)
+{
+	struct qcow2_bitmaps *s = q->bitmaps;
+
+	if (s->nr_unused == s->max_unused) {
+		size_t n = s->max_unused ? s->max_unused * 2 : 16;
+		struct qcow2_run *v = realloc(s->unused, n * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		s->unused = v;
+		s->max_unused = n;
+	}
+	s->unused[s->nr_unused++] = (struct qcow2_run){
+		offset >> q->cluster_bits, count,
+	};
+	return 0;
+}
+
+int qcow2_bitmap_give_up_space(struct qcow2 *q, struct qcow2_bitmap *b)
+{
+	int ret = 0;
+
+	if (!b->table_offset || b->broken)
+		return 0;
+	for (uint32_t i = 0; !ret && i < b->table_entries; i++)
+		if (b->table[i] & QCOW2_BITMAP_ENTRY_OFFSET)
+			ret = qcow2_bitmap_give_up(q, b->table[i] &
+					 QCOW2_BITMAP_ENTRY_OFFSET, 1);
+	if (!ret)
+		ret = qcow2_bitmap_give_up(q, b->table_offset,
+			      qcow2_bitmap_table_clusters(q, b));
+	return ret;
+}

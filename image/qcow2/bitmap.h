@@ -5,7 +5,8 @@
  *
  *	bitmap-dir.c	the directory: names, flags, places
  *	bitmap.c		the bits in memory, kept up to date
- *	bitmap/store.c	to the file, and of another size
+ *	bitmap-resize.c	for a disk of another size
+ *	bitmap/store.c	to the file
  *	bitmap/ops.c	add, remove, clear, enable, disable, merge
  *
  * Specification, sections "Bitmaps extension" and "Bitmaps"; limits are those
@@ -164,13 +165,15 @@ int qcow2_bitmap_write_flags(struct qcow2 *q, struct qcow2_bitmap *b,
 			     uint32_t flags);
 int qcow2_bitmap_set_in_use(struct qcow2 *q, struct qcow2_bitmap *b);
 
-/* ---- bitmap/store.c ---- */
-
-/* co. Makes changes durable and gives up what is in use. Nothing in flight. */
-int qcow2_bitmaps_store(struct qcow2 *q, struct error *err);
-/* Its clusters are free once the change is stored. */
+/* `count` clusters at `offset` (bytes), all that a bitmap has, are free once the
+ * change is stored. */
+int qcow2_bitmap_give_up(struct qcow2 *q, uint64_t offset, uint64_t count);
 int qcow2_bitmap_give_up_space(struct qcow2 *q, struct qcow2_bitmap *b);
 
+/* ---- bitmap-resize.c ---- */
+
+/* May its bits be looked at? -EINVAL with the sentence. */
+int qcow2_bitmap_judge_use(const struct qcow2_bitmap *b, struct error *err);
 /* co. Before the size changes: loads all, marks all as in use on disk. -EINVAL:
  * one that is inconsistent is in the way. */
 int qcow2_bitmaps_prepare_resize(struct qcow2 *q, uint64_t size,
@@ -178,10 +181,13 @@ int qcow2_bitmaps_prepare_resize(struct qcow2 *q, uint64_t size,
 /* And then in memory. What is new is not marked. */
 void qcow2_bitmaps_resize(struct qcow2 *q, uint64_t size);
 
+/* ---- bitmap/store.c ---- */
+
+/* co. Makes changes durable and gives up what is in use. Nothing in flight. */
+int qcow2_bitmaps_store(struct qcow2 *q, struct error *err);
+
 /* ---- bitmap/ops.c ---- */
 
-/* May its bits be looked at? -EINVAL with the sentence. */
-int qcow2_bitmap_judge_use(const struct qcow2_bitmap *b, struct error *err);
 /* co. image_bitmap() and image_get_info()'s list for this format. */
 int qcow2_bitmap_op(struct image *img, enum image_bitmap_op op,
 		    const char *name, const struct image_bitmap_args *args,

@@ -15,9 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/file-id.h"
 #include "image/parts.h"
-#include "image/qcow2/rework/tools.h"
 #include "image/qcow2/qcow2.h"
 
 /* A commit must be able to come between. */
@@ -85,30 +83,4 @@ int qcow2_resize_data(struct qcow2 *q, uint64_t size, struct error *err)
 		return 0;
 	return error_set(err, ENOSPC, "the data file '%s' is a device of %llu "
 			 "bytes", data->path, (unsigned long long)data->size);
-}
-
-/* ---- create ---- */
-
-static bool is_one(const char *a, const char *b)
-{
-	return !strcmp(a, b) || same_file_named(a, b);
-}
-
-int qcow2_make_data_file(struct loop *loop, const char *data, const char *path,
-			 const char *backing, uint64_t size,
-			 const char *preallocation, struct error *err)
-{
-	const struct image_create_option option = {
-		"preallocation", preallocation,
-	};
-	int ret;
-
-	if (backing && is_one(data, backing))
-		return error_set(err, EINVAL, "the data file '%s' is the "
-				 "backing file, which it would replace", data);
-	if (is_one(data, path))
-		return error_set(err, EINVAL, "the data file '%s' is the image "
-				 "itself: it needs a name of its own", data);
-	ret = image_create(loop, data, "raw", size, &option, 1, err);
-	return error_prefix(ret ? err : NULL, ret, "data file");
 }

@@ -3,6 +3,8 @@
  * rewrite.c: a changed header to the file, so that a power cut leaves the
  * old one or the new one.
  *
+ * The fixed fields alone are written in place.
+ *
  * One sector reaches the disk whole or not at all, several may not. Fixed fields
  * are in the first sector; the extensions and the backing file name may not be:
  *
@@ -20,6 +22,33 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+
+int qcow2_write_header(struct qcow2 *q)
+{
+	uint8_t buf[QCOW2_V3_HEADER_LENGTH];
+	uint32_t len = q->h.version >= 3 ? QCOW2_V3_HEADER_LENGTH :
+					   QCOW2_V2_HEADER_LENGTH;
+	int ret;
+
+	ret = image_pread(q->file, 0, len, buf);
+	if (ret)
+		return ret;
+	store_be64(buf + QCOW2_OFF_SIZE, q->h.size);
+	store_be32(buf + QCOW2_OFF_L1, q->h.l1_size);
+	store_be64(buf + QCOW2_OFF_L1 + 4, q->h.l1_table_offset);
+	store_be64(buf + QCOW2_OFF_REFTABLE, q->h.refcount_table_offset);
+	store_be32(buf + QCOW2_OFF_REFTABLE + 8, q->h.refcount_table_clusters);
+	store_be32(buf + QCOW2_OFF_SNAPSHOTS, q->h.nb_snapshots);
+	store_be64(buf + QCOW2_OFF_SNAPSHOTS + 4, q->h.snapshots_offset);
+	if (q->h.version >= 3) {
+		store_be64(buf + QCOW2_OFF_INCOMPAT, q->h.incompat);
+		store_be64(buf + QCOW2_OFF_AUTOCLEAR, q->h.autoclear);
+	}
+	ret = image_pwrite(q->file, 0, len, buf);
+	return ret ? ret : qcow2_barrier(q);
+}
+
+/* ---- with extensions and names ---- */
 
 /* Where a tail of `len` bytes does not touch what `old` holds; 0: nowhere. */
 static uint32_t place_tail(const struct qcow2_header *old, uint32_t len)

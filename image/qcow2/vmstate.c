@@ -10,7 +10,7 @@
 #include <errno.h>
 
 #include "image/qcow2/io.h"
-#include "image/qcow2/rework/resize.h"
+#include "image/qcow2/l1.h"
 #include "image/qcow2/qcow2.h"
 
 static uint32_t l1_shift(const struct qcow2 *q)

@@ -32,18 +32,6 @@ static int not_found(const char *name, struct error *err)
 	return error_set(err, ENOENT, "Dirty bitmap '%s' not found", name);
 }
 
-int qcow2_bitmap_judge_use(const struct qcow2_bitmap *b, struct error *err)
-{
-	if (b->foreign)
-		return error_set(err, ENOTSUP, "Bitmap '%s' has data of a newer "
-				 "program and cannot be used", b->name);
-	if (!qcow2_bitmap_usable(b))
-		return error_set(err, EINVAL, "Bitmap '%s' is inconsistent and "
-				 "cannot be used\nxdisk bitmap --remove deletes "
-				 "it", b->name);
-	return 0;
-}
-
 /* co. The bitmap `name` with its bits in memory. */
 static int find_loaded(struct qcow2 *q, const char *name,
 		       struct qcow2_bitmap **out, struct error *err)

@@ -24,6 +24,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/file-id.h"
 #include "common/size.h"
 #include "image/create.h"
 #include "image/format.h"
@@ -335,6 +336,32 @@ static int64_t write_image(void *arg)
 	return ret;
 }
 
+static bool is_same_name(const char *a, const char *b)
+{
+	return !strcmp(a, b) || same_file_named(a, b);
+}
+
+/* co. Of an image that is going to be `path`, over `backing` (NULL: none):
+ * neither must be the same file, which would be emptied. */
+static int create_data_file(struct loop *loop, const char *data, const char *path,
+			    const char *backing, uint64_t size,
+			    const char *preallocation, struct error *err)
+{
+	const struct image_create_option option = {
+		"preallocation", preallocation,
+	};
+	int ret;
+
+	if (backing && is_same_name(data, backing))
+		return error_set(err, EINVAL, "the data file '%s' is the "
+				 "backing file, which it would replace", data);
+	if (is_same_name(data, path))
+		return error_set(err, EINVAL, "the data file '%s' is the image "
+				 "itself: it needs a name of its own", data);
+	ret = image_create(loop, data, "raw", size, &option, 1, err);
+	return error_prefix(ret ? err : NULL, ret, "data file");
+}
+
 /* co */
 static int make_data_file(struct loop *loop, const struct qcow2_settings *s,
 			  const char *path, uint64_t size, struct error *err)
@@ -350,8 +377,8 @@ static int make_data_file(struct loop *loop, const struct qcow2_settings *s,
 		ret = image_backing_path(path, s->backing_file, &backing, err);
 	if (ret)
 		return error_prefix(err, ret, "data file");
-	return qcow2_make_data_file(loop, full, path, backing, size,
-				    modes[s->preallocation], err);
+	return create_data_file(loop, full, path, backing, size,
+				modes[s->preallocation], err);
 }
 
 /* The file, not a link that leads to it. */

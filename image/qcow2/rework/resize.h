@@ -9,9 +9,6 @@ int qcow2_truncate(struct image *img, uint64_t size, struct error *err);
 int qcow2_preallocate(struct image *img, uint64_t off, uint64_t len,
 		      enum image_preallocation mode, struct error *err);
 
-/* co. A table of so many entries, the new ones empty. Alone, all committed. */
-int qcow2_grow_l1(struct qcow2 *q, uint64_t entries);
-
 /* co. Lets go of all that the L1 entry `i` leads to; once committed the guest
  * clusters are unallocated. Alone. */
 int qcow2_drop_l2(struct qcow2 *q, uint32_t i);

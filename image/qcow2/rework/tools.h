@@ -45,12 +45,6 @@ int qcow2_repair_dirty(struct image *img, const struct qcow2_header *h,
 int qcow2_create(struct loop *loop, const char *path, uint64_t size,
 		 const struct image_create_option *options, unsigned int nr,
 		 struct error *err);
-/* co. Makes the data file `data` of an image that is going to be `path`, over
- * `backing` (NULL: none): neither must be the same file, which would be emptied.
- * preallocation: as that of raw images. */
-int qcow2_make_data_file(struct loop *loop, const char *data, const char *path,
-			 const char *backing, uint64_t size,
-			 const char *preallocation, struct error *err);
 extern const struct image_create_help qcow2_create_help[];
 
 /* What the options say about the size of the new file. */

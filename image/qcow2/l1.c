@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * l1.c: an L1 table of another length.
+ *
+ * A longer one goes to new clusters, is durable there, and is switched to by the
+ * header; a shorter one stays where it is.
+ */
+#include "image/qcow2/l1.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+
+static uint64_t clusters_of_l1(const struct qcow2 *q, uint64_t entries)
+{
+	return div_round_up(entries * 8, q->cluster_size);
+}
+
+static void forget_l1_clusters(struct qcow2 *q, uint64_t offset, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		qcow2_meta_del(&q->meta, (offset >> q->cluster_bits) + i);
+	qcow2_free_clusters(q, offset, count, false);
+}
+
+/* co. The present table, and zeroes behind it, at `offset`. */
+static int write_l1(struct qcow2 *q, uint64_t offset, uint64_t clusters)
+{
+	uint64_t bytes = clusters << q->cluster_bits;
+	cleanup_free uint8_t *buf = calloc(1, bytes);
+	int ret = buf ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; buf && i < q->h.l1_size; i++)
+		store_be64(buf + i * 8ul, q->l1[i]);
+	for (uint64_t i = 0; !ret && i < clusters; i++)
+		ret = qcow2_meta_add(&q->meta, (offset >> q->cluster_bits) + i,
+				     QCOW2_META_L1);
+	image_event(q->file, IMAGE_EVENT_L1_GROW_WRITE_TABLE);
+	if (!ret)
+		ret = image_pwrite(q->file, offset, bytes, buf);
+	return ret ? ret : qcow2_commit_all(q);
+}
+
+static int grow_l1_memory(struct qcow2 *q, uint64_t entries)
+{
+	uint64_t *l1 = realloc(q->l1, entries * 8);
+	uint8_t *dirty;
+
+	if (!l1)
+		return -ENOMEM;
+	q->l1 = l1;
+	dirty = realloc(q->l1_dirty, entries / 64 + 1);
+	if (!dirty)
+		return -ENOMEM;
+	q->l1_dirty = dirty;
+	memset(l1 + q->h.l1_size, 0, (entries - q->h.l1_size) * 8);
+	memset(dirty, 0, entries / 64 + 1);	/* all is written */
+	return 0;
+}
+
+int qcow2_grow_l1(struct qcow2 *q, uint64_t entries)
+{
+	uint64_t clusters = clusters_of_l1(q, entries), offset;
+	uint64_t old = q->h.l1_table_offset;
+	uint64_t old_clusters = clusters_of_l1(q, q->h.l1_size);
+	int ret;
+
+	ret = qcow2_alloc_contiguous(q, clusters, &offset);
+	if (ret)
+		return ret;
+	ret = write_l1(q, offset, clusters);
+	if (!ret)
+		ret = grow_l1_memory(q, entries);
+	if (ret) {
+		forget_l1_clusters(q, offset, clusters);
+		return ret;
+	}
+	q->h.l1_size = (uint32_t)entries;
+	q->h.l1_table_offset = offset;
+	ret = qcow2_write_header(q);
+	if (ret)
+		return qcow2_lose(q, ret, "growing the L1 table");
+	forget_l1_clusters(q, old, old_clusters);
+	return 0;
+}
+
+int qcow2_shorten_l1(struct qcow2 *q)
+{
+	uint64_t entries = max(qcow2_l1_needed(&q->h, q->h.size), UINT64_C(1));
+	uint64_t old = clusters_of_l1(q, q->h.l1_size);
+	uint64_t new = clusters_of_l1(q, entries);
+	int ret;
+
+	if (entries >= q->h.l1_size)
+		return 0;
+	q->h.l1_size = (uint32_t)entries;
+	ret = qcow2_write_header(q);
+	if (ret)
+		return ret;
+	forget_l1_clusters(q, q->h.l1_table_offset +
+			   (new << q->cluster_bits), old - new);
+	return qcow2_commit_all(q);
+}
