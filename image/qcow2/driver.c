@@ -11,12 +11,11 @@
 #include "common/cleanup.h"
 #include "image/parts.h"
 #include "image/qcow2/bitmap.h"
+#include "image/qcow2/check/check.h"
 #include "image/qcow2/io.h"
+#include "image/qcow2/make/create.h"
 #include "image/qcow2/open.h"
-#include "image/qcow2/rework/amend.h"
-#include "image/qcow2/rework/compact.h"
-#include "image/qcow2/rework/resize.h"
-#include "image/qcow2/rework/tools.h"
+#include "image/qcow2/rework/rework.h"
 #include "image/qcow2/snapshot.h"
 
 /* Version 1 is another format, that of the same magic. */

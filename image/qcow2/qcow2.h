@@ -392,14 +392,6 @@ int qcow2_relieve(struct qcow2 *q);
 /* co, commit_lock held. Dirty refcounts only, made durable. */
 int qcow2_write_refcounts(struct qcow2 *q);
 
-/* ---- rework/trim.c ---- */
-
-/* co. Gives the end of the file back: drops refcount blocks that count nothing
- * but themselves, and cuts off what no cluster in use lies behind. Alone. */
-int qcow2_trim(struct qcow2 *q);
-/* Looking for free clusters starts over. Alone. */
-void qcow2_restart_search(struct qcow2 *q);
-
 /* ---- crypt.c ---- */
 
 /* co. [guest, guest + len) of the disk, at `host` in the file: all of the
@@ -427,13 +419,6 @@ int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 		 uint64_t entry, uint8_t *out);
 /* The same for one who reads on elsewhere: it is not kept. */
 int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out);
-
-/* ---- rework/backing.c ---- */
-
-/* co. image_change_backing() and image_make_empty() for this format. */
-int qcow2_change_backing(struct image *img, const char *file,
-			 const char *format, struct error *err);
-int qcow2_make_empty(struct image *img, struct error *err);
 
 /* ---- snapshot.c ---- */
 

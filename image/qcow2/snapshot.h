@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * snapshot.h: internal snapshots: the driver's verbs, and the table in
- * memory. Contracts of the verbs in image.h.
+ * snapshot.h: internal snapshots: the table in memory (snapshot-table.c).
  */
 #ifndef XD_IMAGE_QCOW2_SNAPSHOT_H
 #define XD_IMAGE_QCOW2_SNAPSHOT_H
 
 #include "image/qcow2/qcow2.h"
-
-int qcow2_snapshot_create(struct image *img, const char *name,
-			  struct error *err);
-int qcow2_snapshot_apply(struct image *img, const char *id_or_name,
-			 struct error *err);
-int qcow2_snapshot_delete(struct image *img, const char *name_or_id,
-			  struct error *err);
-
-/* ---- snapshot-table.c ---- */
 
 struct qcow2_snapshot_record {
 	struct qcow2_snapshot sn;	/* id and name are owned */

@@ -9,7 +9,7 @@
  * repaired then.
  * What is in them is not looked at.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 #include "image/qcow2/bitmap.h"
 
 #include <errno.h>

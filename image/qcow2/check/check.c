@@ -22,7 +22,7 @@
  * What is in clusters is not looked at, unless the caller wants the compressed
  * ones unpacked, nor is the backing chain.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -32,7 +32,7 @@
 #include "common/cleanup.h"
 #include "common/file-id.h"
 #include "image/path.h"
-#include "image/qcow2/rework/tools.h"
+#include "image/qcow2/check/check.h"
 
 /* What contradicts itself within the header. */
 static void validate_feature_bits(struct check *ck)

@@ -7,7 +7,7 @@
  * anything else is looked at entry by entry. A table that is mostly nonsense is
  * not followed.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -6,7 +6,7 @@
  * A stream that is broken is a corruption no repair can mend: what it held is
  * nowhere else. The entry stays, for those who can save a part of it.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 
 #include <errno.h>
 #include <inttypes.h>

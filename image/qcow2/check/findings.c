@@ -5,7 +5,7 @@
  * Findings go to the caller one sentence at a time; beyond MAX_LINES they are
  * only counted.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -5,7 +5,7 @@
  * Table and blocks go behind everything that is in use, all of them durable
  * before one write into the header switches to them.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 
 #include <errno.h>
 #include <inttypes.h>

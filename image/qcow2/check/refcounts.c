@@ -3,7 +3,7 @@
  * refcounts.c: the refcount table and blocks, and how they compare
  * with the references that were counted.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 
 #include <errno.h>
 #include <inttypes.h>

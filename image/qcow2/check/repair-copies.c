@@ -9,7 +9,7 @@
  *
  * Copies go behind the end of the file; a new refcount structure follows them.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 
 #include <errno.h>
 #include <inttypes.h>

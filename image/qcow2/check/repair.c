@@ -5,7 +5,7 @@
  * In an order that is safe against a crash: refcounts up (or all of them anew,
  * rebuild.c), then entries, then refcounts down.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 
 #include <errno.h>
 #include <inttypes.h>

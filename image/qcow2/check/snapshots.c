@@ -12,7 +12,7 @@
  * could be left out, nothing is repaired. Nor is anything where such extra data
  * turns out to lie over something else: one of them is not what it seems.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 
 #include <errno.h>
 #include <inttypes.h>

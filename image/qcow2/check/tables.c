@@ -6,7 +6,7 @@
  * and what it should be. What the entries of L2 tables point to is counted in
  * count.c.
  */
-#include "image/qcow2/check/check.h"
+#include "image/qcow2/check/state.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -9,7 +9,7 @@
  * never read. The header comes last: a file whose making was cut short is no
  * image. All of it is plain system calls in a pool thread.
  */
-#include "image/qcow2/rework/tools.h"
+#include "image/qcow2/make/create.h"
 
 #include <errno.h>
 #include <fcntl.h>

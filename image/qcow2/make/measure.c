@@ -11,7 +11,8 @@
 #include <inttypes.h>
 
 #include "common/bits.h"
-#include "image/qcow2/rework/tools.h"
+#include "image/qcow2/header.h"
+#include "image/qcow2/make/create.h"
 
 /* Refcount table and blocks for that many clusters and themselves; clusters. */
 static uint64_t refcount_clusters(const struct qcow2_create_facts *f,

@@ -19,7 +19,6 @@
 #include "image/luks/luks-amend.h"
 #include "image/overwrite.h"
 #include "image/qcow2/snapshot.h"
-#include "image/qcow2/rework/tools.h"
 
 #define V2_REFCOUNT_ORDER 4
 #define V3_SNAPSHOT_EXTRA 16u

@@ -1,20 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * amend.h: an existing qcow2 image gets other properties.
- *
- * All of it works on an image that is open for writing with nothing in flight,
- * and keeps to the rule that a crash at any point leaves leaks at worst.
- */
+/* amend.h: the larger parts of an amendment; see rework.h. */
 #ifndef XD_IMAGE_QCOW2_AMEND_H
 #define XD_IMAGE_QCOW2_AMEND_H
 
-#include "image/qcow2/qcow2.h"
-
-/* co. image_amend() for this format. */
-int qcow2_amend(struct image *img, const struct image_create_option *options,
-		unsigned int nr, unsigned int flags,
-		const struct image_progress *progress, struct error *err);
-extern const struct image_create_help qcow2_amend_help[];
+#include "image/qcow2/rework/rework.h"
 
 /* ---- amend-width.c ---- */
 

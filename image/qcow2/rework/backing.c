@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/rework/rework.h"
 
 /* ---- another backing file ---- */
 

@@ -15,7 +15,7 @@
 
 #include "common/cleanup.h"
 #include "image/qcow2/refcount.h"
-#include "image/qcow2/rework/resize.h"
+#include "image/qcow2/rework/rework.h"
 
 /* All L1 tables are in memory meanwhile. */
 #define MAX_L1_BYTES GiB

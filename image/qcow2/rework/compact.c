@@ -22,7 +22,7 @@
  * clusters stay where they are; nothing is moved that lies before the last of
  * them. A refcount block stays as long as it counts something.
  */
-#include "image/qcow2/rework/compact.h"
+#include "image/qcow2/rework/rework.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -18,7 +18,7 @@
  */
 #include "image/qcow2/bitmap.h"
 #include "image/qcow2/l1.h"
-#include "image/qcow2/rework/resize.h"
+#include "image/qcow2/rework/rework.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -116,7 +116,9 @@ static int free_entries(struct qcow2 *q, uint64_t table)
 	return 0;
 }
 
-int qcow2_drop_l2(struct qcow2 *q, uint32_t i)
+/* co. Lets go of all that the L1 entry `i` leads to; once committed the guest
+ * clusters are unallocated. */
+static int drop_l1_entry(struct qcow2 *q, uint32_t i)
 {
 	uint64_t table = q->l1[i] & QCOW2_L1_OFFSET;
 	int ret;
@@ -168,7 +170,7 @@ static int drop_beyond_end(struct qcow2 *q)
 	if ((index & (per_table - 1)) && q->l1[i])
 		ret = drop_rest(q, index);
 	for (i = div_round_up(index, per_table); !ret && i < q->h.l1_size; i++) {
-		ret = qcow2_drop_l2(q, (uint32_t)i);
+		ret = drop_l1_entry(q, (uint32_t)i);
 		if (!ret)
 			ret = qcow2_relieve(q);
 	}

@@ -36,7 +36,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "image/qcow2/rework/references.h"
-#include "image/qcow2/rework/resize.h"
+#include "image/qcow2/rework/rework.h"
 #include "image/qcow2/snapshot.h"
 
 /* QEMU keeps names in 256 bytes. */

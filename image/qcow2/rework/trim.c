@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "image/qcow2/refcount.h"
+#include "image/qcow2/rework/rework.h"
 
 void qcow2_restart_search(struct qcow2 *q)
 {
