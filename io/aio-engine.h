@@ -44,7 +44,7 @@ struct aio {
 	bool reaping;			/* the engine is waking coroutines */
 };
 
-/* The plain system call, for threads. arg: struct aio_request. */
+/* aio-threads.c: the plain system call, for threads. arg: struct aio_request. */
 int64_t aio_blocking_call(void *arg);
 
 extern const struct aio_engine aio_engine_uring;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* crypto-names.c: what needs no cipher library: names, lengths, the splitter. */
+/* crypto-names.c: what needs no cipher library: names and lengths. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,6 @@
 
 #include "common/bits.h"
 #include "image/crypto/crypto.h"
-#include "image/crypto/secret.h"
 
 const char *const crypto_cipher_names[] = {
 	[CRYPTO_AES_128] = "aes-128", [CRYPTO_AES_192] = "aes-192",
@@ -105,62 +104,4 @@ bool crypto_equal(const uint8_t *a, const uint8_t *b, size_t len)
 	for (size_t i = 0; i < len; i++)
 		differ |= a[i] ^ b[i];
 	return !differ;
-}
-
-/* ---- the anti-forensic splitter (LUKS specification 1.2.3, chapter 2.4) ---- */
-
-/* Each piece of a digest's length becomes the hash of its number and itself. */
-static int diffuse(enum crypto_hash hash, uint8_t *block, size_t len)
-{
-	size_t step = crypto_digest_len(hash), n;
-	uint8_t in[4 + CRYPTO_MAX_DIGEST], out[CRYPTO_MAX_DIGEST];
-	int ret = 0;
-
-	for (size_t i = 0; !ret && i * step < len; i++) {
-		n = min(step, len - i * step);
-		store_be32(in, (uint32_t)i);
-		memcpy(in + 4, block + i * step, n);
-		ret = crypto_digest(hash, in, 4 + n, out);
-		memcpy(block + i * step, out, n);
-	}
-	explicit_bzero(in, sizeof(in));
-	explicit_bzero(out, sizeof(out));
-	return ret;
-}
-
-static void mix(uint8_t *block, const uint8_t *in, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		block[i] ^= in[i];
-}
-
-int crypto_af_split(enum crypto_hash hash, const uint8_t *key, size_t len,
-		    uint32_t stripes, uint8_t *out)
-{
-	cleanup_secret uint8_t *block = secret_alloc(len);
-	int ret = block ? crypto_random(out, len * (stripes - 1)) : -ENOMEM;
-
-	for (uint32_t i = 0; !ret && i < stripes - 1; i++) {
-		mix(block, out + i * len, len);
-		ret = diffuse(hash, block, len);
-	}
-	if (ret)
-		return ret;
-	mix(block, key, len);
-	memcpy(out + (stripes - 1) * len, block, len);
-	return 0;
-}
-
-int crypto_af_merge(enum crypto_hash hash, const uint8_t *in, size_t len,
-		    uint32_t stripes, uint8_t *key)
-{
-	int ret = 0;
-
-	memset(key, 0, len);
-	for (uint32_t i = 0; !ret && i < stripes - 1; i++) {
-		mix(key, in + i * len, len);
-		ret = diffuse(hash, key, len);
-	}
-	mix(key, in + (stripes - 1) * len, len);
-	return ret;
 }

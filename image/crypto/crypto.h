@@ -62,13 +62,6 @@ int crypto_random(void *buf, size_t len);
 /* In a time that does not depend on where they differ. */
 bool crypto_equal(const uint8_t *a, const uint8_t *b, size_t len);
 
-/* The anti-forensic splitter of LUKS: `key` as `stripes` times its length, of
- * which not a byte may be missing to get it back. */
-int crypto_af_split(enum crypto_hash hash, const uint8_t *key, size_t len,
-		    uint32_t stripes, uint8_t *out);
-int crypto_af_merge(enum crypto_hash hash, const uint8_t *in, size_t len,
-		    uint32_t stripes, uint8_t *key);
-
 /* ---- sectors ---- */
 
 struct crypto_spec {

@@ -9,10 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/coroutine.h"
 #include "image/crypto/crypto.h"
-#include "io/loop.h"
 #include "image/crypto/secret.h"
+#include "image/luks/luks-split.h"
+#include "io/coroutine.h"
+#include "io/loop.h"
 
 static void hex(const uint8_t *p, size_t n, char *out)
 {
@@ -266,14 +267,14 @@ static void test_split(void **state)
 
 	for (size_t len = 16; len <= 64; len += 16) {
 		assert_int_equal(crypto_random(key, len), 0);
-		assert_int_equal(crypto_af_split(CRYPTO_SHA256, key, len, 4000,
-						 out), 0);
-		assert_int_equal(crypto_af_merge(CRYPTO_SHA256, out, len, 4000,
-						 back), 0);
+		assert_int_equal(luks_split(CRYPTO_SHA256, key, len, 4000,
+					    out), 0);
+		assert_int_equal(luks_merge(CRYPTO_SHA256, out, len, 4000,
+					    back), 0);
 		assert_memory_equal(key, back, len);
 		out[1234] ^= 1;		/* one bit, and a hash of it is gone */
-		assert_int_equal(crypto_af_merge(CRYPTO_SHA256, out, len, 4000,
-						 back), 0);
+		assert_int_equal(luks_merge(CRYPTO_SHA256, out, len, 4000,
+					    back), 0);
 		assert_memory_not_equal(key, back, len);
 	}
 }

@@ -31,7 +31,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/formats/mapped.h"
-#include "image/formats/vhdx.h"
+#include "image/formats/vhdx-checksum.h"
 
 /* Hyper-V's and QEMU's have 1 MiB. */
 #define MAX_LOG (32 * MiB)

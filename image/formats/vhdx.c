@@ -26,7 +26,7 @@
 #include "common/cleanup.h"
 #include "image/driver.h"
 #include "image/formats/mapped.h"
-#include "image/formats/vhdx.h"
+#include "image/formats/vhdx-checksum.h"
 #include "image/formats/vhdx-log.h"
 
 #define MAX_REGIONS 2047u
@@ -41,7 +41,6 @@
 #define BLOCK_PRESENT 6u
 #define BLOCK_PARTIAL 7u
 
-#define CRC32C_POLYNOMIAL 0x82f63b78u	/* reversed */
 
 /* As they lie in the file. */
 static const uint8_t guid_bat[16] = {
@@ -105,22 +104,6 @@ static const struct mapped_ops vhdx_ops = {
 };
 
 /* ---- header ---- */
-
-uint32_t vhdx_checksum(const uint8_t *p, size_t len)
-{
-	uint32_t table[256], crc = 0xffffffff;
-
-	for (uint32_t i = 0; i < ARRAY_SIZE(table); i++) {
-		table[i] = i;
-		for (int bit = 0; bit < 8; bit++)
-			table[i] = table[i] >> 1 ^ (table[i] & 1 ?
-						    CRC32C_POLYNOMIAL : 0);
-	}
-	for (size_t i = 0; i < len; i++)
-		crc = crc >> 8 ^ table[(crc ^ (i < 4 || i >= 8 ? p[i] : 0)) &
-				       0xff];
-	return ~crc;
-}
 
 static bool valid(const uint8_t *p, size_t len, const char signature[4])
 {

@@ -19,8 +19,9 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/driver.h"
-#include "io/loop.h"
 #include "image/luks/luks-keys.h"
+#include "image/luks/luks-split.h"
+#include "io/loop.h"
 
 #define SLOT_ALIGN UINT64_C(4096)	/* bytes */
 #define MIN_ITERATIONS 1000u
@@ -154,8 +155,8 @@ static int fill_slot(const struct fill *f)
 	f->slot->stripes = LUKS_STRIPES;
 	ret = crypto_random(f->slot->salt, LUKS_SALT);
 	if (!ret)
-		ret = crypto_af_split(l->hash, f->key, l->key_len,
-				      LUKS_STRIPES, f->material);
+		ret = luks_split(l->hash, f->key, l->key_len, LUKS_STRIPES,
+				 f->material);
 	if (!ret)
 		ret = luks_slot_cipher(l, f->slot, f->pass, &c);
 	if (!ret)

@@ -18,8 +18,9 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/driver.h"
-#include "io/loop.h"
 #include "image/luks/luks-keys.h"
+#include "image/luks/luks-split.h"
+#include "io/loop.h"
 
 #define MAGIC "LUKS\xba\xbe"
 #define SLOT_ACTIVE 0x00ac71f3u
@@ -320,8 +321,8 @@ static int64_t try_slot(void *arg)
 				     luks_material_len(u->l->key_len));
 	crypto_free(c);
 	if (!ret)
-		ret = crypto_af_merge(u->l->hash, u->material, u->l->key_len,
-				      u->slot->stripes, u->key);
+		ret = luks_merge(u->l->hash, u->material, u->l->key_len,
+				 u->slot->stripes, u->key);
 	if (!ret)
 		ret = luks_digest(u->l, u->key, digest);
 	if (!ret && !crypto_equal(digest, u->l->digest, LUKS_DIGEST))

@@ -24,7 +24,7 @@
 #include "image/image.h"
 #include "io/loop.h"
 #include "image/formats/vhd.h"
-#include "image/formats/vhdx.h"
+#include "image/formats/vhdx-checksum.h"
 #include "image/formats/vhdx-log.h"
 
 #define SUMS_TOO 0x20		/* checksums are made right */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vhdx.h: places in a VHDX image that carry a checksum. (Source: [MS-VHDX].)
+ * vhdx-checksum.h: places in a VHDX image that carry a checksum. (Source: [MS-VHDX].)
  */
-#ifndef XD_IMAGE_VHDX_H
-#define XD_IMAGE_VHDX_H
+#ifndef XD_IMAGE_VHDX_CHECKSUM_H
+#define XD_IMAGE_VHDX_CHECKSUM_H
 
 #include <stddef.h>
 #include <stdint.h>
