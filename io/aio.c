@@ -19,6 +19,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "io/loop.h"
 
 #define TRANSFER_MAX (1 * GiB)	/* per system call; the kernel stops at 2 */
@@ -301,14 +302,14 @@ static ssize_t write_inline(struct aio_file *f, uint64_t off, uint64_t len,
 
 	if (f->direct || f->no_nowait)
 		return -1;
-	start = loop_now_ns();
+	start = monotonic_ns();
 	if (start < f->engine_until_ns)
 		return -1;
 	watched = unlikely(start < f->watch_until_ns);
 	waited = watched ? times_waited() : 0;
 	n = iow_fill_some(w, &part, iov, INLINE_IOV);
 	ret = pwritev(f->fd, iov, n, (off_t)off);
-	end = loop_now_ns();
+	end = monotonic_ns();
 	if (unlikely(end - start > AIO_INLINE_SLOW_NS))
 		slow_write(f, end, watched, waited);
 	return ret;

@@ -31,6 +31,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "io/loop.h"
 
 #define POOL_MAX 1024		/* stacks kept per thread */
@@ -504,6 +505,6 @@ void co_sleep(struct loop *loop, uint64_t ns)
 	struct sleeper s = { .timer.expire = sleep_ends, .co = co_self() };
 
 	list_init(&s.timer.link);
-	loop_set_timer(loop, &s.timer, loop_now_ns() + ns);
+	loop_set_timer(loop, &s.timer, monotonic_ns() + ns);
 	co_yield();
 }

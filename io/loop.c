@@ -18,11 +18,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "io/coroutine.h"
 #include "io/offload.h"
 
 #define EVENTS_MAX 64		/* per turn */
-#define NS_PER_MS (1000 * 1000)
 
 struct loop {
 	int epoll_fd;
@@ -143,14 +143,6 @@ static bool run_calls(struct loop *loop)
 
 /* ---- timers ---- */
 
-uint64_t loop_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 void loop_set_timer(struct loop *loop, struct loop_timer *timer,
 		    uint64_t expires_ns)
 {
@@ -180,7 +172,7 @@ static bool run_timers(struct loop *loop)
 	if (list_empty(&loop->timers))
 		return false;
 	list_init(&expired);
-	now = loop_now_ns();
+	now = monotonic_ns();
 	list_for_each_safe(timer, next, &loop->timers, link) {
 		if (timer->expires_ns > now)
 			break;
@@ -206,7 +198,7 @@ static int wait_ms(struct loop *loop, int wanted)
 		return 0;
 	if (!wanted || list_empty(&loop->timers))
 		return wanted;
-	now = loop_now_ns();
+	now = monotonic_ns();
 	first = list_first(&loop->timers, struct loop_timer, link)->expires_ns;
 	if (first <= now)
 		return 0;

@@ -51,11 +51,10 @@ void loop_defer(struct loop *loop, struct loop_call *call);
 
 struct loop_timer {
 	struct list link;		/* list_init() before first use */
-	uint64_t expires_ns;		/* CLOCK_MONOTONIC */
+	uint64_t expires_ns;		/* monotonic_ns() */
 	void (*expire)(struct loop_timer *timer);
 };
 
-uint64_t loop_now_ns(void);		/* CLOCK_MONOTONIC, exact */
 /* Armed anew when it is already running. */
 void loop_set_timer(struct loop *loop, struct loop_timer *timer,
 		    uint64_t expires_ns);

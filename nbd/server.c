@@ -13,6 +13,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 
 #define PATIENCE_NS UINT64_C(5000000000)
 
@@ -155,7 +156,7 @@ void nbd_server_stop(struct nbd_server *s)
 	stop_listening(s);
 	end_clients(s, SHUT_RD);
 	loop_set_timer(image_loop(s->img), &s->patience,
-		       loop_now_ns() + PATIENCE_NS);
+		       monotonic_ns() + PATIENCE_NS);
 	if (!is_over(s) || !co)
 		return;
 	s->waiting = NULL;

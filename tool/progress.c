@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/size.h"
 #include "image/progress.h"
 #include "io/loop.h"
 
-#define NS_PER_S UINT64_C(1000000000)
 #define INTERVAL_NS (NS_PER_S / 10)
 
 static struct {
@@ -35,7 +35,7 @@ void progress_begin(bool wanted, bool data)
 
 	sigaction(SIGUSR1, &sa, NULL);
 	progress.shown = wanted && isatty(fileno(to)) ? to : NULL;
-	progress.begin_ns = loop_now_ns();
+	progress.begin_ns = monotonic_ns();
 	progress.next_ns = progress.begin_ns;
 	progress.done = 0;
 	progress.total = 0;
@@ -43,7 +43,7 @@ void progress_begin(bool wanted, bool data)
 
 static void print(FILE *to, char end)
 {
-	uint64_t ns = loop_now_ns() - progress.begin_ns;
+	uint64_t ns = monotonic_ns() - progress.begin_ns;
 	double share = progress.total ?
 		(double)progress.done / (double)progress.total : 1;
 	double seconds = (double)ns / (double)NS_PER_S;
@@ -75,7 +75,7 @@ void progress_set(uint64_t done, uint64_t total)
 	}
 	if (!progress.shown)
 		return;
-	now = loop_now_ns();
+	now = monotonic_ns();
 	if (now < progress.next_ns)
 		return;
 	progress.next_ns = now + INTERVAL_NS;

@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 
 #include "common/bits.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "image/image.h"
 
@@ -26,7 +27,7 @@
 #define POLL_LEAST_NS 4000	/* what a window grows from, and ends below */
 #define POLL_MOST_NS 60000
 #define LOOK_TURNS 16		/* turns between looks at descriptors */
-#define TRIM_NS (5 * 1000000000ull)
+#define TRIM_NS (5 * NS_PER_S)
 
 /* ---- requests ---- */
 
@@ -204,7 +205,7 @@ static void sleep_until_event(struct io *io)
 		return;
 	if (!io->trimmed && !io->pending)
 		loop_set_timer(io->loop, &io->trim_timer,
-			       loop_now_ns() + TRIM_NS);
+			       monotonic_ns() + TRIM_NS);
 	loop_turn(io->loop, -1);
 	loop_cancel_timer(&io->trim_timer);
 }
@@ -212,7 +213,7 @@ static void sleep_until_event(struct io *io)
 /* Nothing was found in this turn: once more, or sleep. */
 static void idle(struct io *io)
 {
-	uint64_t now = loop_now_ns();
+	uint64_t now = monotonic_ns();
 
 	if (!io->idle_since_ns)
 		io->idle_since_ns = now;
@@ -265,5 +266,5 @@ void io_turn(struct io *io)
 	}
 	io->trimmed = false;
 	if (io->idle_since_ns)
-		learn(io, loop_now_ns());
+		learn(io, monotonic_ns());
 }

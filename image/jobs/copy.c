@@ -15,13 +15,13 @@
 #include <unistd.h>
 
 #include "common/bits.h"
+#include "common/clock.h"
 #include "image/resize.h"
 #include "io/coroutine.h"
 #include "io/loop.h"
 
 #define GRANULE 4096u
 #define ZEROES_AT_ONCE (1 * GiB)
-#define NS_PER_S 1000000000.0
 
 enum content_kind {
 	KIND_DATA,
@@ -127,7 +127,7 @@ static void throttle(struct copy_job *c, uint64_t len)
 
 	if (!c->rate)
 		return;
-	now = loop_now_ns();
+	now = monotonic_ns();
 	at = max(c->next_write_ns, now);
 	c->next_write_ns = at + (uint64_t)((double)len * NS_PER_S /
 					   (double)c->rate);

@@ -18,6 +18,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/size.h"
 #include "io/co-group.h"
 #include "io/loop.h"
@@ -32,7 +33,6 @@
 #define DEFAULT_DEPTH 64
 #define DEFAULT_SIZE 4096
 #define MAX_DEPTH 65536
-#define NS_PER_S 1e9
 
 /* Latencies, counted: 16 buckets for each power of two, 6 % wide. */
 #define BUCKET_BITS 4
@@ -157,14 +157,14 @@ static int request(struct bench *b, void *buf)
 	int ret;
 
 	if (b->common.json)
-		begin = loop_now_ns();
+		begin = monotonic_ns();
 	b->in_flight++;
 	ret = b->write ? image_pwrite(b->img, off, b->size, buf) :
 			 image_pread(b->img, off, b->size, buf);
 	b->in_flight--;
 	b->answered++;
 	if (b->common.json)
-		count_latency(b, loop_now_ns() - begin);
+		count_latency(b, monotonic_ns() - begin);
 	if (!b->in_flight)
 		co_queue_wake_all(&b->idle);
 	return ret;
@@ -229,12 +229,12 @@ static int run_all(struct bench *b)
 	b->offset = b->start;
 	b->flush_at = b->interval && !b->no_drain ? b->interval : UINT64_MAX;
 	getrusage(RUSAGE_SELF, &before);
-	begin = loop_now_ns();
+	begin = monotonic_ns();
 	for (uint64_t i = 0; i < b->depth; i++)
 		if (!co_group_start(&g, run_worker, b))
 			break;
 	ret = co_group_wait(&g);
-	b->ns = loop_now_ns() - begin;
+	b->ns = monotonic_ns() - begin;
 	getrusage(RUSAGE_SELF, &after);
 	b->user = seconds(after.ru_utime) - seconds(before.ru_utime);
 	b->sys = seconds(after.ru_stime) - seconds(before.ru_stime);

@@ -17,6 +17,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/size.h"
 #include "image/backing.h"
 #include "image/files.h"
@@ -174,7 +175,7 @@ static void keep_rate(struct commit *c, uint64_t bytes)
 		return;
 	due = c->begin_ns + (uint64_t)((double)c->started / (double)c->rate *
 				       1e9);
-	now = loop_now_ns();
+	now = monotonic_ns();
 	if (due > now)
 		co_sleep(c->loop, due - now);
 }
@@ -251,7 +252,7 @@ static int copy(struct commit *c)
 		return tool_error("out of memory");
 	progress_begin(c->common.progress && !c->common.quiet,
 		       c->common.json);
-	c->begin_ns = loop_now_ns();
+	c->begin_ns = monotonic_ns();
 	ret = copy_all(c);
 	if (!ret)
 		ret = failed(c, image_flush(c->base), "flushing the base");

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/bits.h"
+#include "common/clock.h"
 #include "common/file-id.h"
 #include "common/size.h"
 #include "image/bitmaps.h"
@@ -563,7 +564,7 @@ static int finish_target(struct convert *c)
 static int report(const struct convert *c)
 {
 	const struct copy_job *copy = &c->copy;
-	double ns = (double)(loop_now_ns() - c->begin_ns);
+	double ns = (double)(monotonic_ns() - c->begin_ns);
 	struct stat st;
 	json_t *json;
 
@@ -617,7 +618,7 @@ static int convert(struct convert *c)
 {
 	int ret = c->in_stream ? 0 : open_sources(c);
 
-	c->begin_ns = loop_now_ns();
+	c->begin_ns = monotonic_ns();
 	if (!ret)
 		ret = judge_bitmaps(c);
 	if (!ret)

@@ -12,6 +12,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "image/resize.h"
 #include "image/snapshots.h"
 #include "io/loop.h"
@@ -152,7 +153,7 @@ static void free_request(struct io_request *r)
 /* Frees it. */
 static void run_request(struct io_request *r)
 {
-	uint64_t start = loop_now_ns();
+	uint64_t start = monotonic_ns();
 	int ret = send_request(r);
 
 	if (ret) {
@@ -164,7 +165,7 @@ static void run_request(struct io_request *r)
 			dump_bytes(r->buf, r->off, r->len);
 		if (!r->quiet && !r->sh->common.quiet)
 			print_timing(kind_done[r->kind], r->off, r->len,
-				     r->machine, loop_now_ns() - start);
+				     r->machine, monotonic_ns() - start);
 	}
 	free_request(r);
 }
