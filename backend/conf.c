@@ -18,6 +18,7 @@
 
 #include "backend/limits.h"
 #include "common/bits.h"
+#include "common/io-modes.h"
 #include "common/size.h"
 
 #define DEFAULT_QUEUES 4
@@ -70,14 +71,12 @@ static int set_choice(char **slot, const char *value, const char *choices,
 
 static int set_cache(char **slot, const char *value, struct error *err)
 {
-	return set_choice(slot, value, "auto none writeback writethrough "
-			  "directsync unsafe", err);
+	return set_choice(slot, value, "auto " IMAGE_CACHE_MODES(" "), err);
 }
 
 static int set_aio(char **slot, const char *value, struct error *err)
 {
-	return set_choice(slot, value, "auto io_uring libaio native threads",
-			  err);
+	return set_choice(slot, value, AIO_ENGINES(" ", "libaio native"), err);
 }
 
 static int set_data_file(char **slot, const char *value, struct error *err)

@@ -23,31 +23,6 @@
 
 #define BOUNCE_MAX ((uint64_t)1 << 20)
 
-static const char *const cache_names[] = {
-	[IMAGE_CACHE_AUTO] = "auto",
-	[IMAGE_CACHE_NONE] = "none",
-	[IMAGE_CACHE_WRITEBACK] = "writeback",
-	[IMAGE_CACHE_WRITETHROUGH] = "writethrough",
-	[IMAGE_CACHE_DIRECTSYNC] = "directsync",
-	[IMAGE_CACHE_UNSAFE] = "unsafe",
-};
-
-int image_parse_cache(const char *name, enum image_cache *cache)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(cache_names); i++) {
-		if (!strcmp(name, cache_names[i])) {
-			*cache = (enum image_cache)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-const char *image_cache_name(enum image_cache cache)
-{
-	return cache_names[cache];
-}
-
 /* ---- properties ---- */
 
 struct loop *image_loop(const struct image *img)

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/io-modes.h"
 #include "image/data-rule.h"
 #include "io/aio.h"
 #include "io/iow.h"
@@ -28,20 +29,6 @@
 struct image;
 struct image_node;
 struct loop;
-
-/* QEMU's meaning: cache mode        O_DIRECT  write-through  ignores flushes
- *   none                            yes       no             no
- *   writeback                       no        no             no
- *   writethrough                    no        yes            no
- *   directsync                      yes       yes            no
- *   unsafe                          no        no             yes
- * auto: none where the file system can O_DIRECT, else writeback. */
-enum image_cache {
-	IMAGE_CACHE_AUTO, IMAGE_CACHE_NONE, IMAGE_CACHE_WRITEBACK,
-	IMAGE_CACHE_WRITETHROUGH, IMAGE_CACHE_DIRECTSYNC, IMAGE_CACHE_UNSAFE,
-};
-int image_parse_cache(const char *name, enum image_cache *cache);
-const char *image_cache_name(enum image_cache cache);
 
 enum image_open_flags {
 	IMAGE_RDWR = 1 << 0,

@@ -35,29 +35,6 @@ static const struct aio_engine *const engines[] = {
 
 static __thread struct aio *open_engines;
 
-int aio_parse_kind(const char *name, enum aio_kind *kind)
-{
-	if (!strcmp(name, "native"))
-		name = "libaio";
-	for (*kind = AIO_AUTO; *kind <= AIO_THREADS; ++*kind) {
-		if (!strcmp(name, aio_kind_name(*kind)))
-			return 0;
-	}
-	return -EINVAL;
-}
-
-const char *aio_kind_name(enum aio_kind kind)
-{
-	static const char *const names[] = {
-		[AIO_AUTO] = "auto",
-		[AIO_IO_URING] = "io_uring",
-		[AIO_LIBAIO] = "libaio",
-		[AIO_THREADS] = "threads",
-	};
-
-	return names[kind];
-}
-
 static int engine_open(struct loop *loop, const struct aio_engine *engine,
 		       bool direct, struct aio **out, struct error *err)
 {

@@ -21,18 +21,13 @@
 #include <sys/uio.h>
 
 #include "common/error.h"
+#include "common/io-modes.h"
 #include "io/coroutine.h"
 #include "io/iow.h"
 
 #define AIO_INLINE_SLOW_NS (2 * 1000 * 1000)
 #define AIO_INLINE_PAUSE_NS (100 * 1000 * 1000)
 #define AIO_BESIDE_MIN (256u * 1024)	/* bytes, see aio_read_beside() */
-
-enum aio_kind { AIO_AUTO, AIO_IO_URING, AIO_LIBAIO, AIO_THREADS };
-
-/* "auto", "io_uring", "libaio" (also "native"), "threads"; -EINVAL. */
-int aio_parse_kind(const char *name, enum aio_kind *kind);
-const char *aio_kind_name(enum aio_kind kind);
 
 struct loop;
 struct aio;

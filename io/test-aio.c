@@ -346,23 +346,9 @@ static void test_free_in_coroutine(void **state)
 	}
 }
 
-static void test_names(void **state)
-{
-	enum aio_kind kind;
-
-	assert_int_equal(aio_parse_kind("native", &kind), 0);
-	assert_int_equal(kind, AIO_LIBAIO);
-	assert_int_equal(aio_parse_kind("io_uring", &kind), 0);
-	assert_int_equal(kind, AIO_IO_URING);
-	assert_string_equal(aio_kind_name(AIO_THREADS), "threads");
-	assert_int_equal(aio_parse_kind("", &kind), -EINVAL);
-	assert_int_equal(aio_parse_kind("uring", &kind), -EINVAL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_build_dir),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_engine_only),

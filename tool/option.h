@@ -18,9 +18,9 @@
 	"look at an image that others may be writing to" }
 #define TOOL_OUTPUT { OPT_OUTPUT, "output", "human|json", "how to print" }
 #define TOOL_CACHE { 't', "cache", "MODE", \
-	"none, writeback, writethrough, directsync, unsafe" }
+	IMAGE_CACHE_MODES(", ") }
 #define TOOL_AIO { OPT_AIO, "aio", "ENGINE", \
-	"auto, io_uring, native (libaio), threads" }
+	AIO_ENGINES(", ", "native (libaio)") }
 #define TOOL_IMAGE_OPTS { OPT_IMAGE_OPTS, "image-opts", NULL, \
 	"FILE is options: driver=qcow2,file.filename=..." }
 #define TOOL_SNAPSHOT { OPT_SNAPSHOT, "snapshot", "SNAPSHOT", \

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "common/io-modes.h"
 #include "image/format.h"
 #include "image/protocol.h"
 
@@ -97,8 +98,8 @@ void tool_complete_bash(const struct verb *const *verbs)
 	complete_value("-f|-F|--format|--backing-format", "raw qcow2");
 	complete_value("--output", "human json");
 	complete_value("-t|--cache",
-		     "none writeback writethrough directsync unsafe");
-	complete_value("--aio", "auto io_uring native threads");
+		     IMAGE_CACHE_MODES(" "));
+	complete_value("--aio", AIO_ENGINES(" ", "native"));
 	puts("\tesac\n\tif ((COMP_CWORD == 1)); then");
 	printf("\t\twords='");
 	print_names(verbs);

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/io-modes.h"
+
 static const char usage[] =
 	"usage: xdiskd [OPTION]...\n"
 	"Serves the disks of Xen guests: claims them in xenstore and runs one\n"
@@ -24,7 +26,7 @@ static const char usage[] =
 	"      --kinds LIST      kinds of devices to serve (qdisk,vbd)\n"
 	"      --cache MODE      auto, none, writeback, writethrough,\n"
 	"                        directsync, unsafe (auto)\n"
-	"      --aio ENGINE      auto, io_uring, libaio, threads (auto)\n"
+	"      --aio ENGINE      " AIO_ENGINES(", ", "libaio") " (auto)\n"
 	"      --log-level LEVEL error, warn, info, debug (info)\n"
 	"      --check-config    only check the configuration\n"
 	"  -V, --version\n"

@@ -53,8 +53,7 @@ struct compare {
 static const struct tool_option options[] = {
 	{ 'f', "format", "FMT", "format of the first image: raw, qcow2, ..." },
 	{ 'F', "second-format", "FMT", "format of the second image" },
-	{ 'T', "cache", "MODE",
-	  "none, writeback, writethrough, directsync, unsafe" },
+	{ 'T', "cache", "MODE", IMAGE_CACHE_MODES(", ") },
 	{ 's', "strict", NULL, "sizes and what is allocated must be the same" },
 	TOOL_AIO,
 	TOOL_IMAGE_OPTS,

@@ -86,8 +86,8 @@ static const struct tool_option options[] = {
 	{ 'C', "copy-range", NULL, "let the host copy, not looking for zeroes" },
 	{ 'r', "rate", "RATE", "bytes to write a second at most" },
 	{ OPT_SALVAGE, "salvage", NULL, "zeroes for what cannot be read" },
-	{ 't', "cache", "MODE", "of the target: none, writeback, writethrough, "
-	  "directsync, unsafe [unsafe]" },
+	{ 't', "cache", "MODE",
+	  "of the target: " IMAGE_CACHE_MODES(", ") " [unsafe]" },
 	{ 'T', "source-cache", "MODE", "of the sources [writeback]" },
 	{ OPT_BITMAPS, "bitmaps", NULL, "copy dirty bitmaps, too" },
 	{ OPT_SKIP_BROKEN_BITMAPS, "skip-broken-bitmaps", NULL,
