@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/driver.h"
@@ -125,15 +126,8 @@ static int judge_chunk(const struct dmg *d, const struct chunk *c,
 
 static int add_chunk(struct dmg *d, const struct chunk *c)
 {
-	struct chunk *more;
-
-	if (d->nr == d->room) {
-		d->room = d->room ? d->room * 2 : 64;
-		more = reallocarray(d->chunks, d->room, sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		d->chunks = more;
-	}
+	if (array_reserve(d->chunks, d->nr, d->room))
+		return -ENOMEM;
 	d->chunks[d->nr++] = *c;
 	return 0;
 }

@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/formats/mapped.h"
@@ -209,21 +210,14 @@ static int find_active(struct ring *r, struct sequence *best, struct error *err)
 static int add_patch(struct ring *r, uint64_t off, uint64_t len,
 		     const uint8_t *data, struct error *err)
 {
-	struct patch *more;
-
 	if (!len)
 		return 0;
 	if (!range_within(off, len, INT64_MAX))
 		return error_set(err, EINVAL, "the VHDX log changes %" PRIu64
 				 " bytes at %#" PRIx64 ", which no file has",
 				 len, off);
-	if (r->nr == r->room) {
-		r->room = r->room ? r->room * 2 : 64;
-		more = reallocarray(r->patches, r->room, sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		r->patches = more;
-	}
+	if (array_reserve(r->patches, r->nr, r->room))
+		return -ENOMEM;
 	r->patches[r->nr++] = (struct patch){ off, off + len, data };
 	if (data)
 		r->size = max(r->size, off + len);
