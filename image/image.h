@@ -99,6 +99,11 @@ int image_open(struct loop *loop, const char *path, const char *format,
  * afterwards even on error. NULL is allowed. */
 int image_close(struct image *img, struct error *err);
 
+/* Overlays on overlays: more than anybody stacks, less than any stack needs. */
+#define IMAGE_MAX_CHAIN 256
+/* May a backing chain have so many images? -ELOOP */
+int image_judge_depth(unsigned int nr, struct error *err);
+
 /* ---- properties ---- */
 
 struct loop *image_loop(const struct image *img);

@@ -26,9 +26,6 @@
 #include "image/path.h"
 #include "image/protocol.h"
 
-/* Overlays on overlays: more than anybody stacks, less than any stack needs. */
-#define MAX_CHAIN_DEPTH 256
-
 /* What the tables of all of them may take of memory at opening: more than the
  * largest that one image may have (200 MiB), which no disk there is needs. */
 #define MAX_TAKEN (256 * MiB)
@@ -323,6 +320,13 @@ int image_open(struct loop *loop, const char *path, const char *format,
 	return ret;
 }
 
+int image_judge_depth(unsigned int nr, struct error *err)
+{
+	return nr <= IMAGE_MAX_CHAIN ? 0 :
+		error_set(err, ELOOP, "more than %d images in the backing "
+			  "chain", IMAGE_MAX_CHAIN);
+}
+
 /* Is `path` the file of `img` or of an image that stands on it? */
 static int check_chain(struct image *img, const char *path, bool described,
 		       struct error *err)
@@ -342,11 +346,9 @@ static int check_chain(struct image *img, const char *path, bool described,
 			return error_set(err, ELOOP, "backing file '%s' leads "
 					 "back to '%s': the chain is a circle",
 					 path, img->path);
-		if (++depth >= MAX_CHAIN_DEPTH)
-			return error_set(err, ELOOP, "more than %d images in "
-					 "the backing chain", MAX_CHAIN_DEPTH);
+		depth++;
 	}
-	return 0;
+	return image_judge_depth(depth + 1, err);
 }
 
 /* What the user says is the user's path, what the image says the image's. */

@@ -19,30 +19,40 @@ static bool has_protocol(const char *name)
 	return n > 0 && name[n] == ':';
 }
 
+static const char *without_scheme(const char *name)
+{
+	return strncmp(name, "file:", 5) ? name : name + 5;
+}
+
+char *image_plain_path(const char *name)
+{
+	const char *file = without_scheme(name);
+	char *plain;
+
+	if (file == name || !has_protocol(file))
+		return strdup(file);
+	return asprintf(&plain, "./%s", file) < 0 ? NULL : plain;
+}
+
 int image_named_path(const char *image_path, const char *what, const char *name,
 		     char **full, struct error *err)
 {
 	const char *slash = strrchr(image_path, '/');
-	const char *here = "";
+	const char *file = without_scheme(name);
 	int dir;
 
-	if (!strncmp(name, "file:", 5))
-		name += 5;
-	else if (has_protocol(name))
+	if (file == name && has_protocol(name))
 		return error_set(err, EINVAL, "the image names the %s '%.200s': "
 				 "only plain files are opened on an image's "
 				 "word", what, name);
-	if (!*name)
+	if (!*file)
 		return error_set(err, EINVAL, "the %s name is empty", what);
-	dir = slash && *name != '/' ? (int)(slash + 1 - image_path) : 0;
-	/* "file:nbd:x" is a file, and must stay one without "file:". */
-	if (!dir && has_protocol(name))
-		here = "./";
-	if (asprintf(full, "%.*s%s%s", dir, image_path, here, name) < 0) {
+	dir = slash && *file != '/' ? (int)(slash + 1 - image_path) : 0;
+	if (!dir)
+		*full = image_plain_path(name);
+	else if (asprintf(full, "%.*s%s", dir, image_path, file) < 0)
 		*full = NULL;
-		return error_set_errno(err, ENOMEM, "%s", name);
-	}
-	return 0;
+	return *full ? 0 : error_set_errno(err, ENOMEM, "%s", file);
 }
 
 int image_backing_path(const char *image_path, const char *name, char **full,

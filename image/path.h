@@ -12,6 +12,10 @@
 
 #include "common/error.h"
 
+/* The name of a file without "file:", and so that it needs none: "./nbd:x".
+ * malloc()ed; NULL: -ENOMEM. */
+char *image_plain_path(const char *name);
+
 /* *full: malloc()ed. `what` is named so: "backing file". -EINVAL with the sentence,
  * -ENOMEM. */
 int image_named_path(const char *image_path, const char *what, const char *name,
