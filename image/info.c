@@ -16,6 +16,14 @@ int image_get_info(struct image *img, struct image_info *info,
 	return img->driver->get_info(img, info, err);
 }
 
+static void vmdk_info_free(struct image_info_vmdk *v)
+{
+	for (unsigned int i = 0; i < v->nr_extents; i++)
+		free(v->extents[i].filename);
+	free(v->extents);
+	free(v->create_type);
+}
+
 void image_info_free(struct image_info *info)
 {
 	for (unsigned int i = 0; i < info->nr_snapshots; i++) {
@@ -28,10 +36,9 @@ void image_info_free(struct image_info *info)
 	free(info->bitmaps);
 	free(info->backing_file);
 	free(info->backing_format);
-	free(info->data_file);
-	for (unsigned int i = 0; i < info->nr_extents; i++)
-		free(info->extents[i].filename);
-	free(info->extents);
-	free(info->create_type);
+	if (info->kind == IMAGE_INFO_QCOW2)
+		free(info->qcow2.data_file);
+	if (info->kind == IMAGE_INFO_VMDK)
+		vmdk_info_free(&info->vmdk);
 	memset(info, 0, sizeof(*info));
 }

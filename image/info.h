@@ -53,31 +53,47 @@ struct image_info_extent {
 					 * NULL: it is in the image's file */
 };
 
-/* Format specific facts; strings are owned by the struct. */
+struct image_info_qcow2 {
+	unsigned int version;		/* 2 or 3 */
+	bool lazy_refcounts, extended_l2, data_file_raw;
+	unsigned int refcount_bits;
+	const char *compression_type;	/* "zlib", "zstd" */
+	char *data_file;		/* as recorded, NULL: none */
+	uint64_t vmstate_offset;	/* where the VM state begins, guest */
+};
+
+struct image_info_vmdk {
+	char *create_type;
+	uint32_t cid, parent_cid;
+	unsigned int nr_extents;
+	struct image_info_extent *extents;
+};
+
+/* Formats of which more is known than what all have. */
+enum image_info_kind {
+	IMAGE_INFO_COMMON,
+	IMAGE_INFO_LUKS,		/* it is all in `encrypt` */
+	IMAGE_INFO_QCOW2,
+	IMAGE_INFO_VMDK,
+};
+
+/* Strings that are not const are owned by the struct. */
 struct image_info {
 	char *backing_file;		/* as recorded, NULL: none */
 	char *backing_format;		/* as recorded, NULL: none */
 	uint32_t cluster_size;		/* bytes, 0: the format has none */
 	bool dirty, corrupt, encrypted;
-	struct image_info_encrypt encrypt;
 	bool no_dirty_flag;		/* nothing is known of it */
-	/* qcow2 */
-	bool is_qcow2;
-	unsigned int version;		/* 2 or 3 */
-	bool lazy_refcounts, extended_l2, data_file_raw;
-	unsigned int refcount_bits;
-	const char *compression_type;	/* "zlib", "zstd" */
-	char *data_file;
-	uint64_t vmstate_offset;	/* where the VM state begins, guest */
+	struct image_info_encrypt encrypt;
 	unsigned int nr_snapshots;
 	struct image_info_snapshot *snapshots;
 	unsigned int nr_bitmaps;
 	struct image_info_bitmap *bitmaps;
-	/* vmdk */
-	char *create_type;		/* NULL: another format */
-	uint32_t cid, parent_cid;
-	unsigned int nr_extents;
-	struct image_info_extent *extents;
+	enum image_info_kind kind;
+	union {
+		struct image_info_qcow2 qcow2;
+		struct image_info_vmdk vmdk;
+	};
 };
 
 /* Works on an image opened with IMAGE_NO_IO. co */

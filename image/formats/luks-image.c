@@ -110,6 +110,7 @@ static int luks_get_info(struct image *img, struct image_info *info,
 {
 	const struct luks_image *s = img->state;
 
+	info->kind = IMAGE_INFO_LUKS;
 	info->encrypted = true;
 	luks_describe(&s->l, &info->encrypt);
 	return 0;

@@ -662,20 +662,22 @@ static int fill_extent(const struct vmdk_extent *e, struct image_info_extent *x)
 static int vmdk_get_info(struct image *img, struct image_info *info,
 			 struct error *err)
 {
+	struct image_info_vmdk *out = &info->vmdk;
 	const struct vmdk *v = img->state;
 	int ret = 0;
 
-	info->create_type = strdup(v->create_type);
-	info->extents = calloc(v->nr_extents + 1, sizeof(*info->extents));
-	if (!info->create_type || !info->extents)
+	info->kind = IMAGE_INFO_VMDK;
+	out->create_type = strdup(v->create_type);
+	out->extents = calloc(v->nr_extents + 1, sizeof(*out->extents));
+	if (!out->create_type || !out->extents)
 		return -ENOMEM;
-	info->cid = v->cid;
-	info->parent_cid = v->parent_cid;
+	out->cid = v->cid;
+	out->parent_cid = v->parent_cid;
 	for (unsigned int i = 0; i < v->nr_extents && !ret; i++)
 		ret = fill_extent(v->extents[i],
-				  &info->extents[info->nr_extents++]);
+				  &out->extents[out->nr_extents++]);
 	if (!ret && v->nr_extents)
-		info->cluster_size = info->extents[0].cluster_size;
+		info->cluster_size = out->extents[0].cluster_size;
 	if (!ret && v->parent && *v->parent) {
 		info->backing_file = strdup(v->parent);
 		info->backing_format = strdup("vmdk");

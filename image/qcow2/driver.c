@@ -172,21 +172,21 @@ static int qcow2_get_info(struct image *img, struct image_info *info,
 	const struct qcow2_header *h = &q->h;
 	int ret;
 
-	info->is_qcow2 = true;
+	info->kind = IMAGE_INFO_QCOW2;
 	info->backing_file = copy_string(h->backing_file);
 	info->backing_format = copy_string(h->backing_format);
-	info->data_file = copy_string(h->data_file);
+	info->qcow2.data_file = copy_string(h->data_file);
 	info->cluster_size = (uint32_t)q->cluster_size;
-	info->vmstate_offset = qcow2_vmstate_base(q);
+	info->qcow2.vmstate_offset = qcow2_vmstate_base(q);
 	info->dirty = h->incompat & QCOW2_INCOMPAT_DIRTY;
 	info->corrupt = h->incompat & QCOW2_INCOMPAT_CORRUPT;
 	info->encrypted = h->crypt_method != QCOW2_CRYPT_NONE;
-	info->version = h->version;
-	info->lazy_refcounts = h->compat & QCOW2_COMPAT_LAZY_REFCOUNTS;
-	info->extended_l2 = h->incompat & QCOW2_INCOMPAT_EXTENDED_L2;
-	info->data_file_raw = h->autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW;
-	info->refcount_bits = 1u << h->refcount_order;
-	info->compression_type =
+	info->qcow2.version = h->version;
+	info->qcow2.lazy_refcounts = h->compat & QCOW2_COMPAT_LAZY_REFCOUNTS;
+	info->qcow2.extended_l2 = h->incompat & QCOW2_INCOMPAT_EXTENDED_L2;
+	info->qcow2.data_file_raw = h->autoclear & QCOW2_AUTOCLEAR_DATA_FILE_RAW;
+	info->qcow2.refcount_bits = 1u << h->refcount_order;
+	info->qcow2.compression_type =
 		h->compression_type == QCOW2_COMPRESSION_ZSTD ? "zstd" : "zlib";
 	if (info->encrypted) {
 		ret = qcow2_crypt_info(q, &info->encrypt, err);

@@ -561,7 +561,7 @@ static bool has_raw_data(void)
 		return false;
 	if (image_get_info(img, &info, NULL))
 		die("no information", 0);
-	raw = info.data_file_raw;
+	raw = info.qcow2.data_file_raw;
 	image_info_free(&info);
 	image_close(img, NULL);
 	return raw;

@@ -508,8 +508,8 @@ static void first_versions(void)
 	if (image_get_info(t.img, &info, NULL))
 		die("no information about the image", 0);
 	t.cluster = info.cluster_size / SECTOR_SIZE;
-	if (info.data_file) {
-		load_store(&t.data, strdup(info.data_file), "data");
+	if (info.kind == IMAGE_INFO_QCOW2 && info.qcow2.data_file) {
+		load_store(&t.data, strdup(info.qcow2.data_file), "data");
 		t.cluster = UINT64_C(1) << 40;	/* none is compressed */
 	}
 	image_info_free(&info);

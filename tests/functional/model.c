@@ -364,8 +364,9 @@ static void find_cluster_size(struct model *m)
 	struct image_info info;
 
 	if (!image_get_info(m->img, &info, NULL) && !info.encrypted &&
-	    !info.data_file && image_can_compress(m->format) &&
-	    (!info.nr_extents || info.extents[0].compressed))
+	    (info.kind != IMAGE_INFO_QCOW2 || !info.qcow2.data_file) &&
+	    (info.kind != IMAGE_INFO_VMDK || info.vmdk.extents[0].compressed) &&
+	    image_can_compress(m->format))
 		m->cluster = info.cluster_size;
 	image_info_free(&info);
 }

@@ -95,7 +95,8 @@ static int judge_zeroes(const struct compact *c, const struct image_info *i)
 	if (i->nr_snapshots)
 		return tool_error("%s: --zeroes is not for images with "
 				  "snapshots", c->path);
-	if (i->is_qcow2 && i->version < 3 && i->backing_file)
+	if (i->kind == IMAGE_INFO_QCOW2 && i->qcow2.version < 3 &&
+	    i->backing_file)
 		return tool_error("%s: an overlay of version 2 cannot let go of "
 				  "zeroes", c->path);
 	return 0;

@@ -451,12 +451,13 @@ static int settle_compression(struct convert *c)
 	if (ret)
 		return tool_error("%s", error_text(&err, ret));
 	/* A streamOptimized vmdk has nothing else. */
-	if (info.nr_extents && info.extents[0].compressed)
+	if (info.kind == IMAGE_INFO_VMDK && info.vmdk.nr_extents &&
+	    info.vmdk.extents[0].compressed)
 		c->compressed = true;
 	if (c->compressed)
 		c->copy.cluster = info.cluster_size;
-	if (c->level > 9 && info.compression_type &&
-	    !strcmp(info.compression_type, "zlib"))
+	if (c->level > 9 && info.kind == IMAGE_INFO_QCOW2 &&
+	    !strcmp(info.qcow2.compression_type, "zlib"))
 		ret = tool_error("Invalid compression level %d: zlib has 1 to "
 				 "9", c->level);
 	image_info_free(&info);

@@ -26,14 +26,12 @@
 #include "tool/snapshots.h"
 #include "tool/verbs/verbs.h"
 
-#define MAX_CHAIN 256
-
 struct info {
 	struct loop *loop;
 	struct tool_common common;
 	bool chain;
 	json_t *list;			/* of the chain, NULL: human */
-	struct file_id seen[MAX_CHAIN];
+	struct file_id seen[IMAGE_MAX_CHAIN];
 	unsigned int nr_seen;
 };
 
@@ -140,7 +138,7 @@ static void print_bitmaps(const struct image_info *i)
 	}
 }
 
-static void print_vmdk(const struct image_info *i)
+static void print_vmdk(const struct image_info_vmdk *i)
 {
 	puts("Format specific information:");
 	printf("    cid: %u\n    parent cid: %u\n    create type: %s\n",
@@ -164,22 +162,24 @@ static void print_vmdk(const struct image_info *i)
 
 static void print_qcow2(const struct image_info *i)
 {
+	const struct image_info_qcow2 *q = &i->qcow2;
+
 	puts("Format specific information:");
-	printf("    compat: %s\n", i->version < 3 ? "0.10" : "1.1");
-	printf("    compression type: %s\n", i->compression_type);
-	if (i->version >= 3)
-		printf("    lazy refcounts: %s\n", truth(i->lazy_refcounts));
+	printf("    compat: %s\n", q->version < 3 ? "0.10" : "1.1");
+	printf("    compression type: %s\n", q->compression_type);
+	if (q->version >= 3)
+		printf("    lazy refcounts: %s\n", truth(q->lazy_refcounts));
 	print_bitmaps(i);
-	printf("    refcount bits: %u\n", i->refcount_bits);
-	if (i->data_file)
-		printf("    data file: %s\n", i->data_file);
-	if (i->data_file)
-		printf("    data file raw: %s\n", truth(i->data_file_raw));
+	printf("    refcount bits: %u\n", q->refcount_bits);
+	if (q->data_file)
+		printf("    data file: %s\n", q->data_file);
+	if (q->data_file)
+		printf("    data file raw: %s\n", truth(q->data_file_raw));
 	print_encrypt(&i->encrypt);
-	if (i->version >= 3)
+	if (q->version >= 3)
 		printf("    corrupt: %s\n", truth(i->corrupt));
-	if (i->version >= 3)
-		printf("    extended l2: %s\n", truth(i->extended_l2));
+	if (q->version >= 3)
+		printf("    extended l2: %s\n", truth(q->extended_l2));
 }
 
 static void print_backing(const struct facts *f)
@@ -192,6 +192,24 @@ static void print_backing(const struct facts *f)
 	putchar('\n');
 	if (f->i.backing_format)
 		printf("backing file format: %s\n", f->i.backing_format);
+}
+
+static void print_specific(const struct image_info *i)
+{
+	switch (i->kind) {
+	case IMAGE_INFO_COMMON:
+		break;
+	case IMAGE_INFO_LUKS:
+		puts("Format specific information:");
+		print_luks(&i->encrypt, "    ");
+		break;
+	case IMAGE_INFO_QCOW2:
+		print_qcow2(i);
+		break;
+	case IMAGE_INFO_VMDK:
+		print_vmdk(&i->vmdk);
+		break;
+	}
 }
 
 /* What stands on nothing is a file to qemu-img, and not an image. */
@@ -238,14 +256,7 @@ static void print_human(const struct facts *f)
 	if (f->i.backing_file)
 		print_backing(f);
 	tool_print_snapshots(&f->i);
-	if (f->i.is_qcow2)
-		print_qcow2(&f->i);
-	else if (f->i.encrypt.cipher_alg) {
-		puts("Format specific information:");
-		print_luks(&f->i.encrypt, "    ");
-	} else if (f->i.create_type) {
-		print_vmdk(&f->i);
-	}
+	print_specific(&f->i);
 	print_children(f, "", "");
 }
 
@@ -324,34 +335,35 @@ static json_t *json_encrypt(const struct image_info_encrypt *e,
 
 static json_t *json_qcow2(const struct image_info *i)
 {
+	const struct image_info_qcow2 *q = &i->qcow2;
 	json_t *data = json_object();
 
-	set_text(data, "compat", i->version < 3 ? "0.10" : "1.1");
-	set_text(data, "compression-type", i->compression_type);
-	if (i->version >= 3)
+	set_text(data, "compat", q->version < 3 ? "0.10" : "1.1");
+	set_text(data, "compression-type", q->compression_type);
+	if (q->version >= 3)
 		json_object_set_new(data, "lazy-refcounts",
-				    json_boolean(i->lazy_refcounts));
-	if (i->data_file) {
-		set_text(data, "data-file", i->data_file);
+				    json_boolean(q->lazy_refcounts));
+	if (q->data_file) {
+		set_text(data, "data-file", q->data_file);
 		json_object_set_new(data, "data-file-raw",
-				    json_boolean(i->data_file_raw));
+				    json_boolean(q->data_file_raw));
 	}
 	if (i->nr_bitmaps)
 		json_object_set_new(data, "bitmaps", json_bitmaps(i));
-	set_number(data, "refcount-bits", i->refcount_bits);
+	set_number(data, "refcount-bits", q->refcount_bits);
 	if (i->encrypt.format)
 		json_object_set_new(data, "encrypt",
 				    json_encrypt(&i->encrypt,
 						 i->encrypt.format));
-	if (i->version >= 3) {
+	if (q->version >= 3) {
 		json_object_set_new(data, "corrupt", json_boolean(i->corrupt));
 		json_object_set_new(data, "extended-l2",
-				    json_boolean(i->extended_l2));
+				    json_boolean(q->extended_l2));
 	}
 	return json_pack("{s:s, s:o}", "type", "qcow2", "data", data);
 }
 
-static json_t *json_vmdk(const struct image_info *i)
+static json_t *json_vmdk(const struct image_info_vmdk *i)
 {
 	json_t *data = json_object(), *extents = json_array(), *x;
 
@@ -373,6 +385,22 @@ static json_t *json_vmdk(const struct image_info *i)
 	}
 	json_object_set_new(data, "extents", extents);
 	return json_pack("{s:s, s:o}", "type", "vmdk", "data", data);
+}
+
+static json_t *json_specific(const struct image_info *i)
+{
+	switch (i->kind) {
+	case IMAGE_INFO_COMMON:
+		break;
+	case IMAGE_INFO_LUKS:
+		return json_pack("{s:s, s:o}", "type", "luks", "data",
+				 json_encrypt(&i->encrypt, NULL));
+	case IMAGE_INFO_QCOW2:
+		return json_qcow2(i);
+	case IMAGE_INFO_VMDK:
+		return json_vmdk(&i->vmdk);
+	}
+	return NULL;
 }
 
 static json_t *json_facts(const struct facts *f);
@@ -403,15 +431,9 @@ static json_t *json_facts(const struct facts *f)
 	set_text(o, "format", f->format);
 	if (f->has_allocated)
 		set_number(o, "actual-size", f->allocated);
-	if (f->i.is_qcow2)
-		json_object_set_new(o, "format-specific", json_qcow2(&f->i));
-	else if (f->i.encrypt.cipher_alg)
+	if (f->i.kind != IMAGE_INFO_COMMON)
 		json_object_set_new(o, "format-specific",
-				    json_pack("{s:s, s:o}", "type", "luks",
-					      "data", json_encrypt(
-						&f->i.encrypt, NULL)));
-	else if (f->i.create_type)
-		json_object_set_new(o, "format-specific", json_vmdk(&f->i));
+				    json_specific(&f->i));
 	else if (!strcmp(f->format, "file"))
 		json_object_set_new(o, "format-specific",
 				    json_pack("{s:s, s:{}}", "type", "file",
@@ -430,6 +452,7 @@ static json_t *json_facts(const struct facts *f)
 /* Is this the second time that the chain comes here? */
 static int note_file(struct info *info, const char *path)
 {
+	struct error err = ERROR_INIT;
 	struct file_id id;
 
 	if (file_id_find(path, &id))
@@ -438,23 +461,10 @@ static int note_file(struct info *info, const char *path)
 		if (same_file(&info->seen[n], &id))
 			return tool_error("Backing file '%s' creates an "
 					  "infinite loop.", path);
-	if (info->nr_seen == MAX_CHAIN)
-		return tool_error("more than %d images in the backing chain",
-				  MAX_CHAIN);
+	if (image_judge_depth(info->nr_seen + 1, &err))
+		return tool_error("%s", err.msg);
 	info->seen[info->nr_seen++] = id;
 	return 0;
-}
-
-/* The name of a file without "file:", and so that it needs none. */
-static char *plain_name(const char *path)
-{
-	const char *name = strncmp(path, "file:", 5) ? path : path + 5;
-	size_t n = strcspn(name, ":/");
-	char *plain;
-
-	if (name == path || !n || name[n] != ':')
-		return strdup(name);
-	return asprintf(&plain, "./%s", name) < 0 ? NULL : plain;
 }
 
 static int look_at(struct image *img, struct facts *f, struct error *err);
@@ -488,7 +498,8 @@ static int look_at_file(struct image *img, struct facts *f, struct error *err)
 /* The last that was opened comes first, as in qemu-img. */
 static int look_below(struct image *img, struct facts *f, struct error *err)
 {
-	unsigned int n = f->i.nr_extents;
+	bool is_vmdk = f->i.kind == IMAGE_INFO_VMDK;
+	unsigned int n = is_vmdk ? f->i.vmdk.nr_extents : 0;
 	int ret = 0;
 
 	f->children = calloc(n + 1, sizeof(*f->children));
@@ -497,9 +508,9 @@ static int look_below(struct image *img, struct facts *f, struct error *err)
 	while (n-- && !ret) {
 		struct facts *child = &f->children[f->nr_children];
 
-		if (!f->i.extents[n].file)
+		if (!f->i.vmdk.extents[n].file)
 			continue;
-		ret = look_at_file(f->i.extents[n].file, child, err);
+		ret = look_at_file(f->i.vmdk.extents[n].file, child, err);
 		snprintf(child->name, sizeof(child->name), "extents.%u", n);
 		f->nr_children++;
 	}
@@ -517,7 +528,7 @@ static int look_at(struct image *img, struct facts *f, struct error *err)
 {
 	int ret;
 
-	f->path = plain_name(image_path(img));
+	f->path = image_plain_path(image_path(img));
 	if (!f->path)
 		return -ENOMEM;
 	f->format = image_format(img);

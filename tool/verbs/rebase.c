@@ -349,7 +349,9 @@ static int rebase_image(struct rebase *r)
 	if (ret)
 		return tool_error("%s: %s", r->path, error_text(&err, ret));
 	r->cluster_size = max(info.cluster_size, SECTOR_SIZE);
-	r->grain = info.extended_l2 ? r->cluster_size / 32 : r->cluster_size;
+	r->grain = r->cluster_size;
+	if (info.kind == IMAGE_INFO_QCOW2 && info.qcow2.extended_l2)
+		r->grain /= 32;
 	ret = settle_format(r, &info);
 	image_info_free(&info);
 	if (ret || r->unsafe)

@@ -72,7 +72,8 @@ static int measure_bitmaps(struct image *from, uint64_t cluster_size,
 
 	if (ret)
 		return ret;
-	out->has_bitmaps = info.is_qcow2 && info.version >= 3;
+	out->has_bitmaps = info.kind == IMAGE_INFO_QCOW2 &&
+			   info.qcow2.version >= 3;
 	out->bitmaps = image_bitmaps_space(&info, from->size,
 					   (uint32_t)cluster_size);
 	image_info_free(&info);

@@ -31,9 +31,9 @@ void io_info(struct io_shell *sh, int argc, char **argv)
 	if (info.cluster_size)
 		printf("cluster size: %s\n",
 		       io_exact_size((double)info.cluster_size, text));
-	if (info.vmstate_offset)
+	if (info.kind == IMAGE_INFO_QCOW2)
 		printf("vm state offset: %s\n",
-		       io_exact_size((double)info.vmstate_offset, text));
+		       io_exact_size((double)info.qcow2.vmstate_offset, text));
 	image_info_free(&info);
 }
 
