@@ -22,7 +22,7 @@
 #include "common/cleanup.h"
 #include "image/driver.h"
 #include "image/formats/mapped.h"
-#include "image/formats/vhd.h"
+#include "image/formats/vhd-footer.h"
 
 #define LOCATORS 8u
 #define LOCATOR_BYTES 24u

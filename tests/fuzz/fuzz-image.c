@@ -23,7 +23,7 @@
 #include "io/coroutine.h"
 #include "image/image.h"
 #include "io/loop.h"
-#include "image/formats/vhd.h"
+#include "image/formats/vhd-footer.h"
 #include "image/formats/vhdx-checksum.h"
 #include "image/formats/vhdx-log.h"
 

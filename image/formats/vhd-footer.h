@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vhd.h: the footer and the dynamic header of a VHD image.
+ * vhd-footer.h: the footer and the dynamic header of a VHD image.
  *
  * All numbers are big-endian. (Source: Microsoft's "Virtual Hard Disk Image
  * Format Specification" 1.0; its appendix for geometries.)
  */
-#ifndef XD_IMAGE_VHD_H
-#define XD_IMAGE_VHD_H
+#ifndef XD_IMAGE_VHD_FOOTER_H
+#define XD_IMAGE_VHD_FOOTER_H
 
 #include <stdbool.h>
 #include <stddef.h>
