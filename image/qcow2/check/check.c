@@ -189,9 +189,9 @@ static uint64_t room_at_opening(const struct check *ck)
 	       (bytes >> ck->h->cluster_bits) * ROOM_FOR_CLUSTER;
 }
 
-static int run_check(struct image *img, const struct qcow2_header *h,
-		     enum image_repair repair, bool careful,
-		     struct image_check *result, struct error *err)
+static int check_and_repair(struct image *img, const struct qcow2_header *h,
+			    enum image_repair repair, bool careful,
+			    struct image_check *result, struct error *err)
 {
 	struct check ck;
 	int ret;
@@ -228,14 +228,14 @@ int qcow2_check(struct image *img, const struct qcow2_header *h,
 		enum image_repair repair, struct image_check *result,
 		struct error *err)
 {
-	return run_check(img, h, repair, false, result, err);
+	return check_and_repair(img, h, repair, false, result, err);
 }
 
 int qcow2_repair_dirty(struct image *img, const struct qcow2_header *h,
 		       struct error *err)
 {
 	struct image_check res = {0};
-	int ret = run_check(img, h, IMAGE_REPAIR_ALL, true, &res, err);
+	int ret = check_and_repair(img, h, IMAGE_REPAIR_ALL, true, &res, err);
 
 	if (ret)
 		return ret;

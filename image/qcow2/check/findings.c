@@ -22,7 +22,7 @@
 
 /* ---- findings ---- */
 
-static void print_finding(struct check *ck, const char *fmt, va_list ap)
+static void report_finding(struct check *ck, const char *fmt, va_list ap)
 {
 	char text[512];
 
@@ -42,7 +42,7 @@ void ck_note(struct check *ck, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	print_finding(ck, fmt, ap);
+	report_finding(ck, fmt, ap);
 	va_end(ap);
 }
 
@@ -52,7 +52,7 @@ void ck_corrupt(struct check *ck, const char *fmt, ...)
 
 	ck->res->corruptions++;
 	va_start(ap, fmt);
-	print_finding(ck, fmt, ap);
+	report_finding(ck, fmt, ap);
 	va_end(ap);
 }
 
@@ -66,7 +66,7 @@ void ck_corrupt_for_good(struct check *ck, const char *fmt, ...)
 	ck->bad_entries++;
 	ck->refs_unknown = true;
 	va_start(ap, fmt);
-	print_finding(ck, fmt, ap);
+	report_finding(ck, fmt, ap);
 	va_end(ap);
 }
 
