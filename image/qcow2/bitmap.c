@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "common/cleanup.h"
 #include "common/log.h"
 #include "image/open.h"
 

@@ -26,14 +26,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "common/cleanup.h"
-#include "common/log.h"
 #include "io/co-group.h"
 #include "image/qcow2/qcow2.h"
 
 #define WRITES_AT_ONCE 32
 #define FREED_MAX 4096		/* runs that wait for a commit */
-#define SECTOR_ENTRIES 64	/* table entries in 512 bytes */
 #define WRITE_MAX (1 * MiB)
 
 /* Copies of slices of one cache, in the order of the file. */
@@ -95,33 +92,28 @@ static int copy_slices(struct qcow2_cache *c, struct batch *b)
 	return 0;
 }
 
-static int copy_table(const uint64_t *table, uint64_t entries, uint8_t *dirty,
-		      bool *any_dirty, uint64_t offset, struct table_copy *t)
+static int copy_table(struct qcow2_table *table, uint64_t offset,
+		      struct table_copy *t)
 {
-	size_t nr = 0, sectors = div_round_up(entries, SECTOR_ENTRIES);
+	uint64_t nr = 0, sectors = qcow2_table_sectors(table->nr);
 
 	t->offset = offset;
-	if (!*any_dirty)
+	if (!table->any_dirty)
 		return 0;
-	for (size_t i = 0; i < sectors; i++)
-		nr += dirty[i];
+	for (uint64_t i = 0; i < sectors; i++)
+		nr += table->dirty[i];
 	t->sectors = malloc(nr * sizeof(*t->sectors));
-	if (!t->sectors || posix_memalign((void **)&t->data, 4096, nr * 512))
+	if (!t->sectors ||
+	    posix_memalign((void **)&t->data, 4096, nr * SECTOR_SIZE))
 		return -ENOMEM;
 	for (uint32_t i = 0; i < sectors; i++) {
-		uint8_t *out = t->data + t->nr * 512;
-
-		if (!dirty[i])
+		if (!table->dirty[i])
 			continue;
-		for (uint64_t k = 0; k < SECTOR_ENTRIES; k++) {
-			uint64_t e = (uint64_t)i * SECTOR_ENTRIES + k;
-
-			store_be64(out + k * 8, e < entries ? table[e] : 0);
-		}
+		qcow2_table_encode_sector(table, i,
+					  t->data + t->nr * SECTOR_SIZE);
 		t->sectors[t->nr++] = i;
-		dirty[i] = 0;
 	}
-	*any_dirty = false;
+	qcow2_table_set_clean(table);
 	return 0;
 }
 
@@ -134,13 +126,10 @@ static int take_checkpoint(struct qcow2 *q, struct checkpoint *cp)
 	if (!ret)
 		ret = copy_slices(&q->l2_cache, &cp->l2);
 	if (!ret)
-		ret = copy_table(q->reftable, q->reftable_entries,
-				 q->reftable_dirty, &q->any_reftable_dirty,
-				 q->h.refcount_table_offset, &cp->reftable);
+		ret = copy_table(&q->reftable, q->h.refcount_table_offset,
+				 &cp->reftable);
 	if (!ret)
-		ret = copy_table(q->l1, q->h.l1_size, q->l1_dirty,
-				 &q->any_l1_dirty, q->h.l1_table_offset,
-				 &cp->l1);
+		ret = copy_table(&q->l1, q->h.l1_table_offset, &cp->l1);
 	if (!ret) {
 		cp->freed = q->freed;
 		q->freed = (struct qcow2_freed_list){ NULL, 0, 0 };
@@ -159,12 +148,12 @@ static void settle_batch(struct qcow2_cache *c, struct batch *b, bool failed)
 	free(b->data);
 }
 
-static void settle_table(struct table_copy *t, uint8_t *dirty, bool *any_dirty,
+static void settle_table(struct qcow2_table *table, struct table_copy *t,
 			 bool failed)
 {
 	for (size_t i = 0; failed && i < t->nr; i++) {
-		dirty[t->sectors[i]] = 1;
-		*any_dirty = true;
+		table->dirty[t->sectors[i]] = 1;
+		table->any_dirty = true;
 	}
 	free(t->sectors);
 	free(t->data);
@@ -185,9 +174,8 @@ static void settle(struct qcow2 *q, struct checkpoint *cp, bool failed)
 {
 	settle_batch(&q->ref_cache, &cp->refcounts, failed);
 	settle_batch(&q->l2_cache, &cp->l2, failed);
-	settle_table(&cp->reftable, q->reftable_dirty, &q->any_reftable_dirty,
-		     failed);
-	settle_table(&cp->l1, q->l1_dirty, &q->any_l1_dirty, failed);
+	settle_table(&q->reftable, &cp->reftable, failed);
+	settle_table(&q->l1, &cp->l1, failed);
 	settle_freed(q, &cp->freed);
 }
 
@@ -239,8 +227,9 @@ static int write_table(struct image *file, const struct table_copy *t,
 	image_event(file, event);
 
 	for (size_t i = 0; !ret && i < t->nr; i++)
-		ret = image_pwrite(file, t->offset + t->sectors[i] * 512ull,
-				   512, t->data + i * 512);
+		ret = image_pwrite(file, t->offset +
+				   (uint64_t)t->sectors[i] * SECTOR_SIZE,
+				   SECTOR_SIZE, t->data + i * SECTOR_SIZE);
 	return ret;
 }
 
@@ -295,8 +284,8 @@ static int write_checkpoint(struct qcow2 *q, const struct checkpoint *cp)
 static bool is_clean(const struct qcow2 *q)
 {
 	return q->committed == q->modified && !q->ref_cache.nr_dirty &&
-	       !q->l2_cache.nr_dirty && !q->any_l1_dirty &&
-	       !q->any_reftable_dirty && !q->freed.nr;
+	       !q->l2_cache.nr_dirty && !q->l1.any_dirty &&
+	       !q->reftable.any_dirty && !q->freed.nr;
 }
 
 static int commit_locked(struct qcow2 *q)

@@ -61,13 +61,13 @@ static int look_for_space(struct qcow2 *q, uint64_t count, struct space *s)
 	int ret = 0;
 
 	*s = (struct space){ 0 };
-	for (uint64_t i = 0; i < q->reftable_entries; i++) {
+	for (uint64_t i = 0; i < q->reftable.nr; i++) {
 		uint64_t c = i << q->refblock_bits;
 		uint64_t end = (i + 1) << q->refblock_bits;
 
-		if (!q->reftable[i])
+		if (!q->reftable.v[i])
 			run = 0;
-		for (; q->reftable[i] && c < end; c += per_slice) {
+		for (; q->reftable.v[i] && c < end; c += per_slice) {
 			ret = look_in_slice(q, c, count, &run, s);
 			if (ret || s->found)
 				return ret;
@@ -103,7 +103,7 @@ static uint64_t missing_refblocks(const struct qcow2 *q, uint64_t first,
 	uint64_t missing = 0;
 
 	for (; i <= last; i++)
-		missing += i >= q->reftable_entries || !q->reftable[i];
+		missing += i >= q->reftable.nr || !q->reftable.v[i];
 	return missing;
 }
 
@@ -133,7 +133,7 @@ static int take_at_end(struct qcow2 *q, uint64_t first, uint64_t count,
 		ret = qcow2_reach(q, (last + 1) << q->cluster_bits);
 	for (uint64_t i = first >> q->refblock_bits;
 	     !ret && i <= last >> q->refblock_bits; i++) {
-		if (q->reftable[i])
+		if (q->reftable.v[i])
 			continue;
 		ret = qcow2_prepare_refblock(q, next);
 		if (!ret)
@@ -147,48 +147,19 @@ static int take_at_end(struct qcow2 *q, uint64_t first, uint64_t count,
 	return ret;
 }
 
-static int resize_reftable_memory(struct qcow2 *q, uint64_t entries)
-{
-	uint64_t *table = realloc(q->reftable, entries * 8);
-	uint8_t *dirty;
-
-	if (!table)
-		return -ENOMEM;
-	q->reftable = table;
-	dirty = realloc(q->reftable_dirty, entries / 64 + 1);
-	if (!dirty)
-		return -ENOMEM;
-	q->reftable_dirty = dirty;
-	memset(table + q->reftable_entries, 0,
-	       (entries - q->reftable_entries) * 8);
-	memset(dirty + q->reftable_entries / 64 + 1, 0,
-	       entries / 64 - q->reftable_entries / 64);
-	q->reftable_entries = (uint32_t)entries;
-	return 0;
-}
-
 /* co. The whole table in one write; its refcounts are on disk before. */
 static int write_new_reftable(struct qcow2 *q, uint64_t offset)
 {
-	uint64_t bytes = (uint64_t)q->reftable_entries * 8;
-	uint8_t *buf;
-	int ret;
+	int ret = qcow2_write_refcounts(q);
 
-	if (posix_memalign((void **)&buf, 4096, bytes))
-		return -ENOMEM;
-	for (uint32_t i = 0; i < q->reftable_entries; i++)
-		store_be64(buf + i * 8, q->reftable[i]);
-	ret = qcow2_write_refcounts(q);
 	if (!ret)
-		ret = image_pwrite(q->file, offset, bytes, buf);
+		ret = qcow2_table_write(&q->reftable, q->file, offset,
+					q->reftable.nr * UINT64_C(8));
 	if (!ret)
 		ret = qcow2_barrier(q);
-	free(buf);
-	if (ret)
-		return ret;
-	memset(q->reftable_dirty, 0, q->reftable_entries / 64 + 1);
-	q->any_reftable_dirty = false;
-	return 0;
+	if (!ret)
+		qcow2_table_set_clean(&q->reftable);
+	return ret;
 }
 
 static void rename_reftable(struct qcow2 *q, uint64_t offset, uint64_t clusters,
@@ -246,7 +217,8 @@ static int grow_reftable(struct qcow2 *q, uint64_t cluster)
 		q->reftable_full = true;
 		return -EFBIG;
 	}
-	ret = resize_reftable_memory(q, (clusters << q->cluster_bits) / 8);
+	ret = qcow2_table_grow(&q->reftable,
+				(clusters << q->cluster_bits) / 8);
 	if (!ret)
 		ret = take_at_end(q, s.end, clusters, &offset);
 	if (!ret) {

@@ -8,7 +8,6 @@
 #include <errno.h>
 
 #include "common/bits.h"
-#include "common/cleanup.h"
 #include "image/parts.h"
 #include "image/qcow2/bitmap.h"
 #include "image/qcow2/check/check.h"
@@ -124,7 +123,7 @@ static int qcow2_close(struct image *img, struct error *err)
 	struct qcow2 *q = qcow2_of(img);
 	int ret = 0;
 
-	if (q->l1 && (img->flags & IMAGE_RDWR)) {
+	if (q->l1.v && (img->flags & IMAGE_RDWR)) {
 		ret = q->state == QCOW2_CORRUPT ? mark_corrupt(q) :
 						  qcow2_commit_all(q);
 		if (!ret && q->state != QCOW2_CORRUPT)
@@ -204,7 +203,7 @@ static int qcow2_check_verb(struct image *img, enum image_repair repair,
 	struct qcow2 *q = qcow2_of(img);
 	int ret;
 
-	if (q->l1 && (img->flags & IMAGE_RDWR)) {
+	if (q->l1.v && (img->flags & IMAGE_RDWR)) {
 		ret = qcow2_commit_all(q);
 		if (ret)
 			return error_set_errno(err, -ret, "%s", img->path);

@@ -7,11 +7,6 @@
  */
 #include "image/qcow2/l1.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
-#include "common/cleanup.h"
-
 static uint64_t clusters_of_l1(const struct qcow2 *q, uint64_t entries)
 {
 	return div_round_up(entries * 8, q->cluster_size);
@@ -25,38 +20,18 @@ static void forget_l1_clusters(struct qcow2 *q, uint64_t offset, uint64_t count)
 }
 
 /* co. The present table, and zeroes behind it, at `offset`. */
-static int write_l1(struct qcow2 *q, uint64_t offset, uint64_t clusters)
+static int write_longer_l1(struct qcow2 *q, uint64_t offset, uint64_t clusters)
 {
-	uint64_t bytes = clusters << q->cluster_bits;
-	cleanup_free uint8_t *buf = calloc(1, bytes);
-	int ret = buf ? 0 : -ENOMEM;
+	int ret = 0;
 
-	for (uint32_t i = 0; buf && i < q->h.l1_size; i++)
-		store_be64(buf + i * 8ul, q->l1[i]);
 	for (uint64_t i = 0; !ret && i < clusters; i++)
 		ret = qcow2_meta_add(&q->meta, (offset >> q->cluster_bits) + i,
 				     QCOW2_META_L1);
 	image_event(q->file, IMAGE_EVENT_L1_GROW_WRITE_TABLE);
 	if (!ret)
-		ret = image_pwrite(q->file, offset, bytes, buf);
+		ret = qcow2_table_write(&q->l1, q->file, offset,
+					clusters << q->cluster_bits);
 	return ret ? ret : qcow2_commit_all(q);
-}
-
-static int grow_l1_memory(struct qcow2 *q, uint64_t entries)
-{
-	uint64_t *l1 = realloc(q->l1, entries * 8);
-	uint8_t *dirty;
-
-	if (!l1)
-		return -ENOMEM;
-	q->l1 = l1;
-	dirty = realloc(q->l1_dirty, entries / 64 + 1);
-	if (!dirty)
-		return -ENOMEM;
-	q->l1_dirty = dirty;
-	memset(l1 + q->h.l1_size, 0, (entries - q->h.l1_size) * 8);
-	memset(dirty, 0, entries / 64 + 1);	/* all is written */
-	return 0;
 }
 
 int qcow2_grow_l1(struct qcow2 *q, uint64_t entries)
@@ -69,9 +44,9 @@ int qcow2_grow_l1(struct qcow2 *q, uint64_t entries)
 	ret = qcow2_alloc_contiguous(q, clusters, &offset);
 	if (ret)
 		return ret;
-	ret = write_l1(q, offset, clusters);
+	ret = write_longer_l1(q, offset, clusters);
 	if (!ret)
-		ret = grow_l1_memory(q, entries);
+		ret = qcow2_table_grow(&q->l1, entries);
 	if (ret) {
 		forget_l1_clusters(q, offset, clusters);
 		return ret;
@@ -94,7 +69,7 @@ int qcow2_shorten_l1(struct qcow2 *q)
 
 	if (entries >= q->h.l1_size)
 		return 0;
-	q->h.l1_size = (uint32_t)entries;
+	q->h.l1_size = q->l1.nr = (uint32_t)entries;
 	ret = qcow2_write_header(q);
 	if (ret)
 		return ret;

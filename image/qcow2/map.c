@@ -217,7 +217,7 @@ int qcow2_lookup(struct qcow2 *q, uint64_t off, uint64_t len,
 		 struct qcow2_mapping *out)
 {
 	uint64_t index = off >> q->cluster_bits, offset;
-	uint64_t l1 = q->l1[index >> q->l2_bits];
+	uint64_t l1 = q->l1.v[index >> q->l2_bits];
 	uint64_t table = UINT64_C(1) << (q->l2_bits + q->cluster_bits);
 	struct qcow2_slice *s;
 	int ret;
@@ -285,15 +285,13 @@ static int clear_l2(struct qcow2 *q, uint64_t offset, bool fresh)
 
 static void set_l1(struct qcow2 *q, uint64_t i, uint64_t entry)
 {
-	q->l1[i] = entry;
-	q->l1_dirty[i / 64] = 1;
-	q->any_l1_dirty = true;
+	qcow2_table_set(&q->l1, i, entry);
 }
 
 /* co, l2_lock held. Makes a table, or a copy of one that is shared. */
 static int replace_l2(struct qcow2 *q, uint64_t l1_index)
 {
-	uint64_t old = q->l1[l1_index] & QCOW2_L1_OFFSET, offset, count;
+	uint64_t old = q->l1.v[l1_index] & QCOW2_L1_OFFSET, offset, count;
 	bool fresh;
 	int ret;
 
@@ -334,7 +332,7 @@ static int table_refcount(struct qcow2 *q, uint64_t table, uint64_t *refcount)
 /* co, l2_lock held. There is no table, or one without the flag. */
 static int own_l2(struct qcow2 *q, uint64_t l1_index)
 {
-	uint64_t table = q->l1[l1_index] & QCOW2_L1_OFFSET, refcount = 0;
+	uint64_t table = q->l1.v[l1_index] & QCOW2_L1_OFFSET, refcount = 0;
 	int ret = table ? table_refcount(q, table, &refcount) : 0;
 
 	if (ret || refcount != 1)
@@ -348,10 +346,10 @@ int qcow2_make_l2(struct qcow2 *q, uint64_t index)
 	uint64_t l1_index = index >> q->l2_bits;
 	int ret = 0;
 
-	if (likely(q->l1[l1_index] & QCOW2_COPIED))
+	if (likely(q->l1.v[l1_index] & QCOW2_COPIED))
 		return 0;
 	co_mutex_lock(&q->l2_lock);
-	if (!(q->l1[l1_index] & QCOW2_COPIED))
+	if (!(q->l1.v[l1_index] & QCOW2_COPIED))
 		ret = own_l2(q, l1_index);
 	co_mutex_unlock(&q->l2_lock);
 	return ret;
@@ -367,7 +365,7 @@ int qcow2_l2_for_write(struct qcow2 *q, uint64_t index,
 	if (ret)
 		return ret;
 	ret = qcow2_cache_get(&q->l2_cache,
-			      slice_offset(q, q->l1[l1_index] & QCOW2_L1_OFFSET,
+			      slice_offset(q, q->l1.v[l1_index] & QCOW2_L1_OFFSET,
 					   index),
 			      slice);
 	if (ret)

@@ -50,25 +50,19 @@ static int read_header(struct image *file, struct qcow2_header *h,
 
 /* ---- tables ---- */
 
-static int load_table(struct qcow2 *q, const char *name, uint64_t offset,
-		      uint64_t entries, uint64_t **table, uint8_t **dirty,
-		      struct error *err)
+static int load_table(struct qcow2 *q, struct qcow2_table *t, uint64_t entries,
+		      uint64_t offset, const char *name, struct error *err)
 {
-	int ret = image_take(q->img, entries * 8 + entries / 64, err);
+	int ret = image_take(q->img, entries * 8 + qcow2_table_sectors(entries),
+			     err);
 
 	if (ret)
 		return ret;
-	*table = malloc(max(entries * 8, UINT64_C(8)));
-	*dirty = calloc(1, entries / 64 + 1);
-	if (!*table || !*dirty)
-		return error_set_errno(err, ENOMEM, "the %s", name);
-	if (entries)
-		ret = image_pread(q->file, offset, entries * 8, *table);
+	ret = qcow2_table_init(t, entries);
 	if (ret)
-		return error_set_errno(err, -ret, "reading the %s", name);
-	for (uint64_t i = 0; i < entries; i++)
-		(*table)[i] = load_be64(&(*table)[i]);
-	return 0;
+		return error_set_errno(err, -ret, "the %s", name);
+	ret = qcow2_table_read(t, q->file, offset);
+	return ret ? error_set_errno(err, -ret, "reading the %s", name) : 0;
 }
 
 /* [offset, offset + bytes) is metadata. Contradictions are -EINVAL. */
@@ -99,7 +93,7 @@ static int register_clusters(struct qcow2 *q, uint64_t offset, uint64_t bytes,
 
 static int register_l2(struct qcow2 *q, uint32_t i, struct error *err)
 {
-	uint64_t entry = q->l1[i], offset = entry & QCOW2_L1_OFFSET;
+	uint64_t entry = q->l1.v[i], offset = entry & QCOW2_L1_OFFSET;
 
 	if (!entry)
 		return 0;
@@ -116,15 +110,15 @@ static int validate_l1_end(struct qcow2 *q, bool rdwr, struct error *err)
 	uint64_t at = q->h.l1_table_offset, size = q->file->size;
 	uint64_t there = (size - min(size, at)) / 8;
 
-	if (there >= q->h.l1_size)
+	if (there >= q->l1.nr)
 		return 0;
 	if (rdwr)
 		return error_set(err, EINVAL, "corrupt image: the L1 table of "
 				 "%u entries at %#" PRIx64 " is cut off by the "
 				 "end of the file of %" PRIu64 " bytes",
-				 q->h.l1_size, at, size);
-	for (; there < q->h.l1_size; there++)
-		q->l1[there] = QCOW2_L1_INVALID;
+				 q->l1.nr, at, size);
+	for (; there < q->l1.nr; there++)
+		q->l1.v[there] = QCOW2_L1_INVALID;
 	return 0;
 }
 
@@ -133,10 +127,10 @@ static int reserve_registry(struct qcow2 *q, struct error *err)
 {
 	uint64_t nr = 0;
 
-	for (uint32_t i = 0; i < q->h.l1_size; i++)
-		nr += q->l1[i] && q->l1[i] != QCOW2_L1_INVALID;
-	for (uint32_t i = 0; i < q->reftable_entries; i++)
-		nr += q->reftable[i] != 0;
+	for (uint32_t i = 0; i < q->l1.nr; i++)
+		nr += q->l1.v[i] && q->l1.v[i] != QCOW2_L1_INVALID;
+	for (uint32_t i = 0; i < q->reftable.nr; i++)
+		nr += q->reftable.v[i] != 0;
 	return image_take(q->img, nr * QCOW2_META_BYTES, err);
 }
 
@@ -145,12 +139,12 @@ static int register_l2_tables(struct qcow2 *q, struct error *err)
 {
 	int first = 0, ret;
 
-	for (uint32_t i = 0; i < q->h.l1_size; i++) {
+	for (uint32_t i = 0; i < q->l1.nr; i++) {
 		ret = register_l2(q, i, first ? NULL : err);
 		if (ret == -ENOMEM)
 			return ret;
 		if (ret)
-			q->l1[i] = QCOW2_L1_INVALID;
+			q->l1.v[i] = QCOW2_L1_INVALID;
 		first = first ? first : ret;
 	}
 	return first;
@@ -160,8 +154,8 @@ static int register_refblocks(struct qcow2 *q, struct error *err)
 {
 	int ret = 0;
 
-	for (uint32_t i = 0; !ret && i < q->reftable_entries; i++) {
-		uint64_t entry = q->reftable[i];
+	for (uint32_t i = 0; !ret && i < q->reftable.nr; i++) {
+		uint64_t entry = q->reftable.v[i];
 
 		if (!entry)
 			continue;
@@ -264,7 +258,7 @@ static int register_metadata(struct qcow2 *q, struct error *err)
 					QCOW2_META_L1, err);
 	if (!ret)
 		ret = register_clusters(q, q->h.refcount_table_offset,
-					(uint64_t)q->reftable_entries * 8,
+					(uint64_t)q->reftable.nr * 8,
 					QCOW2_META_REFTABLE, err);
 	if (!ret)
 		ret = register_refblocks(q, err);
@@ -285,16 +279,15 @@ static int load_metadata(struct qcow2 *q, struct error *err)
 	bool rdwr = q->img->flags & IMAGE_RDWR;
 	int ret, l2;
 
-	q->reftable_entries = (uint32_t)(((uint64_t)q->h.refcount_table_clusters
-					  << q->cluster_bits) / 8);
-	ret = load_table(q, "L1 table", q->h.l1_table_offset, q->h.l1_size,
-			 &q->l1, &q->l1_dirty, err);
+	ret = load_table(q, &q->l1, q->h.l1_size, q->h.l1_table_offset,
+			 "L1 table", err);
 	image_event(q->file, IMAGE_EVENT_REFTABLE_LOAD);
 	if (!ret)
-		ret = load_table(q, "refcount table",
-				 q->h.refcount_table_offset,
-				 q->reftable_entries, &q->reftable,
-				 &q->reftable_dirty, err);
+		ret = load_table(q, &q->reftable,
+				 ((uint64_t)q->h.refcount_table_clusters
+				  << q->cluster_bits) / 8,
+				 q->h.refcount_table_offset, "refcount table",
+				 err);
 	if (!ret)
 		ret = validate_l1_end(q, rdwr, err);
 	if (!ret)
@@ -419,10 +412,8 @@ void qcow2_deinit(struct qcow2 *q)
 	qcow2_cache_deinit(&q->ref_cache);
 	qcow2_meta_deinit(&q->meta);
 	qcow2_header_free(&q->h);
-	free(q->l1);
-	free(q->l1_dirty);
-	free(q->reftable);
-	free(q->reftable_dirty);
+	qcow2_table_free(&q->l1);
+	qcow2_table_free(&q->reftable);
 	free(q->free_runs);
 	free(q->freed.v);
 	free(q->inflated);

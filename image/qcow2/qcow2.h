@@ -18,6 +18,8 @@
  *	contiguous.c  room for tables of several clusters
  *	cache.c	slices of L2 tables and refcount blocks in memory
  *	commit.c	gets changed metadata to the file in a safe order
+ *	table.c		the L1 and the refcount table in memory
+ *	l1.c		an L1 table of another length
  *	meta.c	what each metadata cluster is (overlap checks)
  *	qcow2-bitmap*.c	dirty bitmaps
  *	crypt.c	the guest's data, encrypted or not
@@ -57,6 +59,7 @@
 #include "image/qcow2/entry.h"
 #include "image/qcow2/header.h"
 #include "image/qcow2/state.h"
+#include "image/qcow2/table.h"
 
 /* Ends of host clusters that compressed clusters may still go to. */
 #define QCOW2_TAILS 16
@@ -192,12 +195,9 @@ struct qcow2 {
 	uint32_t sub_bits;		/* of a subcluster; else cluster_bits */
 	uint64_t cluster_size, sub_size;
 
-	/* tables in memory, host order */
-	uint64_t *l1;			/* h.l1_size entries */
-	uint64_t *reftable;
-	uint32_t reftable_entries;
-	uint8_t *l1_dirty, *reftable_dirty;	/* a byte per 64 entries */
-	bool any_l1_dirty, any_reftable_dirty;
+	/* tables in memory */
+	struct qcow2_table l1;		/* h.l1_size entries */
+	struct qcow2_table reftable;
 	bool reftable_full;		/* it has been said */
 	struct qcow2_cache l2_cache, ref_cache;
 	struct crypto *crypto;		/* of the guest's data, NULL: as is */

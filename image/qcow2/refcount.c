@@ -122,9 +122,7 @@ int qcow2_install_refblock(struct qcow2 *q, uint64_t index, uint64_t cluster)
 
 	if (ret)
 		return ret;
-	q->reftable[index] = cluster << q->cluster_bits;
-	q->reftable_dirty[index / 64] = 1;
-	q->any_reftable_dirty = true;
+	qcow2_table_set(&q->reftable, index, cluster << q->cluster_bits);
 	return 0;
 }
 

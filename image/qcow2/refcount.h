@@ -18,14 +18,14 @@ static inline uint64_t qcow2_refs_per_slice(const struct qcow2 *q)
 static inline bool qcow2_reftable_reaches(const struct qcow2 *q,
 					  uint64_t cluster)
 {
-	return cluster >> q->refblock_bits < q->reftable_entries;
+	return cluster >> q->refblock_bits < q->reftable.nr;
 }
 
 /* The block with the refcount of `cluster`, bytes; it exists. */
 static inline uint64_t qcow2_refblock_of(const struct qcow2 *q,
 					 uint64_t cluster)
 {
-	return q->reftable[cluster >> q->refblock_bits];
+	return q->reftable.v[cluster >> q->refblock_bits];
 }
 
 static inline bool qcow2_has_refblock(const struct qcow2 *q, uint64_t cluster)

@@ -103,7 +103,7 @@ static bool nothing_there(const struct qcow2 *q, uint64_t index,
 {
 	uint64_t per_table = UINT64_C(1) << q->l2_bits;
 
-	if (q->l1[index >> q->l2_bits] ||
+	if (q->l1.v[index >> q->l2_bits] ||
 	    !(stays(q, (struct qcow2_entry){ 0 }, how) || q->h.version < 3))
 		return false;
 	*n = per_table - (index & (per_table - 1));

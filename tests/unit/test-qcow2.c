@@ -154,7 +154,7 @@ static int zero_over_table_co(void *arg)
 	must(!create_co("64k", "16", MiB, NULL) && !open_co(0));
 	must(!image_pwrite(img, 0, sizeof(buf), buf) && !image_flush(img));
 	q = qcow2_of(img);
-	l2 = q->l1[0] & QCOW2_L1_OFFSET;
+	l2 = q->l1.v[0] & QCOW2_L1_OFFSET;
 	store_be64(entry, q->h.l1_table_offset | QCOW2_COPIED | QCOW2_ZERO);
 	must(!image_close(img, &err));
 	fd = open(image, O_WRONLY);

@@ -19,7 +19,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "common/cleanup.h"
 
 struct width {
 	struct qcow2 *q;
@@ -29,8 +28,7 @@ struct width {
 	uint64_t table_clusters, nr_blocks;
 	uint64_t nr_index;		/* table entries in use */
 	uint8_t *wanted;		/* by new block, below base */
-	uint64_t *table;		/* host order */
-	uint8_t *dirty;			/* of the table: nothing */
+	struct qcow2_table table;
 	uint8_t *old_block, *new_block;
 	uint64_t loaded;		/* index of old_block, UINT64_MAX: none */
 };
@@ -51,11 +49,11 @@ static int old_refcount(struct width *w, uint64_t cluster, uint64_t *value)
 	int ret;
 
 	*value = 0;
-	if (i >= q->reftable_entries || !q->reftable[i])
+	if (i >= q->reftable.nr || !q->reftable.v[i])
 		return 0;
 	if (i != w->loaded) {
 		w->loaded = UINT64_MAX;
-		ret = image_pread(q->file, q->reftable[i], q->cluster_size,
+		ret = image_pread(q->file, q->reftable.v[i], q->cluster_size,
 				  w->old_block);
 		if (ret)
 			return ret;
@@ -142,14 +140,8 @@ static int write_structure(struct width *w)
 	struct qcow2 *q = w->q;
 	uint64_t at = (w->base + w->table_clusters) << q->cluster_bits;
 	uint64_t bytes = w->table_clusters << q->cluster_bits;
-	cleanup_free uint8_t *buf = NULL;
-	int ret = 0;
+	int ret = qcow2_table_init(&w->table, bytes / 8);
 
-	w->table = calloc(1, bytes);
-	w->dirty = calloc(1, bytes / 8 / 64 + 1);
-	if (!w->table || !w->dirty ||
-	    posix_memalign((void **)&buf, 4096, max(bytes, UINT64_C(4096))))
-		return -ENOMEM;
 	for (uint64_t i = 0; !ret && i < w->nr_index; i++) {
 		if (!is_wanted(w, i))
 			continue;
@@ -157,15 +149,13 @@ static int write_structure(struct width *w)
 		if (!ret)
 			ret = image_pwrite(q->file, at, q->cluster_size,
 					   w->new_block);
-		w->table[i] = at;
+		w->table.v[i] = at;
 		at += q->cluster_size;
 		show(w, min(i << w->block_bits, w->base), 1);
 	}
-	for (uint64_t i = 0; i < bytes / 8; i++)
-		store_be64(buf + i * 8, w->table[i]);
 	if (!ret)
-		ret = image_pwrite(q->file, w->base << q->cluster_bits, bytes,
-				   buf);
+		ret = qcow2_table_write(&w->table, q->file,
+					w->base << q->cluster_bits, bytes);
 	return ret ? ret : qcow2_barrier(q);
 }
 
@@ -215,28 +205,24 @@ static int switch_over(struct width *w, struct error *err)
 	struct qcow2 *q = w->q;
 	uint64_t old = q->h.refcount_table_offset;
 	uint64_t old_clusters = q->h.refcount_table_clusters;
-	uint64_t old_nr = q->reftable_entries;
-	uint64_t entries = (w->table_clusters << q->cluster_bits) / 8;
-	cleanup_free uint64_t *old_table = q->reftable;
+	struct qcow2_table old_table = q->reftable;
 	int ret;
 
-	free(q->reftable_dirty);
-	q->reftable = steal_ptr(&w->table);
-	q->reftable_dirty = steal_ptr(&w->dirty);
-	q->reftable_entries = (uint32_t)entries;
+	q->reftable = w->table;
+	w->table = old_table;		/* freed with the rest */
 	q->h.refcount_order = w->order;
 	q->h.refcount_table_offset = w->base << q->cluster_bits;
 	q->h.refcount_table_clusters = (uint32_t)w->table_clusters;
 	q->refblock_bits = w->block_bits;
 	ret = qcow2_rewrite_header(q, err);
 	/* Old blocks in memory are of no use, in the old width. */
-	for (uint64_t i = 0; i < old_nr; i++)
-		if (old_table[i])
-			qcow2_cache_drop(&q->ref_cache, old_table[i],
+	for (uint64_t i = 0; i < old_table.nr; i++)
+		if (old_table.v[i])
+			qcow2_cache_drop(&q->ref_cache, old_table.v[i],
 					 q->cluster_size);
 	if (ret)
 		return qcow2_lose(q, ret, "changing the refcount width");
-	free_structure(q, old, old_clusters, old_table, old_nr);
+	free_structure(q, old, old_clusters, old_table.v, old_table.nr);
 	return 0;
 }
 
@@ -259,7 +245,7 @@ static int change(struct width *w, struct error *err)
 	q->data_end = end;
 	q->file_length = max(q->file_length, end);
 	ret = note_structure(q, w->base << q->cluster_bits, w->table_clusters,
-			     w->table, w->nr_index);
+			     w->table.v, w->nr_index);
 	if (!ret)
 		ret = switch_over(w, err);
 	if (!ret)
@@ -294,7 +280,6 @@ int qcow2_change_refcount_order(struct qcow2 *q, uint32_t order,
 	free(w.wanted);
 	free(w.old_block);
 	free(w.new_block);
-	free(w.table);
-	free(w.dirty);
+	qcow2_table_free(&w.table);
 	return ret;
 }

@@ -92,8 +92,8 @@ static int list_tables(struct expand *x, struct error *err)
 	size_t n = 0;
 	int ret = 0;
 
-	for (uint32_t i = 0; !ret && i < q->h.l1_size; i++)
-		ret = add_table(x, q->l1[i], true, err);
+	for (uint32_t i = 0; !ret && i < q->l1.nr; i++)
+		ret = add_table(x, q->l1.v[i], true, err);
 	if (!ret)
 		ret = qcow2_for_each_snapshot(q->file, &q->h, add_snapshot, x,
 					      NULL, err);

@@ -133,7 +133,7 @@ static int free_entries(struct qcow2 *q, uint64_t table, uint8_t *buf)
 /* co. Nothing of the table is waiting to be written. */
 static int drop_l2(struct qcow2 *q, uint64_t i, uint8_t *buf)
 {
-	uint64_t table = q->l1[i] & QCOW2_L1_OFFSET;
+	uint64_t table = q->l1.v[i] & QCOW2_L1_OFFSET;
 	int ret;
 
 	if (!table)
@@ -143,9 +143,7 @@ static int drop_l2(struct qcow2 *q, uint64_t i, uint8_t *buf)
 		ret = free_entries(q, table, buf);
 	if (ret)
 		return ret;
-	q->l1[i] = 0;
-	q->l1_dirty[i / 64] = 1;
-	q->any_l1_dirty = true;
+	qcow2_table_set(&q->l1, i, 0);
 	return qcow2_free_l2(q, table, q->h.nb_snapshots);
 }
 
@@ -158,7 +156,7 @@ int qcow2_make_empty(struct image *img, struct error *err)
 	if (!ret)
 		ret = qcow2_commit_all(q);
 	image_event(q->file, IMAGE_EVENT_EMPTY_IMAGE_PREPARE);
-	for (uint32_t i = 0; !ret && i < q->h.l1_size; i++)
+	for (uint32_t i = 0; !ret && i < q->l1.nr; i++)
 		ret = drop_l2(q, i, buf);
 	if (!ret)
 		ret = qcow2_commit_all(q);

@@ -93,7 +93,7 @@ static void mark_tables(struct cluster_map *m)
 		mark_clusters(m, c->l2[i].offset, c->q->cluster_size, MOVES);
 	mark_clusters(m, h->snapshots_offset, c->snapshots.bytes, MOVES);
 	mark_clusters(m, h->refcount_table_offset,
-		      c->q->reftable_entries * 8ull, MOVES);
+		      c->q->reftable.nr * 8ull, MOVES);
 }
 
 /* The tables of snapshots have not been validated before. */
@@ -197,8 +197,8 @@ static void keep_refblocks(struct compact *c)
 {
 	const struct qcow2 *q = c->q;
 
-	for (uint64_t i = 0; i < q->reftable_entries; i++) {
-		uint64_t cluster = q->reftable[i] >> q->cluster_bits;
+	for (uint64_t i = 0; i < q->reftable.nr; i++) {
+		uint64_t cluster = q->reftable.v[i] >> q->cluster_bits;
 
 		if (i << q->refblock_bits >= c->target || cluster < c->target)
 			continue;

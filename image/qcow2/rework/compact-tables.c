@@ -33,7 +33,7 @@ static int load_l1_table(struct compact *c, size_t i, uint64_t offset,
 	if (!l->e)
 		return compact_error(c, -ENOMEM, "the L1 tables");
 	if (!i)
-		memcpy(l->e, c->q->l1, nr * 8);
+		memcpy(l->e, c->q->l1.v, nr * 8);
 	else if (nr)
 		ret = image_pread(c->q->file, offset, nr * 8, l->e);
 	for (uint64_t k = 0; i && k < nr; k++)
@@ -306,7 +306,7 @@ static int switch_to_copies(struct compact *c, uint64_t table)
 	struct qcow2 *q = c->q;
 	int ret;
 
-	memcpy(q->l1, c->l1[0].e, c->l1[0].nr * 8);
+	memcpy(q->l1.v, c->l1[0].e, c->l1[0].nr * 8);
 	if (c->l1[0].new)
 		q->h.l1_table_offset = c->l1[0].new;
 	q->h.snapshots_offset = table;
@@ -377,7 +377,7 @@ int compact_move_tables(struct compact *c)
 int compact_move_reftable(struct compact *c)
 {
 	struct qcow2 *q = c->q;
-	uint64_t bytes = q->reftable_entries * 8ull, offset;
+	uint64_t bytes = q->reftable.nr * 8ull, offset;
 	int ret;
 
 	if (!compact_beyond_target(c, q->h.refcount_table_offset + bytes - 1))

@@ -322,19 +322,18 @@ int qcow2_mark_copied(struct qcow2 *q, struct error *err)
 	uint64_t refcount = 0;
 	int ret = 0;
 
-	for (uint32_t i = 0; !ret && i < q->h.l1_size; i++) {
-		uint64_t old = q->l1[i], offset = old & QCOW2_L1_OFFSET;
+	for (uint32_t i = 0; !ret && i < q->l1.nr; i++) {
+		uint64_t old = q->l1.v[i], new;
+		uint64_t offset = old & QCOW2_L1_OFFSET;
 
 		if (!offset)
 			continue;
 		ret = qcow2_get_refcount(q, offset >> q->cluster_bits, &refcount);
 		if (ret)
 			break;
-		q->l1[i] = offset | (refcount == 1 ? QCOW2_COPIED : 0);
-		if (q->l1[i] != old) {
-			q->l1_dirty[i / 64] = 1;
-			q->any_l1_dirty = true;
-		}
+		new = offset | (refcount == 1 ? QCOW2_COPIED : 0);
+		if (new != old)
+			qcow2_table_set(&q->l1, i, new);
 		ret = mark_table(q, offset);
 	}
 	return ret ? error_set_errno(err, -ret, "marking what is not shared") : 0;

@@ -51,7 +51,7 @@ static int clear_new_space(struct image *img, uint64_t from)
 		ret = image_pwrite_zeroes(img, from, rest, IMAGE_ZERO_UNMAP);
 	for (uint64_t pos = from + rest; !ret && pos < img->size; pos = next) {
 		next = min(table_end(q, pos), img->size);
-		end = q->l1[pos >> (q->cluster_bits + q->l2_bits)] ?
+		end = q->l1.v[pos >> (q->cluster_bits + q->l2_bits)] ?
 			      next : min(next, max(backed, pos));
 		ret = image_pwrite_zeroes(img, pos, end - pos,
 					  IMAGE_ZERO_UNMAP);
@@ -120,14 +120,12 @@ static int free_entries(struct qcow2 *q, uint64_t table)
  * clusters are unallocated. */
 static int drop_l1_entry(struct qcow2 *q, uint32_t i)
 {
-	uint64_t table = q->l1[i] & QCOW2_L1_OFFSET;
+	uint64_t table = q->l1.v[i] & QCOW2_L1_OFFSET;
 	int ret;
 
 	if (!table)
 		return 0;
-	q->l1[i] = 0;
-	q->l1_dirty[i / 64] = 1;
-	q->any_l1_dirty = true;
+	qcow2_table_set(&q->l1, i, 0);
 	ret = free_entries(q, table);
 	return ret ? ret : qcow2_free_l2(q, table, true);
 }
@@ -167,9 +165,9 @@ static int drop_beyond_end(struct qcow2 *q)
 	uint64_t i = index >> q->l2_bits;
 	int ret = 0;
 
-	if ((index & (per_table - 1)) && q->l1[i])
+	if ((index & (per_table - 1)) && q->l1.v[i])
 		ret = drop_rest(q, index);
-	for (i = div_round_up(index, per_table); !ret && i < q->h.l1_size; i++) {
+	for (i = div_round_up(index, per_table); !ret && i < q->l1.nr; i++) {
 		ret = drop_l1_entry(q, (uint32_t)i);
 		if (!ret)
 			ret = qcow2_relieve(q);

@@ -33,7 +33,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "common/cleanup.h"
 #include "common/log.h"
 #include "image/qcow2/rework/references.h"
 #include "image/qcow2/rework/rework.h"
@@ -63,9 +62,9 @@ static int commit(struct qcow2 *q, struct error *err)
 	return ret ? error_set_errno(err, -ret, "writing") : 0;
 }
 
-static struct qcow2_tree active_tree(const struct qcow2 *q)
+static struct qcow2_tree tree_of(const struct qcow2_table *l1)
 {
-	return (struct qcow2_tree){ q->l1, q->h.l1_size };
+	return (struct qcow2_tree){ l1->v, l1->nr };
 }
 
 /* co. From now on the header leads to the table of `nr` at `offset`. */
@@ -82,22 +81,23 @@ static int switch_table(struct qcow2 *q, unsigned int nr, uint64_t offset,
 				     "updating the header") : 0;
 }
 
-/* co. A table of `nr` entries without flags, in new clusters. */
-static int write_l1(struct qcow2 *q, const uint64_t *l1, uint64_t nr,
-		    enum qcow2_meta type, uint64_t *offset, struct error *err)
+static void clear_copied_flags(struct qcow2_table *t)
 {
-	uint64_t bytes = align_up(nr * 8, q->cluster_size);
-	cleanup_free uint8_t *buf = NULL;
+	for (uint32_t i = 0; i < t->nr; i++)
+		t->v[i] &= QCOW2_L1_OFFSET;
+}
+
+/* co. A table without flags, in new clusters; 0 where it is empty. */
+static int write_l1_copy(struct qcow2 *q, const struct qcow2_table *l1,
+			 enum qcow2_meta type, uint64_t *offset,
+			 struct error *err)
+{
+	uint64_t bytes = align_up(l1->nr * UINT64_C(8), q->cluster_size);
 	int ret;
 
 	*offset = 0;
-	if (!nr)
+	if (!l1->nr)
 		return 0;
-	buf = calloc(1, bytes);
-	if (!buf)
-		return error_set_errno(err, ENOMEM, "the L1 table");
-	for (uint64_t i = 0; i < nr; i++)
-		store_be64(buf + i * 8, l1[i] & QCOW2_L1_OFFSET);
 	ret = qcow2_alloc_contiguous(q, bytes >> q->cluster_bits, offset);
 	if (ret)
 		return error_set_errno(err, -ret, "allocating an L1 table");
@@ -105,7 +105,7 @@ static int write_l1(struct qcow2 *q, const uint64_t *l1, uint64_t nr,
 		ret = qcow2_meta_add(&q->meta, (*offset + o) >> q->cluster_bits,
 				     type);
 	if (!ret)
-		ret = image_pwrite(q->file, *offset, bytes, buf);
+		ret = qcow2_table_write(l1, q->file, *offset, bytes);
 	if (ret)
 		qcow2_forget_clusters(q, *offset, bytes);
 	return ret ? error_set_errno(err, -ret, "writing an L1 table") : 0;
@@ -176,14 +176,6 @@ static int describe(struct qcow2 *q, struct qcow2_snapshot_table *t,
 	return r->sn.info.name ? 0 : error_set_errno(err, ENOMEM, "the name");
 }
 
-static void clear_l1_flags(struct qcow2 *q)
-{
-	for (uint32_t i = 0; i < q->h.l1_size; i++)
-		q->l1[i] &= ~QCOW2_COPIED;
-	memset(q->l1_dirty, 1, div_round_up(q->h.l1_size, 64));
-	q->any_l1_dirty = true;
-}
-
 /* co. The tables of the last record, written and committed. */
 static int prepare_tables(struct qcow2 *q, struct qcow2_snapshot_table *t,
 			  uint64_t *offset, uint64_t *bytes, struct error *err)
@@ -191,8 +183,8 @@ static int prepare_tables(struct qcow2 *q, struct qcow2_snapshot_table *t,
 	struct qcow2_snapshot *sn = &t->v[t->nr - 1].sn;
 	int ret;
 
-	ret = write_l1(q, q->l1, q->h.l1_size, QCOW2_META_INACTIVE_L1,
-		       &sn->l1_offset, err);
+	ret = write_l1_copy(q, &q->l1, QCOW2_META_INACTIVE_L1, &sn->l1_offset,
+			    err);
 	if (ret)
 		return ret;
 	ret = qcow2_snapshot_table_write(q, t, offset, bytes, err);
@@ -211,13 +203,14 @@ static int create(struct qcow2 *q, struct qcow2_snapshot_table *t,
 	uint64_t old = q->h.snapshots_offset, done, offset, bytes;
 	int ret;
 
-	ret = qcow2_raise_tree(q, active_tree(q), &done, err);
+	ret = qcow2_raise_tree(q, tree_of(&q->l1), &done, err);
 	if (!ret) {
-		clear_l1_flags(q);
+		clear_copied_flags(&q->l1);
+		qcow2_table_set_dirty(&q->l1);
 		ret = prepare_tables(q, t, &offset, &bytes, err);
 	}
 	if (ret) {
-		take_back(q, active_tree(q), done);
+		take_back(q, tree_of(&q->l1), done);
 		return ret;
 	}
 	ret = switch_table(q, t->nr, offset, err);
@@ -262,43 +255,42 @@ static int find_by(const struct qcow2_snapshot_table *t, const char *text,
 	return -ENOENT;
 }
 
-/* co. Its L1 table: *l1, to be freed, in host order, NULL when it is empty. */
-static int load_l1(struct qcow2 *q, const struct qcow2_snapshot *sn,
-		   uint64_t **l1, struct error *err)
+/* The one whose id it is, else the one of that name, or the other way round. */
+static int find_snapshot(const struct qcow2_snapshot_table *t, const char *text,
+			 bool id_first)
 {
-	uint64_t bytes = (uint64_t)sn->l1_size * 8;
-	int ret;
+	int i = find_by(t, text, id_first);
 
-	*l1 = NULL;
-	ret = qcow2_judge_snapshot(q, sn, err);
-	if (ret || !bytes)
-		return ret;
-	*l1 = malloc(bytes);
-	ret = *l1 ? image_pread(q->file, sn->l1_offset, bytes, *l1) : -ENOMEM;
+	return i < 0 ? find_by(t, text, !id_first) : i;
+}
+
+/* co. Its L1 table, to be freed. */
+static int load_l1(struct qcow2 *q, const struct qcow2_snapshot *sn,
+		   struct qcow2_table *l1, struct error *err)
+{
+	int ret = qcow2_judge_snapshot(q, sn, err);
+
 	if (ret)
-		return error_set_errno(err, -ret, "reading the snapshot's L1 "
-				       "table");
-	for (uint32_t i = 0; i < sn->l1_size; i++)
-		(*l1)[i] = load_be64(&(*l1)[i]);
-	return 0;
+		return ret;
+	ret = qcow2_table_init(l1, sn->l1_size);
+	if (!ret)
+		ret = qcow2_table_read(l1, q->file, sn->l1_offset);
+	return ret ? error_set_errno(err, -ret, "reading the snapshot's L1 "
+				     "table") : 0;
 }
 
 /* ---- delete ---- */
 
-/* co. Record i is out of the table; then nothing leads to its clusters. */
-static int delete(struct qcow2 *q, struct qcow2_snapshot_table *t,
-		  unsigned int i, struct error *err)
+/* co. Record i is out of the table; then nothing leads to its clusters, which
+ * are those of `tree` and that L1 table itself. */
+static int delete_record(struct qcow2 *q, struct qcow2_snapshot_table *t,
+			 unsigned int i, struct qcow2_tree tree,
+			 struct error *err)
 {
 	uint64_t old = q->h.snapshots_offset, offset, bytes;
-	cleanup_free uint64_t *l1 = NULL;
-	struct qcow2_snapshot sn = t->v[i].sn;
-	struct qcow2_tree tree;
+	uint64_t l1_offset = t->v[i].sn.l1_offset;
 	int ret;
 
-	ret = load_l1(q, &sn, &l1, err);
-	if (ret)
-		return ret;
-	tree = (struct qcow2_tree){ l1, sn.l1_size };
 	qcow2_snapshot_table_remove(t, i);
 	ret = qcow2_snapshot_table_write(q, t, &offset, &bytes, err);
 	if (ret)
@@ -312,7 +304,7 @@ static int delete(struct qcow2 *q, struct qcow2_snapshot_table *t,
 	if (ret)
 		return ret;
 	qcow2_forget_clusters(q, old, t->bytes);
-	qcow2_forget_clusters(q, sn.l1_offset, sn.l1_size * 8ull);
+	qcow2_forget_clusters(q, l1_offset, tree.nr * 8);
 	ret = qcow2_lower_tree(q, tree, UINT64_MAX, err);
 	if (!ret)
 		ret = commit(q, err);
@@ -326,66 +318,50 @@ int qcow2_snapshot_delete(struct image *img, const char *name_or_id,
 {
 	struct qcow2 *q = qcow2_of(img);
 	struct qcow2_snapshot_table t = { 0 };
-	int ret, i;
+	struct qcow2_table l1 = { 0 };
+	int ret, i = -1;
 
 	ret = begin(q, err);
 	if (!ret)
 		ret = qcow2_snapshot_table_load(q, &t, err);
 	if (!ret) {
-		i = find_by(&t, name_or_id, false);
-		i = i < 0 ? find_by(&t, name_or_id, true) : i;
+		i = find_snapshot(&t, name_or_id, false);
 		ret = i < 0 ? error_set(err, ENOENT, "snapshot not found") :
-			      delete(q, &t, (unsigned int)i, err);
+			      load_l1(q, &t.v[i].sn, &l1, err);
 	}
+	if (!ret)
+		ret = delete_record(q, &t, (unsigned int)i, tree_of(&l1), err);
 	q->inflated_entry = 0;		/* its cluster may be gone */
+	qcow2_table_free(&l1);
 	qcow2_snapshot_table_free(&t);
 	return ret;
 }
 
 /* ---- apply ---- */
 
-/* The L1 table in memory: entries of `l1`, no flags. */
-static int copy_l1(const uint64_t *l1, uint64_t nr, uint64_t **copy,
-		   uint8_t **dirty, struct error *err)
-{
-	*copy = calloc(max(nr, UINT64_C(1)), 8);
-	*dirty = calloc(1, nr / 64 + 1);
-	if (!*copy || !*dirty) {
-		free(*copy);
-		free(*dirty);
-		return error_set_errno(err, ENOMEM, "the L1 table");
-	}
-	for (uint64_t i = 0; i < nr; i++)
-		(*copy)[i] = l1[i] & QCOW2_L1_OFFSET;
-	return 0;
-}
-
 /* co. All that was active is no more. */
-static int drop_active(struct qcow2 *q, uint64_t *l1, uint64_t nr,
+static int drop_active(struct qcow2 *q, const struct qcow2_table *l1,
 		       uint64_t offset, struct error *err)
 {
-	struct qcow2_tree old = { l1, nr };
 	int ret;
 
-	qcow2_forget_clusters(q, offset, nr * 8);
-	ret = qcow2_lower_tree(q, old, UINT64_MAX, err);
+	qcow2_forget_clusters(q, offset, l1->nr * UINT64_C(8));
+	ret = qcow2_lower_tree(q, tree_of(l1), UINT64_MAX, err);
 	return ret ? ret : commit(q, err);
 }
 
-/* co. To the L1 table at `offset`, which is `l1`, and to that size. */
-static int switch_active(struct qcow2 *q, uint64_t *l1, uint8_t *dirty,
-			 uint64_t nr, uint64_t offset, uint64_t size,
-			 struct error *err)
+/* co. To the table at `offset`, which is *l1, and to that size. The old one is in
+ * *l1 afterwards. */
+static int switch_active(struct qcow2 *q, struct qcow2_table *l1,
+			 uint64_t offset, uint64_t size, struct error *err)
 {
 	uint64_t old_offset = q->h.l1_table_offset;
-	cleanup_free uint64_t *old_l1 = q->l1;
-	uint64_t old_nr = q->h.l1_size;
+	struct qcow2_table old = q->l1;
 	int ret;
 
-	free(q->l1_dirty);
-	q->l1 = l1;
-	q->l1_dirty = dirty;
-	q->h.l1_size = (uint32_t)nr;
+	q->l1 = *l1;
+	*l1 = old;
+	q->h.l1_size = q->l1.nr;
 	q->h.l1_table_offset = offset;
 	q->h.size = size;
 	q->img->size = align_down(size, SECTOR_SIZE);
@@ -394,42 +370,28 @@ static int switch_active(struct qcow2 *q, uint64_t *l1, uint8_t *dirty,
 		return error_set_errno(err, -qcow2_lose(q, ret,
 					"going back to a snapshot"),
 				       "updating the header");
-	return drop_active(q, old_l1, old_nr, old_offset, err);
+	return drop_active(q, l1, old_offset, err);
 }
 
+/* co. *l1: as load_l1() read it, of the VM state, too. */
 static int apply(struct qcow2 *q, const struct qcow2_snapshot *sn,
-		 struct error *err)
+		 struct qcow2_table *l1, struct error *err)
 {
-	uint64_t nr = sn->l1_size;	/* of the VM state, too */
-	cleanup_free uint64_t *sn_l1 = NULL;
-	uint64_t done = 0, offset = 0, *l1;
-	struct qcow2_tree tree;
-	uint8_t *dirty;
+	uint64_t done = 0, offset = 0;
 	int ret;
 
-	if (q->bitmaps)
-		return error_set(err, EBUSY, "Device has active dirty bitmaps, "
-				 "which cannot tell what would change");
-	ret = load_l1(q, sn, &sn_l1, err);
+	clear_copied_flags(l1);
+	ret = qcow2_raise_tree(q, tree_of(l1), &done, err);
 	if (!ret)
-		ret = copy_l1(sn_l1, nr, &l1, &dirty, err);
-	if (ret)
-		return ret;
-	tree = (struct qcow2_tree){ l1, nr };
-	ret = qcow2_raise_tree(q, tree, &done, err);
-	if (!ret)
-		ret = write_l1(q, l1, nr, QCOW2_META_L1, &offset, err);
+		ret = write_l1_copy(q, l1, QCOW2_META_L1, &offset, err);
 	if (!ret) {
 		ret = commit(q, err);
 		if (ret)
-			qcow2_forget_clusters(q, offset, nr * 8);
+			qcow2_forget_clusters(q, offset, l1->nr * UINT64_C(8));
 	}
 	if (!ret)
-		return switch_active(q, l1, dirty, nr, offset,
-				     sn->info.disk_size, err);
-	take_back(q, tree, done);
-	free(l1);
-	free(dirty);
+		return switch_active(q, l1, offset, sn->info.disk_size, err);
+	take_back(q, tree_of(l1), done);
 	return ret;
 }
 
@@ -438,19 +400,28 @@ int qcow2_snapshot_apply(struct image *img, const char *id_or_name,
 {
 	struct qcow2 *q = qcow2_of(img);
 	struct qcow2_snapshot_table t = { 0 };
-	int ret, i;
+	struct qcow2_table l1 = { 0 };
+	int ret, i = -1;
 
 	ret = begin(q, err);
 	if (!ret)
 		ret = qcow2_snapshot_table_load(q, &t, err);
 	if (!ret) {
-		i = find_by(&t, id_or_name, true);
-		i = i < 0 ? find_by(&t, id_or_name, false) : i;
-		ret = i < 0 ? error_set(err, ENOENT, "Failed to load snapshot: "
-					"No such file or directory") :
-			      apply(q, &t.v[i].sn, err);
+		i = find_snapshot(&t, id_or_name, true);
+		if (i < 0)
+			ret = error_set(err, ENOENT, "Failed to load snapshot: "
+					"No such file or directory");
+		else if (q->bitmaps)
+			ret = error_set(err, EBUSY, "Device has active dirty "
+					"bitmaps, which cannot tell what would "
+					"change");
 	}
+	if (!ret)
+		ret = load_l1(q, &t.v[i].sn, &l1, err);
+	if (!ret)
+		ret = apply(q, &t.v[i].sn, &l1, err);
 	q->inflated_entry = 0;
+	qcow2_table_free(&l1);
 	qcow2_snapshot_table_free(&t);
 	return ret;
 }

@@ -35,7 +35,7 @@ static int last_in_block(struct qcow2 *q, uint64_t i, uint64_t but,
 	*found = false;
 	while (c > first && !*found) {
 		c -= n;
-		ret = qcow2_refcount_slice(q, q->reftable[i], c, &slice, &in);
+		ret = qcow2_refcount_slice(q, q->reftable.v[i], c, &slice, &in);
 		if (ret)
 			return ret;
 		for (uint64_t k = n; k-- && !*found;) {
@@ -51,11 +51,9 @@ static int last_in_block(struct qcow2 *q, uint64_t i, uint64_t but,
 
 static void drop_refblock(struct qcow2 *q, uint64_t i)
 {
-	uint64_t offset = q->reftable[i], cluster = offset >> q->cluster_bits;
+	uint64_t offset = q->reftable.v[i], cluster = offset >> q->cluster_bits;
 
-	q->reftable[i] = 0;
-	q->reftable_dirty[i / 64] = 1;
-	q->any_reftable_dirty = true;
+	qcow2_table_set(&q->reftable, i, 0);
 	qcow2_cache_drop(&q->ref_cache, offset, q->cluster_size);
 	qcow2_meta_del(&q->meta, cluster);
 	if (cluster >> q->refblock_bits != i)
@@ -69,10 +67,10 @@ static int drop_empty_refblocks(struct qcow2 *q)
 	bool found;
 	int ret;
 
-	for (uint64_t i = q->reftable_entries; i--;) {
-		if (!q->reftable[i])
+	for (uint64_t i = q->reftable.nr; i--;) {
+		if (!q->reftable.v[i])
 			continue;
-		ret = last_in_block(q, i, q->reftable[i] >> q->cluster_bits,
+		ret = last_in_block(q, i, q->reftable.v[i] >> q->cluster_bits,
 				    &last, &found);
 		if (ret)
 			return ret;
@@ -90,8 +88,8 @@ static int find_data_end(struct qcow2 *q, uint64_t *end)
 	int ret;
 
 	*end = q->cluster_size;
-	for (uint64_t i = q->reftable_entries; i--;) {
-		if (!q->reftable[i])
+	for (uint64_t i = q->reftable.nr; i--;) {
+		if (!q->reftable.v[i])
 			continue;
 		ret = last_in_block(q, i, UINT64_MAX, &last, &found);
 		if (ret || found) {
