@@ -6,6 +6,7 @@
  * is opened and closed, what is told of it, and the table.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "common/bits.h"
 #include "image/parts.h"
