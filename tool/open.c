@@ -163,21 +163,6 @@ const struct image_node *tool_describe(struct loop *loop, const char *name,
 	return ret ? NULL : opts.node;
 }
 
-int tool_list_create_options(const char *format)
-{
-	const struct image_create_help *help = image_create_options(format);
-
-	if (!help && image_format_known(format))
-		return tool_error("Format driver '%s' does not support image "
-				  "creation", format);
-	if (!help)
-		return tool_error("Unknown file format '%s'", format);
-	printf("Supported %s options:\n", format);
-	for (; help->name; help++)
-		printf("  %s=%s\n", help->name, help->help);
-	return EXIT_OK;
-}
-
 int tool_close(struct image *img)
 {
 	struct error err = ERROR_INIT;

@@ -32,8 +32,6 @@ int tool_open_image(struct loop *loop, const char *path,
  * then what it is. NULL: printed why. */
 const struct image_node *tool_describe(struct loop *loop, const char *name,
 				       const char **format, bool quiet);
-/* Prints what can be said with -o to make images of a format. */
-int tool_list_create_options(const char *format);
 /* co. EXIT_OK or EXIT_FAILED, printed. */
 int tool_close(struct image *img);
 

@@ -6,6 +6,7 @@
 #define XD_TOOL_OPTION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "image/image.h"
 #include "tool/verb.h"

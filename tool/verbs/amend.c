@@ -8,31 +8,23 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "common/cleanup.h"
 #include "image/make.h"
+#include "tool/create-opts.h"
 #include "tool/json.h"
-#include "tool/keyval.h"
 #include "tool/message.h"
 #include "tool/open.h"
 #include "tool/option.h"
 #include "tool/progress.h"
 #include "tool/verbs/verbs.h"
 
-#define MAX_LISTS 32
-
 struct amend {
 	struct loop *loop;
 	struct tool_common common;
 	const char *path;
 	unsigned int flags;		/* enum image_amend_flags */
-	struct keyvals lists[MAX_LISTS];	/* one for each -o */
-	unsigned int nr_lists;
-	struct image_create_option *options;
-	unsigned int nr;
-	bool help;			/* only list the options */
+	struct create_opts opts;
 };
 
 static const struct tool_option options[] = {
@@ -49,45 +41,11 @@ static const struct tool_option options[] = {
 
 /* ---- options ---- */
 
-static int add_list(struct amend *a, const char *text)
-{
-	struct keyvals *kv = &a->lists[a->nr_lists];
-	struct image_create_option *o;
-
-	if (a->nr_lists == MAX_LISTS)
-		return tool_error("more than %d -o", MAX_LISTS);
-	if (keyval_parse(kv, text, NULL))
-		return tool_error("out of memory");
-	a->nr_lists++;
-	if (!kv->nr)
-		return 0;
-	o = realloc(a->options, (a->nr + kv->nr) * sizeof(*o));
-	if (!o)
-		return tool_error("out of memory");
-	a->options = o;
-	for (unsigned int i = 0; i < kv->nr; i++) {
-		const char *key = kv->v[i].key;
-
-		a->help |= !strcmp(key, "help") || !strcmp(key, "?");
-		o[a->nr++] = (struct image_create_option){ key,
-							   kv->v[i].value };
-	}
-	return 0;
-}
-
-static bool mentions(const struct amend *a, const char *name)
-{
-	for (unsigned int i = 0; i < a->nr; i++)
-		if (!strcmp(a->options[i].name, name))
-			return true;
-	return false;
-}
-
 static int parse_option(struct amend *a, int id, const char *arg)
 {
 	switch (id) {
 	case 'o':
-		return add_list(a, arg);
+		return create_opts_parse(&a->opts, arg);
 	case OPT_FORCE:
 		a->flags |= IMAGE_AMEND_FORCE;
 		return 0;
@@ -118,7 +76,7 @@ static int amend_image(struct amend *a, struct image *img)
 
 	progress_begin(a->common.progress && !a->common.quiet,
 		       a->common.json);
-	ret = image_amend(img, a->options, a->nr, a->flags,
+	ret = image_amend(img, a->opts.v, a->opts.nr, a->flags,
 			  &progress_of_engine, &err);
 	progress_end(!ret);
 	if (ret)
@@ -131,9 +89,9 @@ static int print_json(const struct amend *a, const char *format)
 {
 	json_t *amended = json_object();
 
-	for (unsigned int i = 0; i < a->nr; i++)
-		json_object_set_new(amended, a->options[i].name,
-				    tool_json_text(a->options[i].value));
+	for (unsigned int i = 0; i < a->opts.nr; i++)
+		json_object_set_new(amended, a->opts.v[i].name,
+				    tool_json_text(a->opts.v[i].value));
 	return tool_json_print(json_pack("{s:o, s:s, s:o}", "filename",
 					 tool_json_text(a->path), "format",
 					 format, "amended", amended));
@@ -146,21 +104,21 @@ static int amend(struct amend *a)
 	const char *format;
 	int ret;
 
-	if (a->help && a->common.format)
+	if (a->opts.help && a->common.format)
 		return list_options(a->common.format);
 	if (!a->path)
 		return tool_usage(&verb_amend, "expecting one image file name");
-	if (!a->nr)
+	if (!a->opts.nr && !a->opts.help)
 		return tool_usage(&verb_amend, "Must specify options (-o)");
-	if (!mentions(a, "size"))
+	if (!create_opts_value(&a->opts, "size"))
 		flags |= IMAGE_NO_BACKING;
-	if (a->help)
+	if (a->opts.help)
 		flags = IMAGE_NO_IO | IMAGE_NO_BACKING;
 	img = tool_open(a->loop, a->path, &a->common, flags);
 	if (!img)
 		return EXIT_FAILED;
 	format = image_format(img);
-	if (a->help) {
+	if (a->opts.help) {
 		tool_close(img);
 		return list_options(format);
 	}
@@ -184,9 +142,7 @@ static int run_amend(struct loop *loop, int argc, char **argv)
 		ret = tool_usage(&verb_amend, "unexpected argument: %s",
 				 argv[optind]);
 	ret = ret ? EXIT_FAILED : amend(&a);
-	for (unsigned int i = 0; i < a.nr_lists; i++)
-		keyval_free(&a.lists[i]);
-	free(a.options);
+	create_opts_free(&a.opts);
 	return ret;
 }
 

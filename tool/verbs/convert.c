@@ -27,17 +27,15 @@
 #include "image/overwrite.h"
 #include "io/loop.h"
 #include "tool/backing.h"
+#include "tool/create-opts.h"
 #include "tool/image-opts.h"
 #include "tool/json.h"
-#include "tool/keyval.h"
 #include "tool/message.h"
 #include "tool/open.h"
 #include "tool/option.h"
 #include "tool/progress.h"
 #include "tool/verbs/verbs.h"
 
-#define MAX_OPTIONS 64
-#define MAX_TEXTS 16
 #define DEFAULT_PARTS 8
 #define DEFAULT_SPARSE 4096
 
@@ -48,14 +46,11 @@ struct convert {
 	unsigned int nr_paths;
 	const char *target;
 	bool compressed, no_create, target_is_zero, salvage, copy_range;
-	bool list, has_sparse, bitmaps, skip_broken_bitmaps;
+	bool has_sparse, bitmaps, skip_broken_bitmaps;
 	uint64_t parts, rate, min_sparse;
 	int level;
 
-	struct image_create_option options[MAX_OPTIONS];
-	unsigned int nr;
-	struct keyvals texts[MAX_TEXTS];	/* the options point into them */
-	unsigned int nr_texts;
+	struct create_opts opts;	/* of the target */
 
 	bool in_stream, out_stream;
 	uint64_t begin_ns;
@@ -102,40 +97,9 @@ static const struct tool_option options[] = {
 
 /* ---- the target's options ---- */
 
-static const char *option_value(const struct convert *c, const char *name)
+static const char *target_option(const struct convert *c, const char *name)
 {
-	for (unsigned int i = c->nr; i--;)
-		if (!strcmp(c->options[i].name, name))
-			return c->options[i].value;
-	return NULL;
-}
-
-static int add_option(struct convert *c, const char *name, const char *value)
-{
-	if (c->nr == MAX_OPTIONS)
-		return tool_error("too many options");
-	c->options[c->nr++] = (struct image_create_option){ name, value };
-	return 0;
-}
-
-/* The size is that of the sources, whatever -o says. */
-static int add_options(struct convert *c, const char *text)
-{
-	struct keyvals *kv = &c->texts[c->nr_texts];
-	int ret = 0;
-
-	if (c->nr_texts == MAX_TEXTS || keyval_parse(kv, text, NULL))
-		return tool_error("too many options");
-	c->nr_texts++;
-	for (unsigned int i = 0; i < kv->nr && !ret; i++) {
-		const char *key = kv->v[i].key;
-
-		if (!strcmp(key, "help") || !strcmp(key, "?"))
-			c->list = true;
-		else if (strcmp(key, "size"))
-			ret = add_option(c, key, kv->v[i].value);
-	}
-	return ret;
+	return create_opts_value(&c->opts, name);
 }
 
 static const char *target_format(const struct convert *c)
@@ -145,14 +109,78 @@ static const char *target_format(const struct convert *c)
 
 /* ---- are the options good together? ---- */
 
-static int judge_target(const struct convert *c)
+/* With -n the backing image only says what the target has below it already. */
+static bool has_create_options(const struct convert *c)
 {
-	const char *backing = option_value(c, "backing_file");
-	const char *format = target_format(c);
-	const char *prealloc = option_value(c, "preallocation");
+	unsigned int n = c->opts.nr;
 
-	if (c->compressed && (option_value(c, "encryption") ||
-			      option_value(c, "encrypt.format")))
+	n -= target_option(c, "backing_file") != NULL;
+	n -= target_option(c, "backing_fmt") != NULL;
+	return n;
+}
+
+static int validate_combinations(const struct convert *c)
+{
+	const struct {
+		bool wrong;
+		const char *reason;
+	} rules[] = {
+		{ c->no_create && has_create_options(c),
+		  "-o has no effect when skipping image creation" },
+		{ c->target_is_zero && !c->no_create,
+		  "--target-is-zero requires use of -n flag" },
+		{ c->to.image_opts && !c->no_create,
+		  "--target-image-opts requires use of -n flag" },
+		{ c->copy_range && c->compressed,
+		  "Cannot enable copy offloading when -c is used" },
+		{ c->copy_range && c->has_sparse,
+		  "Cannot enable copy offloading when -S is used" },
+		{ c->copy_range && c->salvage,
+		  "Cannot use copy offloading in salvaging mode" },
+		{ c->from.snapshot && c->nr_paths > 1,
+		  "No support for concatenating multiple snapshot" },
+		{ c->skip_broken_bitmaps && !c->bitmaps,
+		  "Use of --skip-broken-bitmaps requires --bitmaps" },
+		{ c->bitmaps && c->nr_paths > 1,
+		  "Copying bitmaps only possible with single source" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if (rules[i].wrong)
+			return tool_error("%s", rules[i].reason);
+	return EXIT_OK;
+}
+
+/* What the target's format has to be able to do. */
+static int validate_format(const struct convert *c)
+{
+	const char *format = target_format(c);
+
+	if (c->bitmaps && !image_can_have_bitmaps(format))
+		return tool_error("Format driver '%s' does not support bitmaps",
+				  format);
+	if (!image_create_options(format))
+		return tool_error(image_format_known(format) ?
+				  "Format driver '%s' does not support image "
+				  "creation" : "Unknown file format '%s'",
+				  format);
+	if (c->compressed && !image_can_compress(format))
+		return tool_error("Compression not supported for this file "
+				  "format");
+	if (c->out_stream && strcmp(format, "raw"))
+		return tool_error("Only raw images can be written to a stream, "
+				  "not '%s'", format);
+	return EXIT_OK;
+}
+
+/* What a new target is made with. */
+static int validate_create_options(const struct convert *c)
+{
+	const char *backing = target_option(c, "backing_file");
+	const char *prealloc = target_option(c, "preallocation");
+
+	if (c->compressed && (target_option(c, "encryption") ||
+			      target_option(c, "encrypt.format")))
 		return tool_error("Compression and encryption not supported at "
 				  "the same time");
 	if (c->compressed && prealloc && strcmp(prealloc, "off"))
@@ -162,62 +190,26 @@ static int judge_target(const struct convert *c)
 		return tool_error("Having a backing file for the target makes "
 				  "no sense when concatenating multiple input "
 				  "images");
-	if (backing && !strcmp(format, "raw"))
+	if (backing && !strcmp(target_format(c), "raw"))
 		return tool_error("Backing file not supported for file format "
-				  "'%s'", format);
-	if (backing && !option_value(c, "backing_fmt"))
+				  "'%s'", target_format(c));
+	if (backing && !target_option(c, "backing_fmt"))
 		return tool_error("Use of backing file requires explicit "
 				  "backing format");
-	if (c->out_stream && strcmp(format, "raw"))
-		return tool_error("Only raw images can be written to a stream, "
-				  "not '%s'", format);
-	return 0;
+	return EXIT_OK;
 }
 
-static int judge_options(struct convert *c)
+static int validate_options(const struct convert *c)
 {
-	if (c->no_create && c->nr > (option_value(c, "backing_file") != NULL) +
-					(option_value(c, "backing_fmt") != NULL))
-		return tool_error("-o has no effect when skipping image "
-				  "creation");
-	if (c->target_is_zero && !c->no_create)
-		return tool_error("--target-is-zero requires use of -n flag");
-	if (c->to.image_opts && !c->no_create)
-		return tool_error("--target-image-opts requires use of -n flag");
-	if (c->copy_range && c->compressed)
-		return tool_error("Cannot enable copy offloading when -c is "
-				  "used");
-	if (c->copy_range && c->has_sparse)
-		return tool_error("Cannot enable copy offloading when -S is "
-				  "used");
-	if (c->copy_range && c->salvage)
-		return tool_error("Cannot use copy offloading in salvaging "
-				  "mode");
-	if (c->from.snapshot && c->nr_paths > 1)
-		return tool_error("No support for concatenating multiple "
-				  "snapshot");
-	if (c->skip_broken_bitmaps && !c->bitmaps)
-		return tool_error("Use of --skip-broken-bitmaps requires "
-				  "--bitmaps");
-	if (c->bitmaps && c->nr_paths > 1)
-		return tool_error("Copying bitmaps only possible with single "
-				  "source");
-	if (c->bitmaps && !image_can_have_bitmaps(target_format(c)))
-		return tool_error("Format driver '%s' does not support bitmaps",
-				  target_format(c));
-	if (!image_create_options(target_format(c)))
-		return tool_error(image_format_known(target_format(c)) ?
-				  "Format driver '%s' does not support image "
-				  "creation" : "Unknown file format '%s'",
-				  target_format(c));
-	if (c->compressed && !image_can_compress(target_format(c)))
-		return tool_error("Compression not supported for this file "
-				  "format");
-	return c->no_create ? 0 : judge_target(c);
+	int ret = validate_combinations(c);
+
+	if (!ret)
+		ret = validate_format(c);
+	return ret || c->no_create ? ret : validate_create_options(c);
 }
 
 /* "-" is a stream; as a source a regular file is nothing special. */
-static int find_streams(struct convert *c, char **argv)
+static int take_streams(struct convert *c, char **argv)
 {
 	struct stat st;
 
@@ -233,13 +225,13 @@ static int find_streams(struct convert *c, char **argv)
 	}
 	c->out_stream = !strcmp(c->target, "-");
 	if (c->in_stream && (c->nr_paths > 1 || c->out_stream || c->no_create ||
-			     c->from.snapshot || option_value(c, "backing_file")))
+			     c->from.snapshot || target_option(c, "backing_file")))
 		return tool_error("What comes from a stream becomes a new image "
 				  "by itself: no other source, no -B, -n or -l");
 	if (c->in_stream && c->from.format && strcmp(c->from.format, "raw"))
 		return tool_error("Only raw images can be read from a stream, "
 				  "not '%s'", c->from.format);
-	if (c->out_stream && (c->compressed || c->nr || c->no_create ||
+	if (c->out_stream && (c->compressed || c->opts.nr || c->no_create ||
 			      c->from.json))
 		return tool_error("A stream takes no -B, -c, -n or -o, nor "
 				  "--output=json");
@@ -335,7 +327,7 @@ static int judge_sources(const struct convert *c, const char *path)
 
 	for (unsigned int i = 0; i < c->copy.nr_sources && !ret; i++)
 		ret = image_judge_create(c->copy.sources[i].img, path,
-					 c->options, c->nr, &err);
+					 c->opts.v, c->opts.nr, &err);
 	return ret ? tool_error("%s", error_text(&err, ret)) : 0;
 }
 
@@ -380,18 +372,18 @@ static int prepare_stream(struct convert *c)
 static int create_target(struct convert *c)
 {
 	const char *format = target_format(c);
-	const char *backing = option_value(c, "backing_file");
+	const char *backing = target_option(c, "backing_file");
 	struct error err = ERROR_INIT;
 	int ret = judge_sources(c, c->target);
 
 	if (!ret && backing && image_opts_is_name(backing))
 		ret = tool_judge_described(c->loop, backing,
-					   option_value(c, "backing_fmt"),
-					   c->target, c->options, c->nr);
+					   target_option(c, "backing_fmt"),
+					   c->target, c->opts.v, c->opts.nr);
 	if (ret)
 		return ret;
 	ret = image_create(c->loop, c->target, format, c->copy.total,
-			   c->options, c->nr, &err);
+			   c->opts.v, c->opts.nr, &err);
 	return ret ? tool_error("%s: error while converting %s: %s", c->target,
 				format, error_text(&err, ret)) : 0;
 }
@@ -406,15 +398,15 @@ static int open_target(struct convert *c)
 		.aio = c->from.aio,
 		.compression_level = c->level,
 	};
-	const char *backing = option_value(c, "backing_file");
-	const char *backing_format = option_value(c, "backing_fmt");
+	const char *backing = target_option(c, "backing_file");
+	const char *backing_format = target_option(c, "backing_fmt");
 	const char *path = c->target, *format = NULL;
 	struct error err = ERROR_INIT;
 	int ret = 0;
 
 	/* What it was made with opens it. */
-	c->node.key_secret = option_value(c, "encrypt.key-secret") ?:
-			     option_value(c, "key-secret");
+	c->node.key_secret = target_option(c, "encrypt.key-secret") ?:
+			     target_option(c, "key-secret");
 	if (!c->no_create)
 		opts.node = &c->node;
 	if (backing && image_opts_is_name(backing)) {
@@ -468,7 +460,7 @@ static int settle_compression(struct convert *c)
  * images and preallocated clusters. */
 static bool new_is_zero(const struct convert *c)
 {
-	const char *prealloc = option_value(c, "preallocation");
+	const char *prealloc = target_option(c, "preallocation");
 	struct stat st;
 
 	if (!strcmp(target_format(c), "luks"))
@@ -503,7 +495,7 @@ static int settle_zeroes(struct convert *c)
 	struct copy_job *copy = &c->copy;
 	int ret;
 
-	copy->shares_backing = option_value(c, "backing_file") &&
+	copy->shares_backing = target_option(c, "backing_file") &&
 			       image_backing(target);
 	copy->target_is_zero = c->target_is_zero;
 	if (!c->no_create && !image_backing(target))
@@ -686,11 +678,11 @@ static int parse_option(struct convert *c, int id, const char *arg)
 		c->to.format = arg;
 		return 0;
 	case 'o':
-		return add_options(c, arg);
+		return create_opts_parse(&c->opts, arg);
 	case 'B':
-		return add_option(c, "backing_file", arg);
+		return create_opts_add(&c->opts, "backing_file", arg);
 	case 'F':
-		return add_option(c, "backing_fmt", arg);
+		return create_opts_add(&c->opts, "backing_fmt", arg);
 	case 'l':
 		c->from.snapshot = arg;
 		return 0;
@@ -719,8 +711,8 @@ static int settle(struct convert *c, int argc, char **argv)
 {
 	int ret;
 
-	if (c->list)
-		return tool_list_create_options(target_format(c));
+	if (c->opts.help)
+		return create_opts_list(target_format(c));
 	if (argc < 2) {
 		tool_usage(&verb_convert, "Must specify image file name");
 		return EXIT_FAILED;
@@ -728,9 +720,11 @@ static int settle(struct convert *c, int argc, char **argv)
 	c->nr_paths = (unsigned int)argc - 1;
 	c->target = argv[argc - 1];
 	c->paths = (const char *const *)argv;
-	ret = find_streams(c, argv);
+	/* The target is as large as the sources. */
+	create_opts_remove(&c->opts, "size");
+	ret = take_streams(c, argv);
 	if (!ret)
-		ret = judge_options(c);
+		ret = validate_options(c);
 	return ret ? EXIT_FAILED : convert(c);
 }
 
@@ -748,8 +742,7 @@ static int run_convert(struct loop *loop, int argc, char **argv)
 	while (!ret && (id = tool_getopt(&verb_convert, argc, argv)) != -1)
 		ret = parse_option(&c, id, optarg);
 	ret = ret ? EXIT_FAILED : settle(&c, argc - optind, argv + optind);
-	for (unsigned int i = 0; i < c.nr_texts; i++)
-		keyval_free(&c.texts[i]);
+	create_opts_free(&c.opts);
 	return ret;
 }
 

@@ -20,13 +20,12 @@
 #include "image/make.h"
 #include "image/path.h"
 #include "tool/backing.h"
+#include "tool/create-opts.h"
 #include "tool/image-opts.h"
 #include "tool/message.h"
 #include "tool/open.h"
 #include "tool/option.h"
 #include "tool/verbs/verbs.h"
-
-#define MAX_OPTIONS 64
 
 struct create {
 	struct loop *loop;
@@ -34,13 +33,7 @@ struct create {
 	const char *path;
 	uint64_t size;			/* UINT64_MAX: not given */
 	bool unsafe;			/* do not look at the backing image */
-	bool list;			/* only list the options */
-	struct image_create_option options[MAX_OPTIONS];
-	unsigned int nr;
-	char *texts[MAX_OPTIONS];	/* what the options point into */
-	unsigned int nr_texts;
-	int argc;			/* the command line, to be quoted */
-	char **argv;
+	struct create_opts opts;
 };
 
 static const struct tool_option options[] = {
@@ -53,62 +46,6 @@ static const struct tool_option options[] = {
 	TOOL_END,
 };
 
-static int add_option(struct create *c, const char *name, const char *value)
-{
-	if (c->nr == MAX_OPTIONS)
-		return tool_error("too many options");
-	c->options[c->nr++] = (struct image_create_option){ name, value };
-	return 0;
-}
-
-static const char *option_value(const struct create *c, const char *name)
-{
-	for (unsigned int i = c->nr; i--;)
-		if (!strcmp(c->options[i].name, name))
-			return c->options[i].value;
-	return NULL;
-}
-
-/* Cuts the next "name=value" off *text; ",," stands for a comma in it. */
-static char *next_item(char **text)
-{
-	char *item = *text, *in = item, *out = item;
-
-	while (*in && !(in[0] == ',' && in[1] != ',')) {
-		if (*in == ',')
-			in++;
-		*out++ = *in++;
-	}
-	*text = *in ? in + 1 : NULL;
-	*out = '\0';
-	return item;
-}
-
-static int parse_options(struct create *c, const char *list)
-{
-	char *text = strdup(list), *item, *value;
-	int ret = 0;
-
-	if (!text || c->nr_texts == MAX_OPTIONS) {
-		free(text);
-		return tool_error("too many options");
-	}
-	c->texts[c->nr_texts++] = text;
-	while (text && !ret) {
-		item = next_item(&text);
-		if (!strcmp(item, "help") || !strcmp(item, "?")) {
-			c->list = true;
-			return 0;
-		}
-		value = strchr(item, '=');
-		if (value)
-			*value++ = '\0';
-		if (*item)
-			ret = add_option(c, item, value ? value : "on");
-	}
-	return ret;
-}
-
 /* ---- the backing image ---- */
 
 static int settle_format(struct create *c, const char *name, const char *full)
@@ -116,7 +53,7 @@ static int settle_format(struct create *c, const char *name, const char *full)
 	const char *format = tool_backing_format(c->path, name, full, NULL,
 						 c->common.quiet);
 
-	return format ? add_option(c, "backing_fmt", format) : EXIT_FAILED;
+	return format ? create_opts_add(&c->opts, "backing_fmt", format) : EXIT_FAILED;
 }
 
 /* Opens it, takes its size if none was given. */
@@ -126,7 +63,7 @@ static int look_at_backing(struct create *c, const char *full)
 		.flags = IMAGE_NO_IO | IMAGE_NO_BACKING | IMAGE_SHARE,
 		.cache = IMAGE_CACHE_WRITEBACK,
 	};
-	const char *format = option_value(c, "backing_fmt");
+	const char *format = create_opts_value(&c->opts, "backing_fmt");
 	struct error err = ERROR_INIT;
 	struct image *img;
 	int ret;
@@ -147,7 +84,7 @@ static int look_at_backing(struct create *c, const char *full)
 static int look_at_described(struct create *c, const char *name)
 {
 	const struct tool_common common = {
-		.format = option_value(c, "backing_fmt"),
+		.format = create_opts_value(&c->opts, "backing_fmt"),
 		.quiet = c->common.quiet,
 		.share = true,
 		.cache = IMAGE_CACHE_WRITEBACK,
@@ -164,7 +101,7 @@ static int look_at_described(struct create *c, const char *name)
 		c->size = image_size(img);
 	format = image_format(img);
 	if (!common.format)
-		ret = add_option(c, "backing_fmt",
+		ret = create_opts_add(&c->opts, "backing_fmt",
 				 image_format_known(format) ? format : "raw");
 	if (!c->common.quiet)
 		fprintf(stderr, "xdisk: %s: xdisk opens no such backing image "
@@ -175,7 +112,7 @@ static int look_at_described(struct create *c, const char *name)
 
 static int judge_backing(struct create *c)
 {
-	const char *name = option_value(c, "backing_file");
+	const char *name = create_opts_value(&c->opts, "backing_file");
 	struct error err = ERROR_INIT;
 	cleanup_free char *full = NULL;
 	int ret;
@@ -183,7 +120,7 @@ static int judge_backing(struct create *c)
 	if (!name || !*name)
 		return 0;
 	if (c->unsafe)
-		return option_value(c, "backing_fmt") ? 0 :
+		return create_opts_value(&c->opts, "backing_fmt") ? 0 :
 			tool_error("%s: -u needs the backing format: -F FMT",
 				   c->path);
 	if (image_opts_is_name(name))
@@ -191,7 +128,7 @@ static int judge_backing(struct create *c)
 	ret = image_backing_path(c->path, name, &full, &err);
 	if (ret)
 		return tool_error("%s: %s", c->path, error_text(&err, ret));
-	if (!option_value(c, "backing_fmt"))
+	if (!create_opts_value(&c->opts, "backing_fmt"))
 		ret = settle_format(c, name, full);
 	return ret ? ret : look_at_backing(c, full);
 }
@@ -252,7 +189,7 @@ static void print_settings(const struct create *c, const char *format)
 
 	printf("Formatting '%s', fmt=%s", c->path, format);
 	for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
-		const char *value = option_value(c, shown[i].name);
+		const char *value = create_opts_value(&c->opts, shown[i].name);
 
 		if (shown[i].format && strcmp(shown[i].format, format))
 			continue;
@@ -271,8 +208,7 @@ static void print_settings(const struct create *c, const char *format)
 /* The size stands behind the file or among the options. */
 static int settle_size(struct create *c)
 {
-	const char *option = option_value(c, "size");
-	unsigned int n = 0;
+	const char *option = create_opts_value(&c->opts, "size");
 
 	if (!option)
 		return 0;
@@ -285,22 +221,19 @@ static int settle_size(struct create *c)
 				  "T, P or E means kilo-, mega-, giga-, tera-, "
 				  "peta-\nand exabytes, respectively.",
 				  c->path);
-	for (unsigned int i = 0; i < c->nr; i++)
-		if (strcmp(c->options[i].name, "size"))
-			c->options[n++] = c->options[i];
-	c->nr = n;
+	create_opts_remove(&c->opts, "size");
 	return 0;
 }
 
 static int create(struct create *c)
 {
 	const char *format = c->common.format ? c->common.format : "raw";
-	const char *backing = option_value(c, "backing_file");
+	const char *backing = create_opts_value(&c->opts, "backing_file");
 	struct error err = ERROR_INIT;
 	int ret;
 
-	if (c->list)
-		return tool_list_create_options(format);
+	if (c->opts.help)
+		return create_opts_list(format);
 	if (!c->path)
 		return tool_usage(&verb_create, "which file?");
 	if (!image_format_known(format))
@@ -317,8 +250,8 @@ static int create(struct create *c)
 		ret = judge_backing(c);
 	if (!ret && backing && image_opts_is_name(backing))
 		ret = tool_judge_described(c->loop, backing,
-					   option_value(c, "backing_fmt"),
-					   c->path, c->options, c->nr);
+					   create_opts_value(&c->opts, "backing_fmt"),
+					   c->path, c->opts.v, c->opts.nr);
 	if (ret)
 		return EXIT_FAILED;
 	if (c->size == UINT64_MAX)
@@ -326,8 +259,8 @@ static int create(struct create *c)
 				  c->path);
 	if (!c->common.quiet)
 		print_settings(c, format);
-	ret = image_create(c->loop, c->path, format, c->size, c->options,
-			   c->nr, &err);
+	ret = image_create(c->loop, c->path, format, c->size, c->opts.v,
+			   c->opts.nr, &err);
 	return ret ? tool_error("%s: %s", c->path, error_text(&err, ret)) :
 		     EXIT_OK;
 }
@@ -336,11 +269,11 @@ static int parse_option(struct create *c, int id, const char *arg)
 {
 	switch (id) {
 	case 'o':
-		return parse_options(c, arg);
+		return create_opts_parse(&c->opts, arg);
 	case 'b':
-		return add_option(c, "backing_file", arg);
+		return create_opts_add(&c->opts, "backing_file", arg);
 	case 'F':
-		return add_option(c, "backing_fmt", arg);
+		return create_opts_add(&c->opts, "backing_fmt", arg);
 	case 'u':
 		c->unsafe = true;
 		return 0;
@@ -354,8 +287,6 @@ static int run_create(struct loop *loop, int argc, char **argv)
 	struct create c = {
 		.loop = loop,
 		.size = UINT64_MAX,
-		.argc = argc,
-		.argv = argv,
 	};
 	int id, ret = 0;
 
@@ -370,8 +301,7 @@ static int run_create(struct loop *loop, int argc, char **argv)
 		ret = tool_usage(&verb_create, "unexpected argument: %s",
 				 argv[optind]);
 	ret = ret ? EXIT_FAILED : create(&c);
-	for (unsigned int i = 0; i < c.nr_texts; i++)
-		free(c.texts[i]);
+	create_opts_free(&c.opts);
 	return ret;
 }
 

@@ -10,6 +10,7 @@
 
 #include "common/size.h"
 #include "image/make.h"
+#include "tool/create-opts.h"
 #include "tool/json.h"
 #include "tool/keyval.h"
 #include "tool/message.h"
@@ -95,7 +96,7 @@ static int measure(struct measure *m, struct loop *loop)
 	int ret;
 
 	if (m->list)
-		return tool_list_create_options(m->out_format);
+		return create_opts_list(m->out_format);
 	if (m->path) {
 		from = tool_open(loop, m->path, &m->common, 0);
 		if (!from)
