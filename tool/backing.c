@@ -11,7 +11,8 @@
 #include "tool/open.h"
 #include "tool/option.h"
 
-static void refuse(const char *image, const char *name, const char *format)
+static void refuse_guess(const char *image, const char *name,
+			 const char *format)
 {
 	tool_error("%s: Backing file specified without backing format\n'%s' "
 		   "looks like %s, but a guest may have made it look so.",
@@ -36,7 +37,7 @@ const char *tool_backing_format(const char *image, const char *name,
 	raw = !strcmp(format, "raw");
 	if (tool_strict_format() ||
 	    (!raw && (!recorded || strcmp(format, recorded)))) {
-		refuse(image, name, format);
+		refuse_guess(image, name, format);
 		return NULL;
 	}
 	if (!quiet && raw)

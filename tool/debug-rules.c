@@ -20,7 +20,7 @@ struct reader {
 	unsigned int nr;
 };
 
-static char *trim(char *s)
+static char *trim_blanks(char *s)
 {
 	char *end = s + strlen(s);
 
@@ -47,22 +47,24 @@ static int begin_section(struct reader *r, char *line, struct error *err)
 
 	if (line[n - 1] == ']')
 		line[n - 1] = '\0';
-	line = trim(line + 1);
+	line = trim_blanks(line + 1);
 	if (strcmp(line, "inject-error") && strcmp(line, "set-state"))
-		return error_set(err, EINVAL, "there is no section [%s] (known: "
-				 "inject-error, set-state)", line);
+		return error_set(err, EINVAL,
+				 "there is no section [%s] (known: "
+				 "inject-error, set-state)",
+				 line);
 	snprintf(r->section, sizeof(r->section), "%s", line);
 	r->nr++;
 	return 0;
 }
 
-static int read_line(struct reader *r, char *line,
+static int read_rule(struct reader *r, char *line,
 		     int (*add)(void *arg, const char *key, const char *value),
 		     void *arg, struct error *err)
 {
 	char key[128], *value;
 
-	line = trim(line);
+	line = trim_blanks(line);
 	if (!*line || *line == '#')
 		return 0;
 	if (*line == '[')
@@ -73,9 +75,9 @@ static int read_line(struct reader *r, char *line,
 				 "key = \"value\" in one");
 	*value++ = '\0';
 	if (snprintf(key, sizeof(key), "%s.file%u.%s", r->section, r->nr,
-		     trim(line)) >= (int)sizeof(key))
+		     trim_blanks(line)) >= (int)sizeof(key))
 		return error_set(err, EINVAL, "a key is too long");
-	return add(arg, key, unquote(trim(value)));
+	return add(arg, key, unquote(trim_blanks(value)));
 }
 
 int debug_rules_read(const char *file,
@@ -94,7 +96,7 @@ int debug_rules_read(const char *file,
 				       "config file '%s'", file);
 	while (!ret && getline(&line, &size, f) >= 0) {
 		nr++;
-		ret = read_line(&r, line, add, arg, err);
+		ret = read_rule(&r, line, add, arg, err);
 	}
 	fclose(f);
 	return error_prefix(ret ? err : NULL, ret, "%s: line %u", file, nr);

@@ -28,7 +28,7 @@ static const struct verb *find_verb(const struct verb *const *verbs,
 	return NULL;
 }
 
-static int help(const struct verb *const *verbs, const char *name)
+static int print_help(const struct verb *const *verbs, const char *name)
 {
 	const struct verb *verb;
 
@@ -43,7 +43,8 @@ static int help(const struct verb *const *verbs, const char *name)
 	return EXIT_OK;
 }
 
-static int complete(const struct verb *const *verbs, int argc, char **argv)
+static int print_completion(const struct verb *const *verbs, int argc,
+			    char **argv)
 {
 	if (argc != 2 || strcmp(argv[1], "bash"))
 		return tool_error("usage: xdisk completion bash");
@@ -96,13 +97,13 @@ int tool_main(const struct verb *const *verbs, int argc, char **argv)
 	if (!*name)
 		return tool_error("no verb given; 'xdisk help' lists them");
 	if (!strcmp(name, "help"))
-		ret = help(verbs, argv[2]);
+		ret = print_help(verbs, argv[2]);
 	else if (!strcmp(name, "-h") || !strcmp(name, "--help"))
-		ret = help(verbs, NULL);
+		ret = print_help(verbs, NULL);
 	else if (!strcmp(name, "-V") || !strcmp(name, "--version"))
 		ret = printf("xdisk %s\n", PACKAGE_VERSION) < 0;
 	else if (!strcmp(name, "completion"))
-		ret = complete(verbs, argc - 1, argv + 1);
+		ret = print_completion(verbs, argc - 1, argv + 1);
 	else
 		ret = dispatch(verbs, argc - 1, argv + 1);
 	if (fflush(stdout) && !ret)

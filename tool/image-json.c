@@ -69,7 +69,7 @@ static char *with_double_quotes(const char *text)
 	return copy;
 }
 
-static int flatten(struct flattening *f, const json_t *value);
+static int flatten_json(struct flattening *f, const json_t *value);
 
 /* The value's key is f->key and `below`. */
 static int flatten_below(struct flattening *f, const char *below,
@@ -81,7 +81,7 @@ static int flatten_below(struct flattening *f, const char *below,
 	if (snprintf(f->key + len, room, "%s%s", len ? "." : "", below) >=
 	    (int)room)
 		return error_set(f->err, EINVAL, "json: names are too long");
-	ret = flatten(f, value);
+	ret = flatten_json(f, value);
 	f->key[len] = '\0';
 	return ret;
 }
@@ -132,7 +132,7 @@ static int flatten_integer(struct flattening *f, json_int_t value)
 	return f->add(f->arg, f->key, number);
 }
 
-static int flatten(struct flattening *f, const json_t *value)
+static int flatten_json(struct flattening *f, const json_t *value)
 {
 	switch (json_typeof(value)) {
 	case JSON_OBJECT:
@@ -177,7 +177,7 @@ int image_json_parse(const char *text,
 		return error_set(err, EINVAL, "Could not parse the JSON "
 				 "options: %s", why.text);
 	if (json_is_object(json))
-		ret = flatten(&f, json);
+		ret = flatten_json(&f, json);
 	else
 		ret = error_set(err, EINVAL, "Invalid JSON object given");
 	json_decref(json);

@@ -26,7 +26,7 @@ enum kind {
 
 /* ---- values ---- */
 
-static int parse_bool(const struct said *s, bool *value, struct error *err)
+static int parse_on_off(const struct said *s, bool *value, struct error *err)
 {
 	*value = !strcmp(s->value, "on");
 	if (!*value && strcmp(s->value, "off"))
@@ -51,8 +51,8 @@ static int bad_value(const struct said *s, const char *known,
 }
 
 /* `known` has a space between its words. */
-static int judge_word(const struct said *s, const char *known,
-		      struct error *err)
+static int judge_choice(const struct said *s, const char *known,
+			struct error *err)
 {
 	size_t n = strlen(s->value);
 	const char *at = known;
@@ -72,16 +72,16 @@ static int set_nothing(struct described *d, struct node *n,
 	return 0;
 }
 
-static int set_bool(struct described *d, struct node *n, const struct said *s,
-		    struct error *err)
+static int set_node_bool(struct described *d, struct node *n,
+			 const struct said *s, struct error *err)
 {
 	bool ignored;
 
-	return parse_bool(s, &ignored, err);
+	return parse_on_off(s, &ignored, err);
 }
 
-static int set_number(struct described *d, struct node *n,
-		      const struct said *s, struct error *err)
+static int set_node_number(struct described *d, struct node *n,
+			   const struct said *s, struct error *err)
 {
 	uint64_t ignored;
 
@@ -91,20 +91,20 @@ static int set_number(struct described *d, struct node *n,
 static int set_detect_zeroes(struct described *d, struct node *n,
 			     const struct said *s, struct error *err)
 {
-	return judge_word(s, "off on unmap", err);
+	return judge_choice(s, "off on unmap", err);
 }
 
 static int set_overlap_check(struct described *d, struct node *n,
 			     const struct said *s, struct error *err)
 {
-	return judge_word(s, "none constant cached all", err);
+	return judge_choice(s, "none constant cached all", err);
 }
 
 static int set_discard(struct described *d, struct node *n,
 		       const struct said *s, struct error *err)
 {
 	bool unmap = !strcmp(s->value, "unmap") || !strcmp(s->value, "on");
-	int ret = judge_word(s, "ignore off unmap on", err);
+	int ret = judge_choice(s, "ignore off unmap on", err);
 
 	if (!ret && unmap && n->top)
 		d->opts->flags |= IMAGE_UNMAP;
@@ -117,7 +117,7 @@ static int set_read_only(struct described *d, struct node *n,
 			 const struct said *s, struct error *err)
 {
 	bool on;
-	int ret = parse_bool(s, &on, err);
+	int ret = parse_on_off(s, &on, err);
 
 	/* "off" grants nothing that the verb did not ask for. */
 	if (!ret && on && n->top)
@@ -129,7 +129,7 @@ static int set_share(struct described *d, struct node *n, const struct said *s,
 		     struct error *err)
 {
 	bool on;
-	int ret = parse_bool(s, &on, err);
+	int ret = parse_on_off(s, &on, err);
 
 	if (!ret && on && n->top)
 		d->opts->flags |= IMAGE_SHARE;
@@ -139,7 +139,7 @@ static int set_share(struct described *d, struct node *n, const struct said *s,
 static int set_locking(struct described *d, struct node *n,
 		       const struct said *s, struct error *err)
 {
-	int ret = judge_word(s, "auto on off", err);
+	int ret = judge_choice(s, "auto on off", err);
 
 	if (!ret && !strcmp(s->value, "off") && n->top)
 		d->opts->flags |= IMAGE_SHARE;
@@ -149,17 +149,17 @@ static int set_locking(struct described *d, struct node *n,
 static int set_direct(struct described *d, struct node *n,
 		      const struct said *s, struct error *err)
 {
-	return parse_bool(s, &d->direct, err);
+	return parse_on_off(s, &d->direct, err);
 }
 
 static int set_no_flush(struct described *d, struct node *n,
 			const struct said *s, struct error *err)
 {
-	return parse_bool(s, &d->no_flush, err);
+	return parse_on_off(s, &d->no_flush, err);
 }
 
-static int set_aio(struct described *d, struct node *n, const struct said *s,
-		   struct error *err)
+static int set_node_aio(struct described *d, struct node *n,
+			const struct said *s, struct error *err)
 {
 	return aio_parse_kind(s->value, &d->opts->aio) ?
 		bad_value(s, "threads, native, io_uring", err) : 0;
@@ -214,7 +214,7 @@ static int set_encrypt_format(struct described *d, struct node *n,
 	if (is_driver(n, "raw"))
 		return set_key_secret(d, n, s, err);
 	n->n.encrypt_format = s->value;
-	return judge_word(s, "aes luks", err);
+	return judge_choice(s, "aes luks", err);
 }
 
 /* JSON's null. */
@@ -240,14 +240,14 @@ static const struct known {
 	{ "filename", OF_ANY, false, set_nothing },
 	{ "node-name", OF_ANY, false, set_nothing },
 	{ "read-only", OF_ANY, false, set_read_only },
-	{ "auto-read-only", OF_ANY, false, set_bool },
+	{ "auto-read-only", OF_ANY, false, set_node_bool },
 	{ "force-share", OF_ANY, false, set_share },
 	{ "discard", OF_ANY, false, set_discard },
 	{ "detect-zeroes", OF_ANY, false, set_detect_zeroes },
 	{ "cache.direct", OF_ANY, true, set_direct },
 	{ "cache.no-flush", OF_ANY, true, set_no_flush },
 	{ "locking", OF_FILE, false, set_locking },
-	{ "aio", OF_FILE, true, set_aio },
+	{ "aio", OF_FILE, true, set_node_aio },
 	{ "backing", OF_GUESS, false, set_backing },
 	{ "key-secret", OF_GUESS, false, set_key_secret },
 	{ "encrypt.key-secret", OF_GUESS, false, set_key_secret },
@@ -256,23 +256,23 @@ static const struct known {
 	{ "l2-cache-size", OF_QCOW2, true, set_l2 },
 	{ "l2-cache-entry-size", OF_QCOW2, true, set_entry_size },
 	{ "refcount-cache-size", OF_QCOW2, true, set_refcount },
-	{ "cache-clean-interval", OF_QCOW2, false, set_number },
+	{ "cache-clean-interval", OF_QCOW2, false, set_node_number },
 	/* Ours has neither dirty images nor unchecked writes. */
-	{ "lazy-refcounts", OF_QCOW2, false, set_bool },
+	{ "lazy-refcounts", OF_QCOW2, false, set_node_bool },
 	{ "overlap-check", OF_QCOW2, false, set_overlap_check },
 	{ "overlap-check.template", OF_QCOW2, false, set_overlap_check },
-	{ "overlap-check.main-header", OF_QCOW2, false, set_bool },
-	{ "overlap-check.active-l1", OF_QCOW2, false, set_bool },
-	{ "overlap-check.active-l2", OF_QCOW2, false, set_bool },
-	{ "overlap-check.refcount-table", OF_QCOW2, false, set_bool },
-	{ "overlap-check.refcount-block", OF_QCOW2, false, set_bool },
-	{ "overlap-check.snapshot-table", OF_QCOW2, false, set_bool },
-	{ "overlap-check.inactive-l1", OF_QCOW2, false, set_bool },
-	{ "overlap-check.inactive-l2", OF_QCOW2, false, set_bool },
-	{ "overlap-check.bitmap-directory", OF_QCOW2, false, set_bool },
-	{ "pass-discard-request", OF_QCOW2, false, set_bool },
-	{ "pass-discard-snapshot", OF_QCOW2, false, set_bool },
-	{ "pass-discard-other", OF_QCOW2, false, set_bool },
+	{ "overlap-check.main-header", OF_QCOW2, false, set_node_bool },
+	{ "overlap-check.active-l1", OF_QCOW2, false, set_node_bool },
+	{ "overlap-check.active-l2", OF_QCOW2, false, set_node_bool },
+	{ "overlap-check.refcount-table", OF_QCOW2, false, set_node_bool },
+	{ "overlap-check.refcount-block", OF_QCOW2, false, set_node_bool },
+	{ "overlap-check.snapshot-table", OF_QCOW2, false, set_node_bool },
+	{ "overlap-check.inactive-l1", OF_QCOW2, false, set_node_bool },
+	{ "overlap-check.inactive-l2", OF_QCOW2, false, set_node_bool },
+	{ "overlap-check.bitmap-directory", OF_QCOW2, false, set_node_bool },
+	{ "pass-discard-request", OF_QCOW2, false, set_node_bool },
+	{ "pass-discard-snapshot", OF_QCOW2, false, set_node_bool },
+	{ "pass-discard-other", OF_QCOW2, false, set_node_bool },
 	/* These make a URL. */
 	{ "host", OF_NBD, false, set_nothing },
 	{ "port", OF_NBD, false, set_nothing },
@@ -338,8 +338,8 @@ static bool is_own(const struct node *n, const char *name)
 	return false;
 }
 
-static int apply(struct described *d, struct node *n, const struct said *s,
-		 struct error *err)
+static int apply_option(struct described *d, struct node *n,
+			const struct said *s, struct error *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (!strcmp(s->name, known[i].name) &&
@@ -365,6 +365,6 @@ int node_apply_options(struct described *d, struct node *n, struct error *err)
 		return -ENOMEM;
 	n->n.options = n->options;
 	for (struct said *s = n->said; !ret && s; s = s->next)
-		ret = apply(d, n, s, err);
+		ret = apply_option(d, n, s, err);
 	return ret;
 }

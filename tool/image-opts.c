@@ -145,7 +145,7 @@ static int plant(struct described *d, struct node *n, struct said *s,
 }
 
 /* A copy that lives as long as the tree; NULL: no memory. */
-static const char *keep(struct described *d, const char *text)
+static const char *keep_text(struct described *d, const char *text)
 {
 	struct kept *k = malloc(sizeof(*k) + strlen(text) + 1);
 
@@ -164,8 +164,8 @@ static bool is_format(const struct node *n)
 	return n->n.driver && image_format_known(n->n.driver);
 }
 
-static int place(struct described *d, struct node *n, const char *name,
-		 bool format, struct error *err);
+static int place_name(struct described *d, struct node *n, const char *name,
+		      bool format, struct error *err);
 
 static int place_below(struct described *d, struct node *n, enum child which,
 		       const char *name, struct error *err)
@@ -173,7 +173,7 @@ static int place_below(struct described *d, struct node *n, enum child which,
 	struct node *child;
 	int ret = get_child(d, n, which, &child, err);
 
-	return ret ? ret : place(d, child, name, which == TEST, err);
+	return ret ? ret : place_name(d, child, name, which == TEST, err);
 }
 
 /* The first part of "A:B"; *name becomes B. */
@@ -217,7 +217,7 @@ static int place_verify(struct described *d, struct node *n, const char *name,
 		if (!raw)
 			return error_set(err, EINVAL, "blkverify requires raw "
 					 "copy and original image path");
-		kept = keep(d, raw);
+		kept = keep_text(d, raw);
 		ret = kept ? place_below(d, n, RAW, kept, err) : -ENOMEM;
 	}
 	return ret ? ret : place_below(d, n, TEST, name, err);
@@ -225,8 +225,8 @@ static int place_verify(struct described *d, struct node *n, const char *name,
 
 /* Gives the file's name to the node below `n` that it belongs to. `format`: a
  * node without a driver is a format, which will be guessed. */
-static int place(struct described *d, struct node *n, const char *name,
-		 bool format, struct error *err)
+static int place_name(struct described *d, struct node *n, const char *name,
+		      bool format, struct error *err)
 {
 	if (is_format(n) || (!n->n.driver && format))
 		return place_below(d, n, FILE_BELOW, name, err);
@@ -252,7 +252,7 @@ static int place_all(struct described *d, struct node *n, bool format,
 	int ret = 0;
 
 	if (n->filename)
-		ret = place(d, n, n->filename, format, err);
+		ret = place_name(d, n, n->filename, format, err);
 	for (int i = 0; !ret && i < NR_CHILDREN; i++)
 		if (n->child[i] && i != DATA_FILE)
 			ret = place_all(d, n->child[i],
@@ -277,7 +277,7 @@ static int add_rule(void *arg, const char *key, const char *value)
 	return add_said(&n->said, key, value);
 }
 
-static int read_config(struct node *n, struct error *err)
+static int read_rules_file(struct node *n, struct error *err)
 {
 	const char *config = said_of(n, "config");
 
@@ -304,12 +304,12 @@ static int make_nbd_url(struct described *d, struct node *n,
 		url = NULL;
 		return -ENOMEM;
 	}
-	n->n.path = keep(d, url);
+	n->n.path = keep_text(d, url);
 	return n->n.path ? 0 : -ENOMEM;
 }
 
-static int settle(struct described *d, struct node *n, bool recorded,
-		  struct error *err);
+static int settle_nodes(struct described *d, struct node *n, bool recorded,
+			struct error *err);
 
 /* The child `which` of `n` becomes *to; it must be one that the driver has. */
 static int settle_child(struct described *d, struct node *n, enum child which,
@@ -321,7 +321,7 @@ static int settle_child(struct described *d, struct node *n, enum child which,
 	n->child[which] = NULL;
 	if (!child)
 		return 0;
-	ret = settle(d, child, which == BACKING, err);
+	ret = settle_nodes(d, child, which == BACKING, err);
 	if (!ret)
 		*to = &child->n;
 	return ret;
@@ -377,8 +377,8 @@ static bool is_only_kind(const struct node *n)
 	       !n->child[FILE_BELOW] && !n->child[IMAGE];
 }
 
-static int settle_format(struct described *d, struct node *n, bool recorded,
-			 struct error *err)
+static int settle_node_format(struct described *d, struct node *n,
+			      bool recorded, struct error *err)
 {
 	int ret = 0;
 
@@ -415,7 +415,7 @@ static int settle_protocol(struct described *d, struct node *n,
 	int ret = 0;
 
 	if (is_driver(n, "blkdebug")) {
-		ret = read_config(n, err);
+		ret = read_rules_file(n, err);
 		if (!ret)
 			ret = settle_child(d, n, IMAGE, &n->n.file, err);
 		if (!ret && !n->n.file)
@@ -436,8 +436,8 @@ static int settle_protocol(struct described *d, struct node *n,
 }
 
 /* `recorded`: what is not said stands in the image above. */
-static int settle(struct described *d, struct node *n, bool recorded,
-		  struct error *err)
+static int settle_nodes(struct described *d, struct node *n, bool recorded,
+			struct error *err)
 {
 	bool format = n->n.driver ? is_format(n) : !n->n.path;
 	int ret;
@@ -446,7 +446,7 @@ static int settle(struct described *d, struct node *n, bool recorded,
 		return error_set(err, ENOTSUP, "Unknown driver '%s' (known: %s; "
 				 "%s)", n->n.driver, image_format_names(),
 				 image_protocol_names());
-	ret = format ? settle_format(d, n, recorded, err) :
+	ret = format ? settle_node_format(d, n, recorded, err) :
 		       settle_protocol(d, n, err);
 	if (!ret)
 		ret = judge_children(n, err);
@@ -484,7 +484,7 @@ static int wrap_all(struct described *d, struct node **n)
 	return ret;
 }
 
-/* ---- */
+/* ---- the whole ---- */
 
 static void apply_cache(const struct described *d, struct image_options *opts)
 {
@@ -526,8 +526,8 @@ bool image_opts_is_name(const char *name)
 	       !strncmp(name, "blkverify:", 10);
 }
 
-static int gather(struct described *d, const char *text, const char *name,
-		  struct error *err)
+static int gather_options(struct described *d, const char *text,
+			  const char *name, struct error *err)
 {
 	int ret = text ? add_text(d, text) : 0;
 
@@ -554,14 +554,14 @@ static int make_tree(struct described *d, const char *name, struct node **top,
 	if (!ret)
 		ret = place_all(d, *top, true, err);
 	if (!ret && name && strncmp(name, "json:", 5)) {
-		name = keep(d, name);
-		ret = name ? place(d, *top, name, true, err) : -ENOMEM;
+		name = keep_text(d, name);
+		ret = name ? place_name(d, *top, name, true, err) : -ENOMEM;
 	}
 	if (!ret)
 		ret = wrap_all(d, top);
 	if (!ret)
 		ret = wrap(d, top);
-	return ret ? ret : settle(d, *top, false, err);
+	return ret ? ret : settle_nodes(d, *top, false, err);
 }
 
 int image_opts_parse(struct loop *loop, const char *text, const char *name,
@@ -578,7 +578,7 @@ int image_opts_parse(struct loop *loop, const char *text, const char *name,
 	all = d;
 	d->loop = loop;
 	d->opts = opts;
-	ret = gather(d, text, name, err);
+	ret = gather_options(d, text, name, err);
 	if (!ret)
 		ret = make_tree(d, name, &top, err);
 	if (!ret)

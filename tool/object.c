@@ -31,7 +31,7 @@ static const char **field_of(struct object *o, const char *key)
 }
 
 /* Six bits of base64, -1: not one of its letters. */
-static int base64_value(char c)
+static int object_base64_value(char c)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "abcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -41,14 +41,15 @@ static int base64_value(char c)
 }
 
 /* Blanks and newlines are passed over; "=" ends it. -EINVAL */
-static int base64_decode(const char *in, size_t n, uint8_t *out, size_t *len)
+static int object_base64_decode(const char *in, size_t n, uint8_t *out,
+				size_t *len)
 {
 	unsigned int bits = 0, nr_bits = 0, letters = 0;
 	bool ended = false;
 
 	*len = 0;
 	for (size_t i = 0; i < n; i++) {
-		int v = base64_value(in[i]);
+		int v = object_base64_value(in[i]);
 
 		if (strchr(" \t\r\n", in[i]) && in[i])
 			continue;
@@ -77,7 +78,7 @@ static int add_base64(const char *id, const char *text, size_t n)
 
 	if (!out)
 		return tool_error("out of memory");
-	if (base64_decode(text, n, out, &len))
+	if (object_base64_decode(text, n, out, &len))
 		return tool_error("secret '%s': the data is not valid base64",
 				  id);
 	ret = secret_add(id, out, len, &err);
@@ -111,7 +112,7 @@ static int add_secret(const struct object *o)
 	return ret ? tool_error("%s", error_text(&err, ret)) : EXIT_OK;
 }
 
-static int judge(const struct keyvals *kv, struct object *o)
+static int validate_object(const struct keyvals *kv, struct object *o)
 {
 	const char **field;
 
@@ -139,7 +140,7 @@ int tool_object(const char *text)
 
 	if (keyval_parse(&kv, text, "qom-type"))
 		return tool_error("out of memory");
-	ret = judge(&kv, &o);
+	ret = validate_object(&kv, &o);
 	if (!ret)
 		ret = add_secret(&o);
 	keyval_free(&kv);

@@ -80,10 +80,10 @@ static int described(struct loop *loop, const struct tool_common *c,
 }
 
 /* co. By the common options. Results as those of tool_open_image(). */
-static int guess_format(struct loop *loop, const char *path,
-			const struct image_options *opts,
-			const struct tool_common *c, const char **format,
-			struct error *err)
+static int guess_named_format(struct loop *loop, const char *path,
+			      const struct image_options *opts,
+			      const struct tool_common *c, const char **format,
+			      struct error *err)
 {
 	bool quiet = c->quiet || c->guess_told;
 	int ret;
@@ -121,7 +121,7 @@ static int open_path(struct loop *loop, const char **path,
 	format = format ? format : c->format;
 	if (!format) {
 		opts.flags |= IMAGE_GUESSED;
-		ret = guess_format(loop, at, &opts, c, &format, err);
+		ret = guess_named_format(loop, at, &opts, c, &format, err);
 	}
 	return ret ? ret : image_open(loop, at, format, &opts, img, err);
 }
@@ -157,7 +157,7 @@ const struct image_node *tool_describe(struct loop *loop, const char *name,
 	if (!ret && said)
 		*format = said;
 	else if (!ret && !*format)
-		ret = guess_format(loop, path, &opts, &c, format, &err);
+		ret = guess_named_format(loop, path, &opts, &c, format, &err);
 	if (ret < 0)
 		could_not_open(path, error_text(&err, ret));
 	return ret ? NULL : opts.node;

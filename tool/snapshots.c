@@ -42,7 +42,7 @@ void tool_print_snapshots(const struct image_info *i)
 
 /* ---- JSON ---- */
 
-static void set_number(json_t *o, const char *key, uint64_t v)
+static void set_snapshot_number(json_t *o, const char *key, uint64_t v)
 {
 	json_object_set_new(o, key, json_integer((json_int_t)v));
 }
@@ -53,13 +53,13 @@ static json_t *json_snapshot(const struct image_info_snapshot *s)
 
 	json_object_set_new(o, "id", tool_json_text(s->id));
 	json_object_set_new(o, "name", tool_json_text(s->name));
-	set_number(o, "vm-state-size", s->vm_state_size);
-	set_number(o, "date-sec", s->date_sec);
-	set_number(o, "date-nsec", s->date_nsec);
-	set_number(o, "vm-clock-sec", s->vm_clock_nsec / 1000000000);
-	set_number(o, "vm-clock-nsec", s->vm_clock_nsec % 1000000000);
+	set_snapshot_number(o, "vm-state-size", s->vm_state_size);
+	set_snapshot_number(o, "date-sec", s->date_sec);
+	set_snapshot_number(o, "date-nsec", s->date_nsec);
+	set_snapshot_number(o, "vm-clock-sec", s->vm_clock_nsec / 1000000000);
+	set_snapshot_number(o, "vm-clock-nsec", s->vm_clock_nsec % 1000000000);
 	if (s->icount != -1)
-		set_number(o, "icount", (uint64_t)s->icount);
+		set_snapshot_number(o, "icount", (uint64_t)s->icount);
 	return o;
 }
 

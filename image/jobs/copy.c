@@ -48,7 +48,7 @@ static int copy_failed(struct copy_job *c, const char *what, uint64_t off,
 	return ret;
 }
 
-static void advance(struct copy_job *c, uint64_t len)
+static void copy_advance(struct copy_job *c, uint64_t len)
 {
 	c->done += len;
 	if (c->progress)
@@ -135,8 +135,8 @@ static void throttle(struct copy_job *c, uint64_t len)
 		co_sleep(c->loop, at - now);
 }
 
-static int write_data(struct copy_job *c, uint64_t off, uint64_t len,
-		      const char *buf)
+static int copy_write_data(struct copy_job *c, uint64_t off, uint64_t len,
+			   const char *buf)
 {
 	int ret;
 
@@ -149,7 +149,7 @@ static int write_data(struct copy_job *c, uint64_t off, uint64_t len,
 	return 0;
 }
 
-static int write_zeroes(struct copy_job *c, uint64_t off, uint64_t len)
+static int copy_write_zeroes(struct copy_job *c, uint64_t off, uint64_t len)
 {
 	int ret = 0;
 
@@ -215,11 +215,11 @@ static int write_buffer(struct copy_job *c, uint64_t off, uint64_t len,
 	int ret = 0;
 
 	if (!c->min_sparse || c->no_scan)
-		return write_data(c, off, len, buf);
+		return copy_write_data(c, off, len, buf);
 	for (uint64_t n; len && !ret; off += n, len -= n, buf += n) {
 		n = next_write(c, buf, len, &zero);
-		ret = zero ? write_zeroes(c, off, n) :
-			     write_data(c, off, n, buf);
+		ret = zero ? copy_write_zeroes(c, off, n) :
+			     copy_write_data(c, off, n, buf);
 	}
 	return ret;
 }
@@ -286,7 +286,7 @@ static int copy_through_memory(struct copy_job *c, const struct part *p)
 }
 
 /* co. -EOPNOTSUPP: it has to be read and written. */
-static int copy_in_host(struct copy_job *c, const struct part *p)
+static int copy_range_in_host(struct copy_job *c, const struct part *p)
 {
 	const struct copy_source *s = source_at(c, p->off);
 	int ret;
@@ -314,16 +314,16 @@ static int copy_part(void *arg)
 	if (p.buf) {
 		ret = write_buffer(c, p.off, p.len, p.buf);
 	} else if (p.kind == KIND_ZERO && c->target) {
-		ret = write_zeroes(c, p.off, p.len);
+		ret = copy_write_zeroes(c, p.off, p.len);
 	} else {
-		ret = copy_in_host(c, &p);
+		ret = copy_range_in_host(c, &p);
 		if (ret == -EOPNOTSUPP)
 			ret = copy_through_memory(c, &p);
 	}
 	if (!ret)
-		advance(c, p.len);
+		copy_advance(c, p.len);
 	else if (!c->pieces.group.ret)
-		c->pieces.group.ret = ret;	/* before others wake */
+		c->pieces.group.ret = ret; /* before others wake */
 	co_queue_wake_all(&c->turns);
 	return ret;
 }
@@ -431,7 +431,7 @@ static bool start_copy(struct copy_job *c, struct part *p)
 		return co_group_start(&c->pieces.group, copy_part, p);
 	if (p->kind == KIND_ZERO)
 		c->zeroed += p->len;
-	advance(c, p->len);
+	copy_advance(c, p->len);
 	return true;
 }
 

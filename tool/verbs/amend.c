@@ -41,7 +41,7 @@ static const struct tool_option options[] = {
 
 /* ---- options ---- */
 
-static int parse_option(struct amend *a, int id, const char *arg)
+static int amend_option(struct amend *a, int id, const char *arg)
 {
 	switch (id) {
 	case 'o':
@@ -85,7 +85,7 @@ static int amend_image(struct amend *a, struct image *img)
 	return ret ? EXIT_FAILED : closed;
 }
 
-static int print_json(const struct amend *a, const char *format)
+static int print_amend_json(const struct amend *a, const char *format)
 {
 	json_t *amended = json_object();
 
@@ -123,7 +123,7 @@ static int amend(struct amend *a)
 		return list_options(format);
 	}
 	ret = amend_image(a, img);
-	return ret || !a->common.json ? ret : print_json(a, format);
+	return ret || !a->common.json ? ret : print_amend_json(a, format);
 }
 
 static int run_amend(struct loop *loop, int argc, char **argv)
@@ -135,7 +135,7 @@ static int run_amend(struct loop *loop, int argc, char **argv)
 	int id, ret = 0;
 
 	while (!ret && (id = tool_getopt(&verb_amend, argc, argv)) != -1)
-		ret = parse_option(&a, id, optarg);
+		ret = amend_option(&a, id, optarg);
 	if (!ret && optind < argc)
 		a.path = argv[optind++];
 	if (!ret && optind < argc)

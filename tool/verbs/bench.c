@@ -85,7 +85,7 @@ static const struct tool_option options[] = {
 
 /* ---- latencies ---- */
 
-static unsigned int bucket_of(uint64_t ns)
+static unsigned int latency_bucket(uint64_t ns)
 {
 	unsigned int shift;
 
@@ -109,7 +109,7 @@ static uint64_t bucket_end(unsigned int bucket)
 
 static void count_latency(struct bench *b, uint64_t ns)
 {
-	b->latencies[bucket_of(ns)]++;
+	b->latencies[latency_bucket(ns)]++;
 	b->latency_sum += ns;
 	b->latency_max = max(b->latency_max, ns);
 }
@@ -243,7 +243,7 @@ static int run_all(struct bench *b)
 
 /* ---- what is told ---- */
 
-static void announce(const struct bench *b)
+static void announce_workload(const struct bench *b)
 {
 	if (b->common.json || b->common.quiet)
 		return;
@@ -269,7 +269,7 @@ static json_t *latency_json(const struct bench *b)
 			 "max", (double)b->latency_max / 1e3);
 }
 
-static int report(const struct bench *b)
+static int report_bench(const struct bench *b)
 {
 	double s = (double)max(b->ns, UINT64_C(1)) / NS_PER_S;
 	double n = b->answered ? (double)b->answered : 1;
@@ -296,7 +296,7 @@ static int report(const struct bench *b)
 
 /* ---- the verb ---- */
 
-static int judge_range(struct bench *b)
+static int validate_range(struct bench *b)
 {
 	uint64_t size = image_size(b->img);
 
@@ -331,24 +331,24 @@ static int bench(struct bench *b, struct loop *loop)
 			   b->write ? IMAGE_RDWR : 0);
 	if (!b->img)
 		return EXIT_FAILED;
-	ret = judge_range(b);
+	ret = validate_range(b);
 	if (!ret)
 		ret = take_memory(b);
 	if (!ret) {
-		announce(b);
+		announce_workload(b);
 		progress_begin(b->common.progress, b->common.json);
 		ret = run_all(b);
 		progress_end(!ret);
 	}
 	if (!ret)
-		ret = report(b);
+		ret = report_bench(b);
 	if (tool_close(b->img))
 		ret = EXIT_FAILED;
 	free(b->memory);
 	return ret;
 }
 
-static int parse_numbers(struct bench *b, int id, const char *arg)
+static int number_option(struct bench *b, int id, const char *arg)
 {
 	switch (id) {
 	case 'c':
@@ -377,7 +377,7 @@ static int parse_numbers(struct bench *b, int id, const char *arg)
 	}
 }
 
-static int parse_option(struct bench *b, int id, const char *arg)
+static int bench_option(struct bench *b, int id, const char *arg)
 {
 	switch (id) {
 	case 'c':
@@ -388,7 +388,7 @@ static int parse_option(struct bench *b, int id, const char *arg)
 	case OPT_RANDOM:
 	case OPT_PATTERN:
 	case OPT_FLUSH_INTERVAL:
-		return parse_numbers(b, id, arg);
+		return number_option(b, id, arg);
 	case 'w':
 		b->write = true;
 		return 0;
@@ -405,7 +405,7 @@ static int parse_option(struct bench *b, int id, const char *arg)
 	}
 }
 
-static int judge(struct bench *b)
+static int validate_workload(struct bench *b)
 {
 	if (b->depth > MAX_DEPTH)
 		return tool_error("a queue depth of %" PRIu64 " is above %d",
@@ -433,11 +433,11 @@ static int run_bench(struct loop *loop, int argc, char **argv)
 		b->size = DEFAULT_SIZE;
 	}
 	while (!ret && (id = tool_getopt(&verb_bench, argc, argv)) != -1)
-		ret = parse_option(b, id, optarg);
+		ret = bench_option(b, id, optarg);
 	if (!ret && argc - optind != 1)
 		ret = tool_usage(&verb_bench, "Expecting one image file name");
 	if (!ret)
-		ret = judge(b);
+		ret = validate_workload(b);
 	if (!ret) {
 		b->path = argv[optind];
 		ret = bench(b, loop);

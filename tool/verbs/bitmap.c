@@ -77,7 +77,7 @@ static int add_action(struct bitmap *b, enum image_bitmap_op op,
 	return 0;
 }
 
-static int parse_option(struct bitmap *b, int id, const char *arg)
+static int bitmap_option(struct bitmap *b, int id, const char *arg)
 {
 	switch (id) {
 	case OPT_ADD:
@@ -106,10 +106,11 @@ static int parse_option(struct bitmap *b, int id, const char *arg)
 	}
 }
 
-static int judge(const struct bitmap *b, int left)
+static int validate_actions(const struct bitmap *b, int left)
 {
 	if (!b->nr)
-		return tool_usage(&verb_bitmap, "Need at least one of --add, "
+		return tool_usage(&verb_bitmap,
+				  "Need at least one of --add, "
 				  "--remove, --clear, --enable, --disable, or "
 				  "--merge");
 	if (b->granularity && !b->adds)
@@ -150,7 +151,7 @@ static int run_actions(struct bitmap *b, struct image *img)
 	return EXIT_OK;
 }
 
-static int print_json(const struct bitmap *b)
+static int print_bitmap_json(const struct bitmap *b)
 {
 	json_t *actions = json_array();
 
@@ -163,7 +164,7 @@ static int print_json(const struct bitmap *b)
 					 actions));
 }
 
-static int open_source(struct bitmap *b)
+static int open_merge_source(struct bitmap *b)
 {
 	struct tool_common common = b->common;
 
@@ -185,14 +186,14 @@ static int bitmap(struct bitmap *b)
 			IMAGE_RDWR | IMAGE_NO_BACKING);
 	if (!img)
 		return EXIT_FAILED;
-	ret = open_source(b);
+	ret = open_merge_source(b);
 	if (!ret)
 		ret = run_actions(b, img);
 	closed = tool_close(img);
 	if (b->source)
 		tool_close(b->source);
 	ret = ret ? ret : closed;
-	return ret || !b->common.json ? ret : print_json(b);
+	return ret || !b->common.json ? ret : print_bitmap_json(b);
 }
 
 static int run_bitmap(struct loop *loop, int argc, char **argv)
@@ -204,9 +205,9 @@ static int run_bitmap(struct loop *loop, int argc, char **argv)
 	int id, ret = 0;
 
 	while (!ret && (id = tool_getopt(&verb_bitmap, argc, argv)) != -1)
-		ret = parse_option(&b, id, optarg);
+		ret = bitmap_option(&b, id, optarg);
 	if (!ret)
-		ret = judge(&b, argc - optind);
+		ret = validate_actions(&b, argc - optind);
 	if (ret)
 		return EXIT_FAILED;
 	b.path = argv[optind];

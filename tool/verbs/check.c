@@ -44,7 +44,7 @@ static const struct tool_option options[] = {
 	TOOL_END,
 };
 
-static void print_finding(void *arg, const char *sentence)
+static void print_check_finding(void *arg, const char *sentence)
 {
 	fflush(stdout);
 	fprintf(stderr, "%s\n", sentence);
@@ -64,7 +64,7 @@ static int check_once(struct check *c, enum image_repair repair,
 		return EXIT_FAILED;
 	c->common.format = image_format(img);	/* guessed once */
 	*result = (struct image_check){
-		.report = c->common.quiet ? NULL : print_finding,
+		.report = c->common.quiet ? NULL : print_check_finding,
 		.progress = progress_of_engine.set,
 		.dry_run = c->dry_run,
 		.data = c->data ? IMAGE_CHECK_DATA : IMAGE_CHECK_NO_DATA,
@@ -114,7 +114,7 @@ static void print_fixable(const struct check *c)
 	       c->leaks_fixed, c->corruptions_fixed);
 }
 
-static void print_human(const struct check *c, const struct image_check *r)
+static void print_check(const struct check *c, const struct image_check *r)
 {
 	print_counts(r);
 	if (c->dry_run)
@@ -136,7 +136,7 @@ static void add_count(json_t *json, const char *key, uint64_t value)
 		json_object_set_new(json, key, json_integer((json_int_t)value));
 }
 
-static int print_json(const struct check *c, const struct image_check *r)
+static int print_check_json(const struct check *c, const struct image_check *r)
 {
 	json_t *json = json_object();
 
@@ -158,9 +158,9 @@ static int print_json(const struct check *c, const struct image_check *r)
 	return tool_json_print(json);
 }
 
-/* ---- */
+/* ---- the verb ---- */
 
-static int exit_status(const struct image_check *r)
+static int check_status(const struct image_check *r)
 {
 	if (r->check_errors)
 		return EXIT_FAILED;
@@ -189,7 +189,7 @@ static int repair(struct check *c, struct image_check *result)
 	return check_once(c, IMAGE_REPAIR_NONE, result);
 }
 
-static int check(struct check *c)
+static int check_image(struct check *c)
 {
 	struct image_check result;
 	int ret;
@@ -201,13 +201,13 @@ static int check(struct check *c)
 	if (ret)
 		return ret;
 	if (c->common.json)
-		ret = print_json(c, &result);
+		ret = print_check_json(c, &result);
 	else if (!c->common.quiet)
-		print_human(c, &result);
-	return ret ? ret : exit_status(&result);
+		print_check(c, &result);
+	return ret ? ret : check_status(&result);
 }
 
-static int parse_option(struct check *c, int id, const char *arg)
+static int check_option(struct check *c, int id, const char *arg)
 {
 	if (id == 'T')
 		id = 't';
@@ -227,7 +227,7 @@ static int parse_option(struct check *c, int id, const char *arg)
 	return 0;
 }
 
-static int run_check(struct loop *loop, int argc, char **argv)
+static int run_check_verb(struct loop *loop, int argc, char **argv)
 {
 	/* qemu-img's: metadata that is in memory already need not be read. */
 	struct check c = {
@@ -237,7 +237,7 @@ static int run_check(struct loop *loop, int argc, char **argv)
 	int id;
 
 	while ((id = tool_getopt(&verb_check, argc, argv)) != -1)
-		if (parse_option(&c, id, optarg))
+		if (check_option(&c, id, optarg))
 			return EXIT_FAILED;
 	if (argc - optind != 1)
 		return tool_usage(&verb_check, "expecting one image file name");
@@ -247,8 +247,8 @@ static int run_check(struct loop *loop, int argc, char **argv)
 				  "would do: it wants -r");
 	if (c.common.share && c.repair != IMAGE_REPAIR_NONE && !c.dry_run)
 		return tool_usage(&verb_check, "an image that others use (-U) "
-				  "cannot be repaired (-r)");
-	return check(&c);
+					       "cannot be repaired (-r)");
+	return check_image(&c);
 }
 
 const struct verb verb_check = {
@@ -260,5 +260,5 @@ const struct verb verb_check = {
 		"format has nothing to check.\n-r leaks frees nothing while an "
 		"entry is corrupt.",
 	.options = options,
-	.run = run_check,
+	.run = run_check_verb,
 };

@@ -171,7 +171,7 @@ static int commit_image(struct commit *c)
 	return ret ? ret : empty_overlay(c);
 }
 
-static int report(const struct commit *c)
+static int report_commit(const struct commit *c)
 {
 	if (c->common.json)
 		return tool_json_print(json_pack(
@@ -182,7 +182,7 @@ static int report(const struct commit *c)
 	return EXIT_OK;
 }
 
-static int commit(struct commit *c)
+static int commit_chain(struct commit *c)
 {
 	int ret = find_base(c);
 
@@ -196,10 +196,10 @@ static int commit(struct commit *c)
 	ret = commit_image(c);
 	if (tool_close(c->job.img))
 		ret = EXIT_FAILED;
-	return ret ? ret : report(c);
+	return ret ? ret : report_commit(c);
 }
 
-static int parse_option(struct commit *c, int id, const char *arg)
+static int commit_option(struct commit *c, int id, const char *arg)
 {
 	switch (id) {
 	case 'b':
@@ -226,12 +226,13 @@ static int run_commit(struct loop *loop, int argc, char **argv)
 	int id;
 
 	while ((id = tool_getopt(&verb_commit, argc, argv)) != -1)
-		if (parse_option(&c, id, optarg))
+		if (commit_option(&c, id, optarg))
 			return EXIT_FAILED;
 	if (argc - optind != 1)
-		return tool_usage(&verb_commit, "Expecting one image file name");
+		return tool_usage(&verb_commit,
+				  "Expecting one image file name");
 	c.path = argv[optind];
-	return commit(&c);
+	return commit_chain(&c);
 }
 
 const struct verb verb_commit = {

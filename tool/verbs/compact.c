@@ -121,32 +121,32 @@ static int find_zeroes(struct compact *c, struct image *img)
 
 /* ---- output ---- */
 
-static void set_number(json_t *o, const char *key, uint64_t v)
+static void set_file_bytes(json_t *o, const char *key, uint64_t v)
 {
 	json_object_set_new(o, key, json_integer((json_int_t)v));
 }
 
-static int print_json(const struct compact *c, uint64_t allocated)
+static int print_compact_json(const struct compact *c, uint64_t allocated)
 {
 	json_t *o = json_object();
 
 	json_object_set_new(o, "filename", tool_json_text(c->path));
 	json_object_set_new(o, "format", tool_json_text(c->common.format));
 	json_object_set_new(o, "dry-run", json_boolean(c->dry_run));
-	set_number(o, "previous-file-size", c->result.before);
-	set_number(o, "file-size", c->result.after);
-	set_number(o, "moved", c->result.moved);
-	set_number(o, "staying", c->result.staying);
+	set_file_bytes(o, "previous-file-size", c->result.before);
+	set_file_bytes(o, "file-size", c->result.after);
+	set_file_bytes(o, "moved", c->result.moved);
+	set_file_bytes(o, "staying", c->result.staying);
 	if (c->zeroes)
-		set_number(o, "dropped-zeroes", c->dropped);
+		set_file_bytes(o, "dropped-zeroes", c->dropped);
 	if (!c->dry_run) {
-		set_number(o, "previous-actual-size", c->allocated);
-		set_number(o, "actual-size", allocated);
+		set_file_bytes(o, "previous-actual-size", c->allocated);
+		set_file_bytes(o, "actual-size", allocated);
 	}
 	return tool_json_print(o);
 }
 
-static int print_human(const struct compact *c, uint64_t allocated)
+static int print_compact(const struct compact *c, uint64_t allocated)
 {
 	char before[SIZE_TEXT_MAX], after[SIZE_TEXT_MAX];
 
@@ -166,9 +166,9 @@ static int print_human(const struct compact *c, uint64_t allocated)
 	return EXIT_OK;
 }
 
-/* ---- */
+/* ---- the verb ---- */
 
-static int compact(struct compact *c, struct image *img)
+static int compact_image(struct compact *c, struct image *img)
 {
 	struct error err = ERROR_INIT;
 	int ret = 0;
@@ -191,7 +191,7 @@ static int compact(struct compact *c, struct image *img)
 	return ret ? EXIT_FAILED : EXIT_OK;
 }
 
-static int parse_option(struct compact *c, int id, const char *arg)
+static int compact_option(struct compact *c, int id, const char *arg)
 {
 	switch (id) {
 	case OPT_DRY_RUN:
@@ -206,7 +206,7 @@ static int parse_option(struct compact *c, int id, const char *arg)
 }
 
 /* Nothing of the backing images is needed. */
-static int run(struct loop *loop, struct compact *c)
+static int compact_file(struct loop *loop, struct compact *c)
 {
 	unsigned int flags = c->dry_run ? IMAGE_NO_BACKING :
 			     IMAGE_RDWR | IMAGE_UNMAP |
@@ -218,14 +218,14 @@ static int run(struct loop *loop, struct compact *c)
 	img = tool_open(loop, c->path, &c->common, flags);
 	if (!img)
 		return EXIT_FAILED;
-	ret = compact(c, img);
+	ret = compact_image(c, img);
 	image_allocated_size(img, &allocated);
 	closed = tool_close(img);
 	ret = ret ? ret : closed;
 	if (ret || (c->common.quiet && !c->common.json))
 		return ret;
-	return c->common.json ? print_json(c, allocated) :
-				print_human(c, allocated);
+	return c->common.json ? print_compact_json(c, allocated) :
+				print_compact(c, allocated);
 }
 
 static int run_compact(struct loop *loop, int argc, char **argv)
@@ -234,7 +234,7 @@ static int run_compact(struct loop *loop, int argc, char **argv)
 	int id;
 
 	while ((id = tool_getopt(&verb_compact, argc, argv)) != -1)
-		if (parse_option(&c, id, optarg))
+		if (compact_option(&c, id, optarg))
 			return EXIT_FAILED;
 	if (argc - optind != 1)
 		return tool_usage(&verb_compact, "Expecting one image file "
@@ -243,7 +243,7 @@ static int run_compact(struct loop *loop, int argc, char **argv)
 		return tool_usage(&verb_compact, "--zeroes changes the image: "
 				  "not with --dry-run");
 	c.path = argv[optind];
-	return run(loop, &c);
+	return compact_file(loop, &c);
 }
 
 const struct verb verb_compact = {

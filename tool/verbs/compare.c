@@ -41,13 +41,13 @@ static const struct tool_option options[] = {
 
 /* ---- findings ---- */
 
-static void say(const struct compare *c, const char *text)
+static void print_line(const struct compare *c, const char *text)
 {
 	if (!c->common.quiet && !c->common.json)
 		puts(text);
 }
 
-static void print_finding(const struct compare *c)
+static void print_difference(const struct compare *c)
 {
 	const struct compare_job *job = &c->job;
 	char text[80] = "Images are identical.";
@@ -61,10 +61,10 @@ static void print_finding(const struct compare *c)
 	else if (job->finding == COMPARE_SIZE)
 		snprintf(text, sizeof(text), "Strict mode: Image size "
 			 "mismatch!");
-	say(c, text);
+	print_line(c, text);
 }
 
-static void print_finding_json(const struct compare_job *job)
+static void print_difference_json(const struct compare_job *job)
 {
 	static const char *const reasons[] = {
 		[COMPARE_CONTENT] = "content",
@@ -89,7 +89,7 @@ static int report_finding(const struct compare *c)
 	const struct compare_job *job = &c->job;
 
 	if (job->sizes_differ && job->common_same)
-		say(c, "Warning: Image size mismatch!");
+		print_line(c, "Warning: Image size mismatch!");
 	if (job->finding == COMPARE_NO_STATUS) {
 		tool_error("Sector allocation test failed for %s",
 			   c->path[job->side]);
@@ -102,9 +102,9 @@ static int report_finding(const struct compare *c)
 		return EXIT_NOT_READ;
 	}
 	if (c->common.json)
-		print_finding_json(job);
+		print_difference_json(job);
 	else
-		print_finding(c);
+		print_difference(c);
 	return job->finding == COMPARE_SAME ? EXIT_SAME : EXIT_DIFFERS;
 }
 
@@ -141,7 +141,7 @@ static int compare_sides(struct compare *c)
 	return EXIT_NOT_READ;
 }
 
-static int compare(struct compare *c, struct loop *loop)
+static int compare_images(struct compare *c, struct loop *loop)
 {
 	int ret = open_sides(c, loop);
 
@@ -154,7 +154,7 @@ static int compare(struct compare *c, struct loop *loop)
 	return ret;
 }
 
-static int parse_option(struct compare *c, int id, const char *arg)
+static int compare_option(struct compare *c, int id, const char *arg)
 {
 	switch (id) {
 	case 'f':
@@ -179,7 +179,7 @@ static int run_compare(struct loop *loop, int argc, char **argv)
 	int id, ret;
 
 	while ((id = tool_getopt(&verb_compare, argc, argv)) != -1) {
-		ret = parse_option(&c, id, optarg);
+		ret = compare_option(&c, id, optarg);
 		if (ret)
 			return id == 'T' ? EXIT_NOT_OPENED : ret;
 	}
@@ -188,7 +188,7 @@ static int run_compare(struct loop *loop, int argc, char **argv)
 				  "Expecting two image file names");
 	c.path[0] = argv[optind];
 	c.path[1] = argv[optind + 1];
-	return compare(&c, loop);
+	return compare_images(&c, loop);
 }
 
 const struct verb verb_compare = {

@@ -272,8 +272,8 @@ static int open_sources(struct convert *c)
 	return ret;
 }
 
-static int judge_bitmap(const struct convert *c,
-			const struct image_info_bitmap *b)
+static int validate_bitmap(const struct convert *c,
+			   const struct image_info_bitmap *b)
 {
 	if (!b->in_use)
 		return 0;
@@ -287,7 +287,7 @@ static int judge_bitmap(const struct convert *c,
 }
 
 /* Before anything is made. */
-static int judge_bitmaps(const struct convert *c)
+static int validate_bitmaps(const struct convert *c)
 {
 	struct image *img = c->in_stream ? NULL : c->copy.sources[0].img;
 	struct error err = ERROR_INIT;
@@ -302,7 +302,7 @@ static int judge_bitmaps(const struct convert *c)
 	if (ret)
 		ret = tool_error("%s", error_text(&err, ret));
 	for (unsigned int i = 0; !ret && i < info.nr_bitmaps; i++)
-		ret = judge_bitmap(c, &info.bitmaps[i]);
+		ret = validate_bitmap(c, &info.bitmaps[i]);
 	image_info_free(&info);
 	return ret;
 }
@@ -320,7 +320,7 @@ static int close_sources(struct convert *c)
 /* ---- is the target one of them? ---- */
 
 /* What is about to be made at `path`, or written to if it is there. */
-static int judge_sources(const struct convert *c, const char *path)
+static int validate_created(const struct convert *c, const char *path)
 {
 	struct error err = ERROR_INIT;
 	int ret = 0;
@@ -332,7 +332,7 @@ static int judge_sources(const struct convert *c, const char *path)
 }
 
 /* What was there is open now, with its data file. */
-static int judge_written(const struct convert *c)
+static int validate_written(const struct convert *c)
 {
 	const struct image *img, *found;
 
@@ -374,7 +374,7 @@ static int create_target(struct convert *c)
 	const char *format = target_format(c);
 	const char *backing = target_option(c, "backing_file");
 	struct error err = ERROR_INIT;
-	int ret = judge_sources(c, c->target);
+	int ret = validate_created(c, c->target);
 
 	if (!ret && backing && image_opts_is_name(backing))
 		ret = tool_judge_described(c->loop, backing,
@@ -389,7 +389,7 @@ static int create_target(struct convert *c)
 }
 
 /* As tool_open(), but for what only a target has. */
-static int open_target(struct convert *c)
+static int open_convert_target(struct convert *c)
 {
 	struct image_options opts = {
 		.flags = IMAGE_RDWR | (c->min_sparse ? IMAGE_UNMAP : 0) |
@@ -422,7 +422,7 @@ static int open_target(struct convert *c)
 		ret = image_opts_parse(c->loop, c->to.image_opts ? path : NULL,
 				       c->to.image_opts ? NULL : path, &opts,
 				       &path, &format, &err);
-	if (!ret && c->no_create && judge_sources(c, path))
+	if (!ret && c->no_create && validate_created(c, path))
 		return EXIT_FAILED;
 	if (!ret)
 		ret = image_open(c->loop, path,
@@ -518,9 +518,9 @@ static int prepare_target(struct convert *c)
 		return prepare_stream(c);
 	ret = c->no_create ? 0 : create_target(c);
 	if (!ret)
-		ret = open_target(c);
+		ret = open_convert_target(c);
 	if (!ret)
-		ret = judge_written(c);
+		ret = validate_written(c);
 	if (!ret && image_size(c->copy.target) < c->copy.total)
 		ret = tool_error("output file is smaller than input file");
 	if (!ret)
@@ -552,9 +552,9 @@ static int finish_target(struct convert *c)
 	return tool_close(c->copy.target) || ret ? EXIT_FAILED : EXIT_OK;
 }
 
-/* ---- */
+/* ---- the verb ---- */
 
-static int report(const struct convert *c)
+static int report_convert(const struct convert *c)
 {
 	const struct copy_job *copy = &c->copy;
 	double ns = (double)(monotonic_ns() - c->begin_ns);
@@ -613,7 +613,7 @@ static int convert(struct convert *c)
 
 	c->begin_ns = monotonic_ns();
 	if (!ret)
-		ret = judge_bitmaps(c);
+		ret = validate_bitmaps(c);
 	if (!ret)
 		ret = prepare_target(c);
 	if (!ret)
@@ -624,7 +624,7 @@ static int convert(struct convert *c)
 		ret = EXIT_FAILED;
 	if (close_sources(c))
 		ret = EXIT_FAILED;
-	return ret ? EXIT_FAILED : report(c);
+	return ret ? EXIT_FAILED : report_convert(c);
 }
 
 /* ---- the command line ---- */
@@ -655,7 +655,7 @@ static int parse_level(struct convert *c, const char *arg)
 	return 0;
 }
 
-static int parse_flag(struct convert *c, int id)
+static int flag_option(struct convert *c, int id)
 {
 	switch (id) {
 	case 'c': c->compressed = true; return 0;
@@ -671,7 +671,7 @@ static int parse_flag(struct convert *c, int id)
 	}
 }
 
-static int parse_option(struct convert *c, int id, const char *arg)
+static int convert_option(struct convert *c, int id, const char *arg)
 {
 	switch (id) {
 	case 'O':
@@ -701,13 +701,13 @@ static int parse_option(struct convert *c, int id, const char *arg)
 	case 'T':
 		return tool_source_cache(&c->from.cache, arg);
 	default:
-		if (!parse_flag(c, id))
+		if (!flag_option(c, id))
 			return 0;
 		return tool_common_option(&c->from, id, arg);
 	}
 }
 
-static int settle(struct convert *c, int argc, char **argv)
+static int settle_paths(struct convert *c, int argc, char **argv)
 {
 	int ret;
 
@@ -740,8 +740,8 @@ static int run_convert(struct loop *loop, int argc, char **argv)
 	int id, ret = 0;
 
 	while (!ret && (id = tool_getopt(&verb_convert, argc, argv)) != -1)
-		ret = parse_option(&c, id, optarg);
-	ret = ret ? EXIT_FAILED : settle(&c, argc - optind, argv + optind);
+		ret = convert_option(&c, id, optarg);
+	ret = ret ? EXIT_FAILED : settle_paths(&c, argc - optind, argv + optind);
 	create_opts_free(&c.opts);
 	return ret;
 }

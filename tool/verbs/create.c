@@ -48,10 +48,11 @@ static const struct tool_option options[] = {
 
 /* ---- the backing image ---- */
 
-static int settle_format(struct create *c, const char *name, const char *full)
+static int settle_guessed_format(struct create *c, const char *name,
+				 const char *full)
 {
-	const char *format = tool_backing_format(c->path, name, full, NULL,
-						 c->common.quiet);
+	const char *format =
+		tool_backing_format(c->path, name, full, NULL, c->common.quiet);
 
 	return format ? create_opts_add(&c->opts, "backing_fmt", format) : EXIT_FAILED;
 }
@@ -110,7 +111,7 @@ static int look_at_described(struct create *c, const char *name)
 	return tool_close(img) ?: ret;
 }
 
-static int judge_backing(struct create *c)
+static int settle_backing(struct create *c)
 {
 	const char *name = create_opts_value(&c->opts, "backing_file");
 	struct error err = ERROR_INIT;
@@ -129,7 +130,7 @@ static int judge_backing(struct create *c)
 	if (ret)
 		return tool_error("%s: %s", c->path, error_text(&err, ret));
 	if (!create_opts_value(&c->opts, "backing_fmt"))
-		ret = settle_format(c, name, full);
+		ret = settle_guessed_format(c, name, full);
 	return ret ? ret : look_at_backing(c, full);
 }
 
@@ -225,7 +226,7 @@ static int settle_size(struct create *c)
 	return 0;
 }
 
-static int create(struct create *c)
+static int create_image(struct create *c)
 {
 	const char *format = c->common.format ? c->common.format : "raw";
 	const char *backing = create_opts_value(&c->opts, "backing_file");
@@ -247,11 +248,12 @@ static int create(struct create *c)
 				  "string", c->path);
 	ret = settle_size(c);
 	if (!ret)
-		ret = judge_backing(c);
+		ret = settle_backing(c);
 	if (!ret && backing && image_opts_is_name(backing))
-		ret = tool_judge_described(c->loop, backing,
-					   create_opts_value(&c->opts, "backing_fmt"),
-					   c->path, c->opts.v, c->opts.nr);
+		ret = tool_judge_described(
+			c->loop, backing,
+			create_opts_value(&c->opts, "backing_fmt"), c->path,
+			c->opts.v, c->opts.nr);
 	if (ret)
 		return EXIT_FAILED;
 	if (c->size == UINT64_MAX)
@@ -265,7 +267,7 @@ static int create(struct create *c)
 		     EXIT_OK;
 }
 
-static int parse_option(struct create *c, int id, const char *arg)
+static int create_option(struct create *c, int id, const char *arg)
 {
 	switch (id) {
 	case 'o':
@@ -291,7 +293,7 @@ static int run_create(struct loop *loop, int argc, char **argv)
 	int id, ret = 0;
 
 	while (!ret && (id = tool_getopt(&verb_create, argc, argv)) != -1)
-		ret = parse_option(&c, id, optarg);
+		ret = create_option(&c, id, optarg);
 	if (!ret && optind < argc)
 		c.path = argv[optind++];
 	if (!ret && optind < argc)
@@ -300,7 +302,7 @@ static int run_create(struct loop *loop, int argc, char **argv)
 	if (!ret && optind < argc)
 		ret = tool_usage(&verb_create, "unexpected argument: %s",
 				 argv[optind]);
-	ret = ret ? EXIT_FAILED : create(&c);
+	ret = ret ? EXIT_FAILED : create_image(&c);
 	create_opts_free(&c.opts);
 	return ret;
 }

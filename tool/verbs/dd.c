@@ -142,7 +142,7 @@ static int copy_blocks(struct dd *d)
 	return ret ? tool_error("%s", error_text(&err, ret)) : EXIT_OK;
 }
 
-static int report(const struct dd *d)
+static int report_copy(const struct dd *d)
 {
 	if (!d->common.json)
 		return EXIT_OK;
@@ -167,10 +167,10 @@ static int dd(struct dd *d)
 		ret = EXIT_FAILED;
 	if (tool_close(d->source.img))
 		ret = EXIT_FAILED;
-	return ret ? ret : report(d);
+	return ret ? ret : report_copy(d);
 }
 
-static int judge(const struct dd *d)
+static int validate_operands(const struct dd *d)
 {
 	if (!d->in || !d->out)
 		return tool_error("Must specify both input and output files");
@@ -182,7 +182,7 @@ static int judge(const struct dd *d)
 	return EXIT_OK;
 }
 
-static int parse_option(struct dd *d, int id, const char *arg)
+static int dd_option(struct dd *d, int id, const char *arg)
 {
 	if (id == 'O') {
 		d->out_format = arg;
@@ -203,11 +203,11 @@ static int run_dd(struct loop *loop, int argc, char **argv)
 	int id, ret = 0;
 
 	while (!ret && (id = tool_getopt(&verb_dd, argc, argv)) != -1)
-		ret = parse_option(&d, id, optarg);
+		ret = dd_option(&d, id, optarg);
 	for (; !ret && optind < argc; optind++)
 		ret = parse_operand(&d, argv[optind]);
 	if (!ret)
-		ret = judge(&d);
+		ret = validate_operands(&d);
 	return ret ? EXIT_FAILED : dd(&d);
 }
 

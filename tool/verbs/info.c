@@ -244,7 +244,7 @@ static void print_children(const struct facts *f, const char *parent,
 	}
 }
 
-static void print_human(const struct facts *f)
+static void print_facts(const struct facts *f)
 {
 	print_node(f, "");
 	if (f->i.encrypted)
@@ -262,7 +262,7 @@ static void print_human(const struct facts *f)
 
 /* ---- JSON ---- */
 
-static void set_number(json_t *o, const char *key, uint64_t v)
+static void set_info_number(json_t *o, const char *key, uint64_t v)
 {
 	json_object_set_new(o, key, json_integer((json_int_t)v));
 }
@@ -281,10 +281,10 @@ static json_t *json_slots(const struct image_info_encrypt *e)
 		json_t *o = json_pack("{s:b}", "active", e->slots[n].active);
 
 		if (e->slots[n].active)
-			set_number(o, "iters", e->slots[n].iters);
-		set_number(o, "key-offset", e->slots[n].key_offset);
+			set_info_number(o, "iters", e->slots[n].iters);
+		set_info_number(o, "key-offset", e->slots[n].key_offset);
 		if (e->slots[n].active)
-			set_number(o, "stripes", e->slots[n].stripes);
+			set_info_number(o, "stripes", e->slots[n].stripes);
 		json_array_append_new(list, o);
 	}
 	return list;
@@ -304,7 +304,7 @@ static json_t *json_bitmaps(const struct image_info *i)
 			json_array_append_new(flags, json_string("auto"));
 		json_object_set_new(o, "flags", flags);
 		set_text(o, "name", b->name);
-		set_number(o, "granularity", b->granularity);
+		set_info_number(o, "granularity", b->granularity);
 		json_array_append_new(list, o);
 	}
 	return list;
@@ -328,8 +328,8 @@ static json_t *json_encrypt(const struct image_info_encrypt *e,
 	if (!e->cipher_alg)
 		return o;
 	json_object_set_new(o, "slots", json_slots(e));
-	set_number(o, "payload-offset", e->payload_offset);
-	set_number(o, "master-key-iters", e->master_key_iters);
+	set_info_number(o, "payload-offset", e->payload_offset);
+	set_info_number(o, "master-key-iters", e->master_key_iters);
 	return o;
 }
 
@@ -350,7 +350,7 @@ static json_t *json_qcow2(const struct image_info *i)
 	}
 	if (i->nr_bitmaps)
 		json_object_set_new(data, "bitmaps", json_bitmaps(i));
-	set_number(data, "refcount-bits", q->refcount_bits);
+	set_info_number(data, "refcount-bits", q->refcount_bits);
 	if (i->encrypt.format)
 		json_object_set_new(data, "encrypt",
 				    json_encrypt(&i->encrypt,
@@ -367,8 +367,8 @@ static json_t *json_vmdk(const struct image_info_vmdk *i)
 {
 	json_t *data = json_object(), *extents = json_array(), *x;
 
-	set_number(data, "cid", i->cid);
-	set_number(data, "parent-cid", i->parent_cid);
+	set_info_number(data, "cid", i->cid);
+	set_info_number(data, "parent-cid", i->parent_cid);
 	set_text(data, "create-type", i->create_type);
 	for (unsigned int n = 0; n < i->nr_extents; n++) {
 		const struct image_info_extent *e = &i->extents[n];
@@ -376,10 +376,10 @@ static json_t *json_vmdk(const struct image_info_vmdk *i)
 		x = json_object();
 		if (e->compressed)
 			json_object_set_new(x, "compressed", json_true());
-		set_number(x, "virtual-size", e->virtual_size);
+		set_info_number(x, "virtual-size", e->virtual_size);
 		set_text(x, "filename", e->filename);
 		if (e->cluster_size)
-			set_number(x, "cluster-size", e->cluster_size);
+			set_info_number(x, "cluster-size", e->cluster_size);
 		set_text(x, "format", e->format);
 		json_array_append_new(extents, x);
 	}
@@ -424,13 +424,13 @@ static json_t *json_facts(const struct facts *f)
 	if (f->i.nr_snapshots)
 		json_object_set_new(o, "snapshots", tool_json_snapshots(&f->i));
 	set_text(o, "backing-filename-format", f->i.backing_format);
-	set_number(o, "virtual-size", f->size);
+	set_info_number(o, "virtual-size", f->size);
 	set_text(o, "filename", f->path);
 	if (f->i.cluster_size)
-		set_number(o, "cluster-size", f->i.cluster_size);
+		set_info_number(o, "cluster-size", f->i.cluster_size);
 	set_text(o, "format", f->format);
 	if (f->has_allocated)
-		set_number(o, "actual-size", f->allocated);
+		set_info_number(o, "actual-size", f->allocated);
 	if (f->i.kind != IMAGE_INFO_COMMON)
 		json_object_set_new(o, "format-specific",
 				    json_specific(&f->i));
@@ -539,8 +539,8 @@ static int look_at(struct image *img, struct facts *f, struct error *err)
 }
 
 /* Takes over `path`. */
-static int gather(struct info *info, char *path, const char *format,
-		  struct facts *f)
+static int gather_facts(struct info *info, char *path, const char *format,
+			struct facts *f)
 {
 	struct tool_common common = info->common;
 	struct error err = ERROR_INIT;
@@ -572,7 +572,7 @@ static int gather(struct info *info, char *path, const char *format,
 	return ret;
 }
 
-static void show(struct info *info, const struct facts *f, bool first)
+static void show_facts(struct info *info, const struct facts *f, bool first)
 {
 	if (info->list) {
 		json_array_append_new(info->list, json_facts(f));
@@ -580,10 +580,10 @@ static void show(struct info *info, const struct facts *f, bool first)
 	}
 	if (!first)
 		putchar('\n');
-	print_human(f);
+	print_facts(f);
 }
 
-static int walk(struct info *info, const char *path)
+static int walk_chain(struct info *info, const char *path)
 {
 	const char *format = info->common.format;
 	cleanup_free char *own_format = NULL;
@@ -594,13 +594,12 @@ static int walk(struct info *info, const char *path)
 	do {
 		struct facts f;
 
-		ret = gather(info, next, format, &f);
+		ret = gather_facts(info, next, format, &f);
 		next = NULL;
 		if (!ret) {
-			show(info, &f, first);
+			show_facts(info, &f, first);
 			first = false;
-			if (info->chain && f.i.backing_file &&
-			    !f.backing_path)
+			if (info->chain && f.i.backing_file && !f.backing_path)
 				ret = tool_error("Could not open backing file "
 						 "'%s'", f.i.backing_file);
 			free(own_format);
@@ -614,7 +613,7 @@ static int walk(struct info *info, const char *path)
 	return ret;
 }
 
-static int print_list(struct info *info)
+static int print_info_list(struct info *info)
 {
 	json_t *json = info->list;
 
@@ -646,9 +645,9 @@ static int run_info(struct loop *loop, int argc, char **argv)
 		return tool_usage(&verb_info, "expecting one image file name");
 	if (info->common.json)
 		info->list = json_array();
-	ret = walk(info, argv[optind]);
+	ret = walk_chain(info, argv[optind]);
 	if (!ret && info->list)
-		return print_list(info);
+		return print_info_list(info);
 	json_decref(info->list);
 	return ret;
 }

@@ -44,7 +44,7 @@ static const char *yes(unsigned int flags, unsigned int flag)
 	return flags & flag ? "true" : "false";
 }
 
-static int print_json(struct map *m)
+static int print_extent_json(struct map *m)
 {
 	const struct image_extent *e = &m->last;
 
@@ -70,7 +70,7 @@ static void print_hex(uint64_t v)
 	printf("%-16s", text);
 }
 
-static int print_human(struct map *m)
+static int print_extent(struct map *m)
 {
 	const struct image_extent *e = &m->last;
 
@@ -93,7 +93,7 @@ static int print_last(struct map *m)
 
 	if (!m->last.length)
 		return 0;
-	ret = m->common.json ? print_json(m) : print_human(m);
+	ret = m->common.json ? print_extent_json(m) : print_extent(m);
 	m->any = true;
 	return ret;
 }
@@ -129,7 +129,7 @@ static int map_range(struct map *m, struct image *img, uint64_t off,
 	return ret ? ret : print_last(m);
 }
 
-static int map(struct map *m, struct image *img)
+static int map_image(struct map *m, struct image *img)
 {
 	uint64_t size = image_size(img), start = min(m->start, size);
 	uint64_t end = start + min(m->max_length, size - start);
@@ -144,7 +144,7 @@ static int map(struct map *m, struct image *img)
 	return ret;
 }
 
-static int parse_option(struct map *m, int id, const char *arg)
+static int map_option(struct map *m, int id, const char *arg)
 {
 	switch (id) {
 	case 's':
@@ -170,14 +170,14 @@ static int run_map(struct loop *loop, int argc, char **argv)
 	int id, ret, closed;
 
 	while ((id = tool_getopt(&verb_map, argc, argv)) != -1)
-		if (parse_option(&m, id, optarg))
+		if (map_option(&m, id, optarg))
 			return EXIT_FAILED;
 	if (argc - optind != 1)
 		return tool_usage(&verb_map, "expecting one image file name");
 	img = tool_open(loop, argv[optind], &m.common, 0);
 	if (!img)
 		return EXIT_FAILED;
-	ret = map(&m, img);
+	ret = map_image(&m, img);
 	closed = tool_close(img);
 	return ret ? EXIT_FAILED : closed;
 }

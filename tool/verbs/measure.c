@@ -46,7 +46,7 @@ static const struct tool_option options[] = {
 };
 
 /* The disk's size is the image's or --size's. */
-static int parse_options(struct measure *m, const char *text)
+static int parse_new_options(struct measure *m, const char *text)
 {
 	keyval_free(&m->texts);
 	m->nr = 0;
@@ -65,7 +65,8 @@ static int parse_options(struct measure *m, const char *text)
 	return 0;
 }
 
-static int report(const struct measure *m, const struct image_measure *result)
+static int report_measure(const struct measure *m,
+			  const struct image_measure *result)
 {
 	json_t *json;
 
@@ -107,11 +108,11 @@ static int measure(struct measure *m, struct loop *loop)
 	if (ret)
 		ret = tool_error("%s", error_text(&err, ret));
 	else
-		ret = report(m, &result);
+		ret = report_measure(m, &result);
 	return from && tool_close(from) ? EXIT_FAILED : ret;
 }
 
-static int judge(const struct measure *m)
+static int validate_source(const struct measure *m)
 {
 	bool has_size = m->size != UINT64_MAX;
 
@@ -130,14 +131,14 @@ static int judge(const struct measure *m)
 	return 0;
 }
 
-static int parse_option(struct measure *m, int id, const char *arg)
+static int measure_option(struct measure *m, int id, const char *arg)
 {
 	switch (id) {
 	case 'O':
 		m->out_format = arg;
 		return 0;
 	case 'o':
-		return parse_options(m, arg);
+		return parse_new_options(m, arg);
 	case 'l':
 		m->common.snapshot = arg;
 		return 0;
@@ -159,13 +160,13 @@ static int run_measure(struct loop *loop, int argc, char **argv)
 	int id, ret = 0;
 
 	while (!ret && (id = tool_getopt(&verb_measure, argc, argv)) != -1)
-		ret = parse_option(&m, id, optarg);
+		ret = measure_option(&m, id, optarg);
 	if (!ret && argc - optind > 1)
 		ret = tool_error("At most one filename argument is allowed.");
 	if (!ret && optind < argc)
 		m.path = argv[optind];
 	if (!ret)
-		ret = judge(&m);
+		ret = validate_source(&m);
 	ret = ret ? EXIT_FAILED : measure(&m, loop);
 	keyval_free(&m.texts);
 	return ret;

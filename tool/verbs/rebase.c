@@ -73,7 +73,8 @@ static int copy_differences(struct rebase *r)
 	return ret ? tool_error("%s", error_text(&err, ret)) : EXIT_OK;
 }
 
-static int settle_format(struct rebase *r, const struct image_info *info)
+static int settle_backing_format(struct rebase *r,
+				 const struct image_info *info)
 {
 	struct error err = ERROR_INIT;
 	cleanup_free char *full = NULL;
@@ -138,7 +139,7 @@ static int rebase_image(struct rebase *r)
 	r->job.grain = r->job.cluster_size;
 	if (info.kind == IMAGE_INFO_QCOW2 && info.qcow2.extended_l2)
 		r->job.grain /= 32;
-	ret = settle_format(r, &info);
+	ret = settle_backing_format(r, &info);
 	image_info_free(&info);
 	if (ret || r->unsafe)
 		return ret ? ret : change_name(r);
@@ -153,7 +154,7 @@ static int rebase_image(struct rebase *r)
 	return ret;
 }
 
-static int print_json(const struct rebase *r)
+static int print_rebase_json(const struct rebase *r)
 {
 	json_t *json = json_pack("{s:b, s:I}", "rebased", true,
 				 "bytes-written", (json_int_t)r->job.written);
@@ -180,10 +181,10 @@ static int rebase(struct rebase *r, struct loop *loop)
 	ret = rebase_image(r);
 	if (tool_close(r->job.img))
 		ret = EXIT_FAILED;
-	return ret || !r->common.json ? ret : print_json(r);
+	return ret || !r->common.json ? ret : print_rebase_json(r);
 }
 
-static int parse_option(struct rebase *r, int id, const char *arg)
+static int rebase_option(struct rebase *r, int id, const char *arg)
 {
 	switch (id) {
 	case 'b':
@@ -215,10 +216,11 @@ static int run_rebase(struct loop *loop, int argc, char **argv)
 	int id;
 
 	while ((id = tool_getopt(&verb_rebase, argc, argv)) != -1)
-		if (parse_option(&r, id, optarg))
+		if (rebase_option(&r, id, optarg))
 			return EXIT_FAILED;
 	if (argc - optind != 1)
-		return tool_usage(&verb_rebase, "Expecting one image file name");
+		return tool_usage(&verb_rebase,
+				  "Expecting one image file name");
 	if (!r.unsafe && !r.backing)
 		return tool_usage(&verb_rebase, "Must specify backing file (-b) "
 				  "or use unsafe mode (-u)");

@@ -45,7 +45,7 @@ static const struct tool_option options[] = {
 };
 
 /* "+N" and "-N" count from the present size. */
-static int find_size(struct resize *r)
+static int parse_new_size(struct resize *r)
 {
 	bool relative = *r->text == '+' || *r->text == '-';
 	uint64_t n;
@@ -72,7 +72,7 @@ static int find_size(struct resize *r)
 	return 0;
 }
 
-static int judge(const struct resize *r)
+static int validate_size(const struct resize *r)
 {
 	if (r->new <= r->old && r->mode != IMAGE_PREALLOC_OFF)
 		return tool_error("Preallocation can only be used for growing "
@@ -86,7 +86,7 @@ static int judge(const struct resize *r)
 			  "data there.");
 }
 
-static int change(struct resize *r, struct image *img)
+static int change_size(struct resize *r, struct image *img)
 {
 	struct error err = ERROR_INIT;
 	int ret;
@@ -108,16 +108,16 @@ static int resize(struct resize *r, struct image *img)
 	int ret;
 
 	r->old = image_size(img);
-	ret = find_size(r);
+	ret = parse_new_size(r);
 	if (!ret)
-		ret = judge(r);
+		ret = validate_size(r);
 	if (!ret)
-		ret = change(r, img);
+		ret = change_size(r, img);
 	r->new = image_size(img);
 	return ret;
 }
 
-static int print_json(const struct resize *r)
+static int print_resize_json(const struct resize *r)
 {
 	json_t *json = json_object();
 
@@ -130,7 +130,7 @@ static int print_json(const struct resize *r)
 	return tool_json_print(json);
 }
 
-static int parse_option(struct resize *r, int id, const char *arg)
+static int resize_option(struct resize *r, int id, const char *arg)
 {
 	if (id == OPT_SHRINK)
 		r->shrink = true;
@@ -165,7 +165,7 @@ static int run_resize(struct loop *loop, int argc, char **argv)
 
 	argc = take_negative_size(&r, argc, argv);
 	while ((id = tool_getopt(&verb_resize, argc, argv)) != -1)
-		if (parse_option(&r, id, optarg))
+		if (resize_option(&r, id, optarg))
 			return EXIT_FAILED;
 	if (argc - optind != (r.text ? 1 : 2))
 		return tool_usage(&verb_resize, "Expecting image file name and "
@@ -181,7 +181,7 @@ static int run_resize(struct loop *loop, int argc, char **argv)
 	closed = tool_close(img);
 	ret = ret ? EXIT_FAILED : closed;
 	if (!ret && r.common.json)
-		return print_json(&r);
+		return print_resize_json(&r);
 	if (!ret && !r.common.quiet)
 		puts("Image resized.");
 	return ret;

@@ -73,10 +73,10 @@ static int watch_signals(struct serve *s, struct loop *loop)
 	return EXIT_OK;
 }
 
-/* ---- */
+/* ---- the verb ---- */
 
 /* As libnbd and qemu-img take it. */
-static void announce(const struct serve *s)
+static void announce_export(const struct serve *s)
 {
 	const struct nbd_server *n = &s->server;
 	char uri[8192];
@@ -93,7 +93,7 @@ static void announce(const struct serve *s)
 	fflush(stdout);
 }
 
-static int serve(struct serve *s, struct loop *loop, const char *path)
+static int serve_image(struct serve *s, struct loop *loop, const char *path)
 {
 	struct error err = ERROR_INIT;
 	int ret, closed;
@@ -107,7 +107,7 @@ static int serve(struct serve *s, struct loop *loop, const char *path)
 		tool_error("%s", error_text(&err, ret));
 	} else {
 		ret = watch_signals(s, loop);
-		announce(s);
+		announce_export(s);
 		if (ret)
 			nbd_server_stop(&s->server);
 		nbd_server_wait(&s->server);
@@ -128,7 +128,7 @@ static int parse_shared(struct serve *s, const char *arg)
 	return 0;
 }
 
-static int parse_option(struct serve *s, int id, const char *arg)
+static int serve_option(struct serve *s, int id, const char *arg)
 {
 	switch (id) {
 	case 'k': s->server.path = arg; return 0;
@@ -148,7 +148,7 @@ static int run_serve(struct loop *loop, int argc, char **argv)
 	int id;
 
 	while ((id = tool_getopt(&verb_serve, argc, argv)) != -1)
-		if (parse_option(&s, id, optarg))
+		if (serve_option(&s, id, optarg))
 			return EXIT_FAILED;
 	if (argc - optind != 1)
 		return tool_usage(&verb_serve, "expecting one image file name");
@@ -160,7 +160,7 @@ static int run_serve(struct loop *loop, int argc, char **argv)
 	if (s.common.share && !s.read_only)
 		return tool_usage(&verb_serve, "an image that others use (-U) "
 				  "can only be served read-only (-r)");
-	return serve(&s, loop, argv[optind]);
+	return serve_image(&s, loop, argv[optind]);
 }
 
 const struct verb verb_serve = {

@@ -40,7 +40,7 @@ static const struct tool_option options[] = {
 
 /* ---- listing ---- */
 
-static int print_list(struct image *img, bool json)
+static int print_snapshots(struct image *img, bool json)
 {
 	struct error err = ERROR_INIT;
 	struct image_info info;
@@ -59,7 +59,7 @@ static int print_list(struct image *img, bool json)
 
 /* ---- changes ---- */
 
-static int change(struct snapshot *s, struct image *img)
+static int change_snapshots(struct snapshot *s, struct image *img)
 {
 	const char *what = NULL;
 	struct error err = ERROR_INIT;
@@ -83,7 +83,7 @@ static int change(struct snapshot *s, struct image *img)
 				error_text(&err, ret)) : EXIT_OK;
 }
 
-static int run(struct snapshot *s)
+static int run_action(struct snapshot *s)
 {
 	bool list = s->action == 'l';
 	unsigned int flags = IMAGE_NO_BACKING | (list ? IMAGE_NO_IO : IMAGE_RDWR);
@@ -93,16 +93,16 @@ static int run(struct snapshot *s)
 	img = tool_open(s->loop, s->path, &s->common, flags);
 	if (!img)
 		return EXIT_FAILED;
-	ret = list ? EXIT_OK : change(s, img);
+	ret = list ? EXIT_OK : change_snapshots(s, img);
 	if (!ret && (list || s->common.json))
-		ret = print_list(img, s->common.json);
+		ret = print_snapshots(img, s->common.json);
 	closed = tool_close(img);
 	return ret ? ret : closed;
 }
 
 /* ---- options ---- */
 
-static int parse_option(struct snapshot *s, int id, const char *arg)
+static int snapshot_option(struct snapshot *s, int id, const char *arg)
 {
 	switch (id) {
 	case 'l':
@@ -129,7 +129,7 @@ static int run_snapshot(struct loop *loop, int argc, char **argv)
 	int id;
 
 	while ((id = tool_getopt(&verb_snapshot, argc, argv)) != -1)
-		if (parse_option(&s, id, optarg))
+		if (snapshot_option(&s, id, optarg))
 			return EXIT_FAILED;
 	if (argc - optind != 1)
 		return tool_usage(&verb_snapshot, "Expecting one image file "
@@ -142,7 +142,7 @@ static int run_snapshot(struct loop *loop, int argc, char **argv)
 	else if (s.common.share)
 		return tool_usage(&verb_snapshot, "an image that others use (-U) "
 				  "cannot be changed");
-	return run(&s);
+	return run_action(&s);
 }
 
 const struct verb verb_snapshot = {

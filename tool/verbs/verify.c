@@ -73,7 +73,7 @@ static const struct tool_option options[] = {
 
 /* ---- findings ---- */
 
-static void print_finding(void *arg, const char *sentence)
+static void print_layer_finding(void *arg, const char *sentence)
 {
 	const struct layer *l = arg;
 
@@ -184,7 +184,7 @@ static bool read_extent(struct layer *l, uint64_t off, uint64_t len)
 	return true;
 }
 
-static bool has_data(const struct image_extent *e)
+static bool holds_data(const struct image_extent *e)
 {
 	return (e->flags & IMAGE_EXTENT_DATA) &&
 	       !(e->flags & IMAGE_EXTENT_ZERO);
@@ -202,7 +202,7 @@ static void read_layer(struct layer *l)
 		n = ret ? min(size - off, l->step - off % l->step) : e.length;
 		if (ret)
 			cannot_read(l, off, n, -ret);
-		if (!ret && has_data(&e)) {
+		if (!ret && holds_data(&e)) {
 			if (!read_extent(l, off, n))
 				break;
 			continue;
@@ -223,7 +223,7 @@ static int verify_layer(struct layer *l)
 	int ret;
 
 	l->check = (struct image_check){
-		.report = l->v->common.quiet ? NULL : print_finding,
+		.report = l->v->common.quiet ? NULL : print_layer_finding,
 		.report_arg = l,
 		.data = IMAGE_CHECK_SNAPSHOT_DATA,
 	};
@@ -306,7 +306,7 @@ static json_t *layer_json(const struct layer *l)
 	return json;
 }
 
-static int print_json(const struct verify *v, int status)
+static int print_verify_json(const struct verify *v, int status)
 {
 	json_t *layers = json_array();
 
@@ -318,7 +318,7 @@ static int print_json(const struct verify *v, int status)
 		"layers", layers));
 }
 
-static int exit_status(const struct verify *v)
+static int verify_status(const struct verify *v)
 {
 	int status = EXIT_OK;
 
@@ -366,9 +366,9 @@ static int verify_layers(struct verify *v)
 	progress_end(!ret);
 	if (ret)
 		return EXIT_FAILED;
-	status = exit_status(v);
+	status = verify_status(v);
 	if (v->common.json)
-		return print_json(v, status) ? EXIT_FAILED : status;
+		return print_verify_json(v, status) ? EXIT_FAILED : status;
 	for (unsigned int i = 0; i < v->nr_layers && !v->common.quiet; i++)
 		print_layer(&v->layers[i]);
 	return status;

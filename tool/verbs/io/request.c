@@ -151,7 +151,7 @@ static void free_request(struct io_request *r)
 }
 
 /* Frees it. */
-static void run_request(struct io_request *r)
+static void run_io_request(struct io_request *r)
 {
 	uint64_t start = monotonic_ns();
 	int ret = send_request(r);
@@ -176,7 +176,7 @@ static void run_aio(void *arg)
 	struct io_shell *sh = r->sh;
 
 	sh->in_flight++;
-	run_request(r);
+	run_io_request(r);
 	if (!--sh->in_flight)
 		co_queue_wake_all(&sh->idle);
 }
@@ -318,9 +318,9 @@ static bool parse_request(struct io_request *r, int argc, char **argv,
 	return !ret;
 }
 
-static void start_request(struct io_shell *sh, int argc, char **argv,
-			  enum request_kind kind, const char *name,
-			  const char *letters, int max_lens)
+static void start_io_request(struct io_shell *sh, int argc, char **argv,
+			     enum request_kind kind, const char *name,
+			     const char *letters, int max_lens)
 {
 	struct io_request *r = calloc(1, sizeof(*r));
 
@@ -334,51 +334,48 @@ static void start_request(struct io_shell *sh, int argc, char **argv,
 	if (!parse_request(r, argc, argv, letters, max_lens))
 		free_request(r);
 	else if (strncmp(name, "aio_", 4))
-		run_request(r);
+		run_io_request(r);
 	else if (co_start(run_aio, r))
 		io_fail(sh, "out of memory");
 }
 
 void io_read(struct io_shell *sh, int argc, char **argv)
 {
-	start_request(sh, argc, argv, READ, "read",
-		"bCl:pP:qs:v", 1);
+	start_io_request(sh, argc, argv, READ, "read", "bCl:pP:qs:v", 1);
 }
 
 void io_readv(struct io_shell *sh, int argc, char **argv)
 {
-	start_request(sh, argc, argv, READ, "readv",
-		"CP:qv", IO_MAX_ARGS - 2);
+	start_io_request(sh, argc, argv, READ, "readv", "CP:qv",
+			 IO_MAX_ARGS - 2);
 }
 
 void io_aio_read(struct io_shell *sh, int argc, char **argv)
 {
-	start_request(sh, argc, argv, READ, "aio_read",
-		"CP:qv", IO_MAX_ARGS - 2);
+	start_io_request(sh, argc, argv, READ, "aio_read", "CP:qv",
+			 IO_MAX_ARGS - 2);
 }
 
 void io_write(struct io_shell *sh, int argc, char **argv)
 {
-	start_request(sh, argc, argv, WRITE, "write",
-		"bCcfnpP:qs:uz", 1);
+	start_io_request(sh, argc, argv, WRITE, "write", "bCcfnpP:qs:uz", 1);
 }
 
 void io_writev(struct io_shell *sh, int argc, char **argv)
 {
-	start_request(sh, argc, argv, WRITE, "writev",
-		"CfP:q", IO_MAX_ARGS - 2);
+	start_io_request(sh, argc, argv, WRITE, "writev", "CfP:q",
+			 IO_MAX_ARGS - 2);
 }
 
 void io_aio_write(struct io_shell *sh, int argc, char **argv)
 {
-	start_request(sh, argc, argv, WRITE, "aio_write",
-		"CfP:quz", IO_MAX_ARGS - 2);
+	start_io_request(sh, argc, argv, WRITE, "aio_write", "CfP:quz",
+			 IO_MAX_ARGS - 2);
 }
 
 void io_discard(struct io_shell *sh, int argc, char **argv)
 {
-	start_request(sh, argc, argv, DISCARD, "discard",
-		"Cq", 1);
+	start_io_request(sh, argc, argv, DISCARD, "discard", "Cq", 1);
 }
 
 /* ---- all that was written ---- */
