@@ -84,7 +84,7 @@ static const struct mapped_ops bochs_ops = {
 	.lookup = bochs_lookup,
 };
 
-static int judge_header(const uint8_t *h, struct error *err)
+static int validate_bochs_header(const uint8_t *h, struct error *err)
 {
 	uint32_t extent = load_le32(h + AT_EXTENT);
 
@@ -112,14 +112,11 @@ static int bochs_open(struct image *img, const struct image_options *opts,
 	struct bochs *s = img->state;
 	uint8_t h[HEADER_BYTES];
 	uint64_t size;
-	int ret = image_pread(img->file, 0, sizeof(h), h);
+	int ret = mapped_read_header(img, h, sizeof(h), validate_bochs_header,
+				     &bochs_ops, err);
 
 	if (ret)
-		return error_set_errno(err, -ret, "reading the header");
-	ret = judge_header(h, err);
-	if (ret)
 		return ret;
-	mapped_init(&s->m, &bochs_ops, img, img->file);
 	s->header_bytes = load_le32(h + AT_HEADER);
 	s->catalog = load_le32(h + AT_CATALOG);
 	s->bitmap_bytes = align_up(load_le32(h + AT_BITMAP), SECTOR_SIZE);

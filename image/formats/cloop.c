@@ -18,6 +18,7 @@
 #include "common/bits.h"
 #include "image/driver.h"
 #include "image/formats/mapped.h"
+#include "image/formats/packed.h"
 
 #define HEADER_BYTES 136
 #define CLOOP_MAGIC "#!/bin/sh\n#V2.0 Format\n" \
@@ -62,8 +63,8 @@ static int cloop_lookup(struct mapped *m, uint64_t block,
 static int cloop_unpack(struct mapped *m, const struct mapped_block *b,
 			uint8_t *out, size_t len)
 {
-	return mapped_inflate_block(m, b->host_offset, b->packed, out, len,
-				    WINDOW_BITS);
+	return packed_inflate(m, b->host_offset, b->packed, out, len,
+			      WINDOW_BITS);
 }
 
 static const struct mapped_ops cloop_ops = {

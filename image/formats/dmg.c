@@ -21,8 +21,10 @@
 #include "common/array.h"
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/codec/unpack.h"
 #include "image/driver.h"
 #include "image/formats/mapped.h"
+#include "image/formats/packed.h"
 
 #define TRAILER_BYTES 512
 #define MAX_LIST (16 * MiB)		/* property list, resource fork */
@@ -85,7 +87,7 @@ static const char *type_name(uint32_t type)
 static bool can_unpack(uint32_t type)
 {
 	return type == CHUNK_ZLIB ||
-	       (type == CHUNK_BZIP2 && mapped_can_bunzip());
+	       (type == CHUNK_BZIP2 && unpack_has_bzip2());
 }
 
 static int refuse_type(uint32_t type, struct error *err)
@@ -124,7 +126,7 @@ static int judge_chunk(const struct dmg *d, const struct chunk *c,
 				  1, err);
 }
 
-static int add_chunk(struct dmg *d, const struct chunk *c)
+static int add_dmg_chunk(struct dmg *d, const struct chunk *c)
 {
 	if (array_reserve(d->chunks, d->nr, d->room))
 		return -ENOMEM;
@@ -139,8 +141,8 @@ static uint64_t sum(uint64_t a, uint64_t b)
 }
 
 /* One table; what is none is passed over. */
-static int add_table(struct dmg *d, const uint8_t *t, size_t len,
-		     struct error *err)
+static int add_dmg_table(struct dmg *d, const uint8_t *t, size_t len,
+			 struct error *err)
 {
 	uint64_t first, data;
 	uint32_t n;
@@ -168,7 +170,7 @@ static int add_table(struct dmg *d, const uint8_t *t, size_t len,
 			continue;
 		ret = judge_chunk(d, &c, err);
 		if (!ret)
-			ret = add_chunk(d, &c);
+			ret = add_dmg_chunk(d, &c);
 	}
 	return ret;
 }
@@ -195,7 +197,7 @@ static int sort_chunks(struct dmg *d, struct error *err)
 
 /* ---- where tables are ---- */
 
-static int base64_value(char c)
+static int base64_digit(char c)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -205,14 +207,14 @@ static int base64_value(char c)
 }
 
 /* In place; what is no digit is passed over. */
-static size_t base64_decode(char *text, const char *end)
+static size_t decode_plist_data(char *text, const char *end)
 {
 	uint8_t *out = (uint8_t *)text;
 	uint32_t bits = 0;
 	int have = 0, v;
 
 	for (const char *in = text; in < end && *in != '='; in++) {
-		v = base64_value(*in);
+		v = base64_digit(*in);
 		if (v < 0)
 			continue;
 		bits = bits << 6 | (uint32_t)v;
@@ -237,7 +239,8 @@ static int read_list(struct dmg *d, char *xml, struct error *err)
 		if (!end)
 			return error_set(err, EINVAL, "the DMG property list "
 					 "is cut short");
-		ret = add_table(d, (uint8_t *)at, base64_decode(at, end), err);
+		ret = add_dmg_table(d, (uint8_t *)at,
+				    decode_plist_data(at, end), err);
 		at = end;
 	}
 	return ret;
@@ -260,7 +263,7 @@ static int read_fork(struct dmg *d, const uint8_t *f, size_t size,
 		if (n > end - at)
 			return error_set(err, EINVAL, "a DMG resource of %"
 					 PRIu64 " bytes is cut short", n);
-		ret = add_table(d, f + at, n, err);
+		ret = add_dmg_table(d, f + at, n, err);
 	}
 	return ret;
 }
@@ -337,8 +340,8 @@ static int dmg_open(struct image *img, const struct image_options *opts,
 /* ---- data ---- */
 
 /* The chunk that holds `sector`, or NULL; *end: until where that is so. */
-static const struct chunk *find(const struct dmg *d, uint64_t sector,
-				uint64_t *end)
+static const struct chunk *find_dmg_chunk(const struct dmg *d, uint64_t sector,
+					  uint64_t *end)
 {
 	size_t low = 0, high = d->nr;
 
@@ -363,7 +366,7 @@ static int dmg_block_status(struct image *img, uint64_t off, uint64_t len,
 {
 	struct dmg *d = img->state;
 	uint64_t end;
-	const struct chunk *c = find(d, off / SECTOR_SIZE, &end);
+	const struct chunk *c = find_dmg_chunk(d, off / SECTOR_SIZE, &end);
 
 	*out = (struct image_extent){
 		.length = min(len, end * SECTOR_SIZE - off),
@@ -385,13 +388,12 @@ static int unpack_into(struct dmg *d, const struct chunk *c, uint8_t *out,
 		       size_t len)
 {
 	if (c->type == CHUNK_BZIP2)
-		return mapped_bunzip_block(&d->m, c->offset, c->length, out,
-					   len);
-	return mapped_inflate_block(&d->m, c->offset, c->length, out, len,
-				    WINDOW_BITS);
+		return packed_bunzip(&d->m, c->offset, c->length, out, len);
+	return packed_inflate(&d->m, c->offset, c->length, out, len,
+			      WINDOW_BITS);
 }
 
-static int unpack(struct dmg *d, const struct chunk *c)
+static int unpack_dmg_chunk(struct dmg *d, const struct chunk *c)
 {
 	size_t len = c->sectors * SECTOR_SIZE;
 	int ret;
@@ -409,14 +411,15 @@ static int unpack(struct dmg *d, const struct chunk *c)
 	return ret;
 }
 
-static int read_packed(struct dmg *d, uint64_t off, uint64_t len, struct iow w)
+static int read_dmg_packed(struct dmg *d, uint64_t off, uint64_t len,
+			   struct iow w)
 {
 	uint64_t end;
-	const struct chunk *c = find(d, off / SECTOR_SIZE, &end);
+	const struct chunk *c = find_dmg_chunk(d, off / SECTOR_SIZE, &end);
 	int ret;
 
 	co_mutex_lock(&d->m.unpacking);
-	ret = unpack(d, c);
+	ret = unpack_dmg_chunk(d, c);
 	if (!ret)
 		iow_from_buf(w, d->unpacked + (off - c->sector * SECTOR_SIZE),
 			     len);
@@ -439,7 +442,7 @@ static int dmg_preadv(struct image *img, uint64_t off, uint64_t len,
 			ret = image_preadv(img->file, e.host_offset, e.length,
 					   w);
 		else
-			ret = read_packed(d, off, e.length, w);
+			ret = read_dmg_packed(d, off, e.length, w);
 		w = iow_advance(w, e.length);
 	}
 	return ret;

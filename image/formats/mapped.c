@@ -9,20 +9,14 @@
  * request wants: data into the file, then into the tables in memory, which
  * reach the file behind the data (pages.h).
  */
-#include "config.h"
-
 #include "image/formats/mapped.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <zlib.h>
-#ifdef HAVE_LIBBZ2
-#include <bzlib.h>
-#endif
 
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -32,11 +26,8 @@
 #include "image/path.h"
 #include "image/probe.h"
 #include "image/refmap.h"
-#include "io/loop.h"
 
 #define MAX_RUN 4096
-#define MAX_PACKED (128 * MiB)
-#define OFFLOAD_MIN (32 * KiB)
 #define UNPACK_TOGETHER (1 * MiB)
 #define COPY_AT_ONCE (1 * MiB)
 #define LOST_TEXT 256
@@ -61,8 +52,9 @@ void mapped_deinit(struct mapped *m)
 
 /* ---- where blocks are ---- */
 
-static bool follows(const struct mapped *m, const struct mapped_block *first,
-		    const struct mapped_block *b, uint64_t n)
+static bool continues_run(const struct mapped *m,
+			  const struct mapped_block *first,
+			  const struct mapped_block *b, uint64_t n)
 {
 	if (b->flags != first->flags || (b->flags & IMAGE_EXTENT_COMPRESSED))
 		return false;
@@ -165,7 +157,7 @@ int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 		b = (struct mapped_block){ 0 };
 		/* A corrupt entry is told to the one who comes to it. */
 		if (m->ops->lookup(m, block + n, &b) ||
-		    !follows(m, &first, &b, n))
+		    !continues_run(m, &first, &b, n))
 			break;
 	}
 	if (n > last - block)		/* nor can the product overflow */
@@ -192,7 +184,7 @@ int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 /* ---- reading ---- */
 
 /* co. The block comes out of the last one that was unpacked, or into it. */
-static int unpack_some(struct mapped *m, const struct mapped_block *b,
+static int unpack_part(struct mapped *m, const struct mapped_block *b,
 		       uint64_t in, uint64_t len, struct iow w)
 {
 	uint8_t *buf;
@@ -219,8 +211,8 @@ static int unpack_some(struct mapped *m, const struct mapped_block *b,
 }
 
 /* co. Large blocks one at a time: they cost memory. */
-static int read_packed(struct mapped *m, uint64_t off, uint64_t len,
-		       struct iow w)
+static int read_packed_block(struct mapped *m, uint64_t off, uint64_t len,
+			     struct iow w)
 {
 	bool large = m->block_size > UNPACK_TOGETHER;
 	struct mapped_block b = { 0 };
@@ -233,7 +225,7 @@ static int read_packed(struct mapped *m, uint64_t off, uint64_t len,
 		return tell_lost(m, block, &b, 0);
 	if (large)
 		co_mutex_lock(&m->unpacking);
-	ret = unpack_some(m, &b, off % m->block_size, len, w);
+	ret = unpack_part(m, &b, off % m->block_size, len, w);
 	if (large)
 		co_mutex_unlock(&m->unpacking);
 	if (ret == -EIO)
@@ -262,7 +254,7 @@ int mapped_read(struct mapped *m, uint64_t off, uint64_t len, struct iow w)
 		if (ret)
 			break;
 		if (e.flags & IMAGE_EXTENT_COMPRESSED)
-			ret = read_packed(m, off, e.length, w);
+			ret = read_packed_block(m, off, e.length, w);
 		else if ((e.flags & IMAGE_EXTENT_OFFSET) &&
 			 !(e.flags & IMAGE_EXTENT_ZERO))
 			ret = read_data(m, off, &e, w);
@@ -280,10 +272,10 @@ int mapped_read(struct mapped *m, uint64_t off, uint64_t len, struct iow w)
 
 /* ---- writing ---- */
 
-/* Zeroes around what is written, where the room does not read so. Room behind
- * the end of the file is there when it ends behind it. */
-static int pad(struct mapped *m, uint64_t host, uint64_t start, uint64_t end,
-	       uint64_t bytes, bool zero)
+/* Zeroes the rest of the new blocks unless the file reads as zeroes there
+ * (`zero`); if they lie beyond its end, extends it. */
+static int pad_new_blocks(struct mapped *m, uint64_t host, uint64_t start,
+			  uint64_t end, uint64_t bytes, bool zero)
 {
 	int ret = 0;
 
@@ -334,8 +326,8 @@ static int copy_around(struct mapped *m, uint64_t block, uint64_t host,
 }
 
 /* co, placing held. The blocks of the first bytes of [off, off + *len). */
-static int write_new(struct mapped *m, uint64_t off, uint64_t *len,
-		     struct iow w)
+static int write_new_blocks(struct mapped *m, uint64_t off, uint64_t *len,
+			    struct iow w)
 {
 	uint64_t block = off / m->block_size, in = off % m->block_size;
 	uint64_t n = div_round_up(in + *len, m->block_size), host;
@@ -351,7 +343,7 @@ static int write_new(struct mapped *m, uint64_t off, uint64_t *len,
 	if (!ret)
 		ret = m->img->backing ?
 			copy_around(m, block, host, in, in + *len, bytes) :
-			pad(m, host, in, in + *len, bytes, zero);
+			pad_new_blocks(m, host, in, in + *len, bytes, zero);
 	if (!ret)
 		ret = m->ops->enter(m, block, n, host);
 	return ret;
@@ -369,7 +361,7 @@ static int write_some(struct mapped *m, uint64_t off, uint64_t *len,
 		ret = mapped_status(m, off, *len, &e);
 		if (!ret && !(e.flags & IMAGE_EXTENT_OFFSET)) {
 			*len = e.length;
-			ret = write_new(m, off, len, w);
+			ret = write_new_blocks(m, off, len, w);
 			co_mutex_unlock(&m->placing);
 			return ret;
 		}
@@ -625,6 +617,20 @@ int mapped_close(struct image *img, struct error *err)
 
 /* ---- for opening ---- */
 
+int mapped_read_header(struct image *img, uint8_t *h, size_t len,
+		       int (*validate)(const uint8_t *h, struct error *err),
+		       const struct mapped_ops *ops, struct error *err)
+{
+	int ret = image_pread(img->file, 0, len, h);
+
+	if (ret)
+		return error_set_errno(err, -ret, "reading the header");
+	ret = validate(h, err);
+	if (!ret)
+		mapped_init(img->state, ops, img, img->file);
+	return ret;
+}
+
 int mapped_judge_table(const struct image *file, const char *what, uint64_t off,
 		       uint64_t entries, uint64_t entry_size, struct error *err)
 {
@@ -672,123 +678,4 @@ int mapped_name_backing(struct image *img, const char *name,
 					"it is)", name, looks, looks);
 	}
 	return ret ? ret : image_name_backing(img, name, format);
-}
-
-struct unpack_job {
-	int64_t (*work)(void *job);
-	const void *in;
-	void *out;
-	size_t in_len, len;
-	int window_bits;
-	bool early_end;			/* is allowed */
-};
-
-static int64_t inflate_work(void *arg)
-{
-	struct unpack_job *j = arg;
-	z_stream z = {
-		.next_in = (Bytef *)j->in,
-		.avail_in = (uInt)j->in_len,
-		.next_out = j->out,
-		.avail_out = (uInt)j->len,
-	};
-	int ret;
-
-	if (inflateInit2(&z, j->window_bits) != Z_OK)
-		return -ENOMEM;
-	ret = inflate(&z, Z_FINISH);
-	inflateEnd(&z);
-	if (ret == Z_STREAM_END && j->early_end) {
-		memset(z.next_out, 0, z.avail_out);
-		z.avail_out = 0;
-	}
-	if (z.avail_out || (ret != Z_STREAM_END && ret != Z_BUF_ERROR &&
-			    ret != Z_OK))
-		return -EIO;
-	return 0;
-}
-
-#ifdef HAVE_LIBBZ2
-/* All input and all room are there: one call goes through, or never will. The
- * checksum of what came out stands behind it, so a stream that has not ended
- * has not been checked. */
-static int64_t bunzip_work(void *arg)
-{
-	struct unpack_job *j = arg;
-	bz_stream z = {
-		.next_in = (char *)j->in,
-		.avail_in = (unsigned int)j->in_len,
-		.next_out = j->out,
-		.avail_out = (unsigned int)j->len,
-	};
-	int ret;
-
-	if (BZ2_bzDecompressInit(&z, 0, 0) != BZ_OK)
-		return -ENOMEM;
-	ret = BZ2_bzDecompress(&z);
-	BZ2_bzDecompressEnd(&z);
-	if (ret == BZ_MEM_ERROR)
-		return -ENOMEM;
-	return ret == BZ_STREAM_END && !z.avail_out ? 0 : -EIO;
-}
-
-bool mapped_can_bunzip(void)
-{
-	return true;
-}
-#else
-static int64_t bunzip_work(void *arg)
-{
-	return -ENOTSUP;
-}
-
-bool mapped_can_bunzip(void)
-{
-	return false;
-}
-#endif
-
-static int unpack_from(struct mapped *m, uint64_t off, struct unpack_job *j)
-{
-	cleanup_free void *in = NULL;
-	int ret;
-
-	if (!j->in_len || j->in_len > MAX_PACKED ||
-	    !range_within(off, j->in_len, m->file->size))
-		return -EIO;
-	j->in = in = malloc(j->in_len);
-	if (!in)
-		return -ENOMEM;
-	ret = image_pread(m->file, off, j->in_len, in);
-	if (ret)
-		return ret;
-	if (j->len < OFFLOAD_MIN)
-		return (int)j->work(j);
-	return (int)loop_compute(m->img->loop, j->work, j);
-}
-
-int mapped_inflate_block(struct mapped *m, uint64_t off, uint64_t packed,
-			 uint8_t *out, size_t len, int window_bits)
-{
-	struct unpack_job j = { inflate_work, NULL, out, packed, len,
-				window_bits, false };
-
-	return unpack_from(m, off, &j);
-}
-
-int mapped_inflate_some(struct mapped *m, uint64_t off, uint64_t packed,
-			uint8_t *out, size_t len, int window_bits)
-{
-	struct unpack_job j = { inflate_work, NULL, out, packed, len,
-				window_bits, true };
-
-	return unpack_from(m, off, &j);
-}
-
-int mapped_bunzip_block(struct mapped *m, uint64_t off, uint64_t packed,
-			uint8_t *out, size_t len)
-{
-	struct unpack_job j = { bunzip_work, NULL, out, packed, len, 0, false };
-
-	return unpack_from(m, off, &j);
 }

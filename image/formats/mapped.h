@@ -109,6 +109,11 @@ int mapped_close(struct image *img, struct error *err);
 
 /* ---- for opening ---- */
 
+/* co. Reads the first `len` bytes of the file, validates them, and initialises
+ * the struct mapped that the driver's state begins with. */
+int mapped_read_header(struct image *img, uint8_t *h, size_t len,
+		       int (*validate)(const uint8_t *h, struct error *err),
+		       const struct mapped_ops *ops, struct error *err);
 /* Does a table of `entries` of `entry_size` bytes at `off` lie in the file? If
  * not: -EINVAL with the sentence. */
 int mapped_judge_table(const struct image *file, const char *what, uint64_t off,
@@ -122,18 +127,5 @@ void mapped_limits(struct image *img);
  * refused, so that nothing is ever read as what it is not: -ENOTSUP. */
 int mapped_name_backing(struct image *img, const char *name,
 			const char *format, struct error *err);
-
-/* co. Reads `packed` bytes at `off` and inflates exactly `len` bytes from them;
- * input left over is no matter. window_bits as zlib's. -EIO, -ENOMEM. */
-int mapped_inflate_block(struct mapped *m, uint64_t off, uint64_t packed,
-			 uint8_t *out, size_t len, int window_bits);
-/* co. The same, but the stream may end early: zeroes follow. */
-int mapped_inflate_some(struct mapped *m, uint64_t off, uint64_t packed,
-			uint8_t *out, size_t len, int window_bits);
-/* co. One whole bzip2 stream of exactly `len` bytes. Not to be called unless
- * it is built in. -EIO, -ENOMEM. */
-int mapped_bunzip_block(struct mapped *m, uint64_t off, uint64_t packed,
-			uint8_t *out, size_t len);
-bool mapped_can_bunzip(void);
 
 #endif

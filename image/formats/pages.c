@@ -34,7 +34,7 @@ void pages_deinit(struct pages *p)
 	p->nr_dirty = 0;
 }
 
-static struct page *find(struct pages *p, uint64_t nr)
+static struct page *find_page(struct pages *p, uint64_t nr)
 {
 	if (p->last && p->last->used && p->last->nr == nr)
 		return p->last;
@@ -57,7 +57,7 @@ static struct page *oldest(struct pages *p)
 	return old;
 }
 
-static int load(struct pages *p, struct page *g, uint64_t nr)
+static int load_page(struct pages *p, struct page *g, uint64_t nr)
 {
 	int ret;
 
@@ -83,7 +83,7 @@ static int get(struct pages *p, uint64_t nr, struct page **out)
 	int ret;
 
 	for (;;) {
-		g = find(p, nr);
+		g = find_page(p, nr);
 		if (g && !g->loading)
 			break;
 		if (!g)
@@ -92,7 +92,7 @@ static int get(struct pages *p, uint64_t nr, struct page **out)
 			co_queue_wait(&p->loaded);
 			continue;
 		}
-		ret = load(p, g, nr);
+		ret = load_page(p, g, nr);
 		if (ret)
 			return ret;
 	}
@@ -123,7 +123,7 @@ int pages_read(struct pages *p, uint64_t off, size_t len, void *buf)
 	return 0;
 }
 
-static int flush(struct pages *p)
+static int flush_pages(struct pages *p)
 {
 	int ret = 0;
 
@@ -145,7 +145,8 @@ static int flush(struct pages *p)
 	return ret;
 }
 
-static int change(struct pages *p, uint64_t off, size_t len, const char *buf)
+static int change_page(struct pages *p, uint64_t off, size_t len,
+		       const char *buf)
 {
 	struct page *g;
 	int ret = 0;
@@ -155,7 +156,7 @@ static int change(struct pages *p, uint64_t off, size_t len, const char *buf)
 		size_t n = min(len, PAGE_BYTES - in);
 
 		if (p->nr_dirty >= DIRTY_MAX)
-			ret = flush(p);
+			ret = flush_pages(p);
 		if (!ret)
 			ret = get(p, off / PAGE_BYTES, &g);
 		if (ret)
@@ -178,7 +179,7 @@ int pages_write(struct pages *p, uint64_t off, size_t len, const void *buf)
 	if (off > INT64_MAX || len > INT64_MAX - off)
 		return -EINVAL;
 	co_mutex_lock(&p->change);
-	ret = change(p, off, len, buf);
+	ret = change_page(p, off, len, buf);
 	co_mutex_unlock(&p->change);
 	return ret;
 }
@@ -188,7 +189,7 @@ int pages_flush(struct pages *p)
 	int ret;
 
 	co_mutex_lock(&p->change);
-	ret = flush(p);
+	ret = flush_pages(p);
 	co_mutex_unlock(&p->change);
 	return ret;
 }

@@ -71,7 +71,7 @@ static const struct mapped_ops parallels_ops = {
 	.lookup = parallels_lookup,
 };
 
-static int judge_header(const uint8_t *h, struct error *err)
+static int validate_parallels_header(const uint8_t *h, struct error *err)
 {
 	uint32_t tracks = load_le32(h + AT_TRACKS);
 
@@ -99,14 +99,12 @@ static int parallels_open(struct image *img, const struct image_options *opts,
 	struct parallels *p = img->state;
 	uint8_t h[HEADER_BYTES];
 	uint64_t sectors;
-	int ret = image_pread(img->file, 0, sizeof(h), h);
+	int ret = mapped_read_header(img, h, sizeof(h),
+				     validate_parallels_header, &parallels_ops,
+				     err);
 
 	if (ret)
-		return error_set_errno(err, -ret, "reading the header");
-	ret = judge_header(h, err);
-	if (ret)
 		return ret;
-	mapped_init(&p->m, &parallels_ops, img, img->file);
 	p->entries = load_le32(h + AT_ENTRIES);
 	p->m.block_size = (uint64_t)load_le32(h + AT_TRACKS) * SECTOR_SIZE;
 	p->unit = p->m.block_size;

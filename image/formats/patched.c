@@ -21,7 +21,7 @@ struct cuts {
 	const struct patch **owner;	/* of what begins there */
 };
 
-static int by_place(const void *a, const void *b)
+static int by_cut(const void *a, const void *b)
 {
 	const uint64_t *x = a, *y = b;
 
@@ -41,7 +41,7 @@ static int cuts_init(struct cuts *c, const struct patch *list, size_t nr)
 		c->at[2 * i] = list[i].start;
 		c->at[2 * i + 1] = list[i].end;
 	}
-	qsort(c->at, 2 * nr, sizeof(*c->at), by_place);
+	qsort(c->at, 2 * nr, sizeof(*c->at), by_cut);
 	for (size_t i = 0; i < 2 * nr; i++)
 		if (!n || c->at[n - 1] != c->at[i])
 			c->at[n++] = c->at[i];
@@ -72,7 +72,7 @@ static size_t unowned(struct cuts *c, size_t i)
 static void give_away(struct cuts *c, const struct patch *p)
 {
 	const uint64_t *first = bsearch(&p->start, c->at, c->nr,
-					sizeof(*c->at), by_place);
+					sizeof(*c->at), by_cut);
 	size_t i = unowned(c, (size_t)(first - c->at));
 
 	for (; c->at[i] < p->end; i = unowned(c, i)) {
@@ -81,7 +81,7 @@ static void give_away(struct cuts *c, const struct patch *p)
 	}
 }
 
-static int collect(struct patched *p, const struct cuts *c)
+static int collect_patches(struct patched *p, const struct cuts *c)
 {
 	p->patches = calloc(c->nr, sizeof(*p->patches));
 	if (!p->patches)
@@ -101,7 +101,8 @@ static int collect(struct patched *p, const struct cuts *c)
 	return 0;
 }
 
-static int flatten(struct patched *p, const struct patch *list, size_t nr)
+static int flatten_patches(struct patched *p, const struct patch *list,
+			   size_t nr)
 {
 	struct cuts c = { 0 };
 	int ret = cuts_init(&c, list, nr);
@@ -109,13 +110,13 @@ static int flatten(struct patched *p, const struct patch *list, size_t nr)
 	for (size_t i = nr; !ret && i > 0; i--)
 		give_away(&c, &list[i - 1]);
 	if (!ret)
-		ret = collect(p, &c);
+		ret = collect_patches(p, &c);
 	cuts_deinit(&c);
 	return ret;
 }
 
 /* The number of the first change that ends behind `off`; p->nr: none does. */
-static size_t find(const struct patched *p, uint64_t off)
+static size_t find_patch(const struct patched *p, uint64_t off)
 {
 	size_t low = 0, high = p->nr;
 
@@ -132,7 +133,7 @@ static size_t find(const struct patched *p, uint64_t off)
 
 bool patched_touches(const struct patched *p, uint64_t off, uint64_t len)
 {
-	size_t i = find(p, off);
+	size_t i = find_patch(p, off);
 
 	return i < p->nr && p->patches[i].start < off + len;
 }
@@ -141,7 +142,7 @@ static int patched_preadv(struct image *img, uint64_t off, uint64_t len,
 			  struct iow w)
 {
 	const struct patched *p = container_of(img, struct patched, node);
-	size_t i = find(p, off);
+	size_t i = find_patch(p, off);
 	int ret = 0;
 
 	for (uint64_t n; len && !ret; off += n, len -= n) {
@@ -183,7 +184,7 @@ int patched_init(struct patched *p, struct image *file, uint64_t size,
 		.file = file,
 	};
 	list_init(&p->node.writes);
-	return nr ? flatten(p, list, nr) : 0;
+	return nr ? flatten_patches(p, list, nr) : 0;
 }
 
 void patched_deinit(struct patched *p)

@@ -21,6 +21,7 @@
 #include "image/luks/crypto-io.h"
 #include "image/driver.h"
 #include "image/formats/mapped.h"
+#include "image/formats/packed.h"
 
 #define HEADER_BYTES 48
 #define QCOW_MAGIC 0x514649fbu		/* "QFI\xfb" */
@@ -96,8 +97,8 @@ static int qcow_lookup(struct mapped *m, uint64_t block,
 static int qcow_unpack(struct mapped *m, const struct mapped_block *b,
 		       uint8_t *out, size_t len)
 {
-	return mapped_inflate_block(m, b->host_offset, b->packed, out, len,
-				    WINDOW_BITS);
+	return packed_inflate(m, b->host_offset, b->packed, out, len,
+			      WINDOW_BITS);
 }
 
 static const struct mapped_ops qcow_ops = {
@@ -107,7 +108,7 @@ static const struct mapped_ops qcow_ops = {
 
 /* ---- opening ---- */
 
-static int judge_header(const uint8_t *h, struct error *err)
+static int validate_qcow_header(const uint8_t *h, struct error *err)
 {
 	if (load_be32(h) != QCOW_MAGIC || load_be32(h + AT_VERSION) != 1)
 		return error_set(err, EINVAL, "not a qcow image of version 1");
@@ -128,7 +129,7 @@ static int judge_header(const uint8_t *h, struct error *err)
 	return 0;
 }
 
-static int judge_l1(struct qcow *q, const uint8_t *h, struct error *err)
+static int validate_qcow_l1(struct qcow *q, const uint8_t *h, struct error *err)
 {
 	unsigned int shift = q->cluster_bits + q->l2_bits;
 	uint64_t size = load_be64(h + AT_SIZE), entries;
@@ -145,7 +146,8 @@ static int judge_l1(struct qcow *q, const uint8_t *h, struct error *err)
 				  entries, 8, err);
 }
 
-static int name_backing(struct qcow *q, const uint8_t *h, struct error *err)
+static int read_qcow_backing_name(struct qcow *q, const uint8_t *h,
+				  struct error *err)
 {
 	uint64_t off = load_be64(h + AT_NAME);
 	uint32_t len = load_be32(h + AT_NAME_LEN);
@@ -191,24 +193,21 @@ static int qcow_open(struct image *img, const struct image_options *opts,
 {
 	struct qcow *q = img->state;
 	uint8_t h[HEADER_BYTES];
-	int ret = image_pread(img->file, 0, sizeof(h), h);
+	int ret = mapped_read_header(img, h, sizeof(h), validate_qcow_header,
+				     &qcow_ops, err);
 
 	if (ret)
-		return error_set_errno(err, -ret, "reading the header");
-	ret = judge_header(h, err);
-	if (ret)
 		return ret;
-	mapped_init(&q->m, &qcow_ops, img, img->file);
 	q->cluster_bits = h[AT_CLUSTER_BITS];
 	q->l2_bits = h[AT_L2_BITS];
 	q->m.block_size = UINT64_C(1) << q->cluster_bits;
 	q->m.data_start = HEADER_BYTES;
 	q->encrypted = load_be32(h + AT_CRYPT);
-	ret = judge_l1(q, h, err);
+	ret = validate_qcow_l1(q, h, err);
 	if (!ret && q->encrypted && !(img->flags & IMAGE_NO_IO))
 		ret = open_encrypted(q, opts->node, err);
 	if (!ret)
-		ret = name_backing(q, h, err);
+		ret = read_qcow_backing_name(q, h, err);
 	if (ret)
 		qcow_close(img, NULL);
 	img->size = q->m.size;

@@ -106,7 +106,7 @@ static const struct mapped_ops qed_ops = {
 
 /* ---- opening ---- */
 
-static int judge_geometry(const uint8_t *h, struct error *err)
+static int validate_qed_header(const uint8_t *h, struct error *err)
 {
 	uint32_t cluster = load_le32(h + AT_CLUSTER);
 	uint32_t table = load_le32(h + AT_TABLE);
@@ -132,7 +132,7 @@ static int judge_geometry(const uint8_t *h, struct error *err)
 	return 0;
 }
 
-static int judge_size(struct qed *q, const uint8_t *h, struct error *err)
+static int validate_qed_size(struct qed *q, const uint8_t *h, struct error *err)
 {
 	uint64_t per_table = q->table_bytes / 8, most;
 
@@ -189,20 +189,17 @@ static int qed_open(struct image *img, const struct image_options *opts,
 {
 	struct qed *q = img->state;
 	uint8_t h[HEADER_BYTES];
-	int ret = image_pread(img->file, 0, sizeof(h), h);
+	int ret = mapped_read_header(img, h, sizeof(h), validate_qed_header,
+				     &qed_ops, err);
 
 	if (ret)
-		return error_set_errno(err, -ret, "reading the header");
-	ret = judge_geometry(h, err);
-	if (ret)
 		return ret;
-	mapped_init(&q->m, &qed_ops, img, img->file);
 	q->m.block_size = load_le32(h + AT_CLUSTER);
 	q->table_bytes = load_le32(h + AT_TABLE) * q->m.block_size;
 	q->header_bytes = load_le32(h + AT_HEADER) * q->m.block_size;
 	q->features = load_le64(h + AT_FEATURES);
 	q->m.data_start = q->header_bytes;
-	ret = judge_size(q, h, err);
+	ret = validate_qed_size(q, h, err);
 	if (!ret)
 		ret = read_backing_name(q, h, err);
 	if (ret)

@@ -83,7 +83,7 @@ static int vdi_lookup(struct mapped *m, uint64_t block, struct mapped_block *b)
 
 /* ---- opening ---- */
 
-static int judge_kind(const uint8_t *h, struct error *err)
+static int validate_vdi_header(const uint8_t *h, struct error *err)
 {
 	static const uint8_t none[16];
 	uint32_t type = load_le32(h + AT_TYPE);
@@ -108,7 +108,8 @@ static int judge_kind(const uint8_t *h, struct error *err)
 	return 0;
 }
 
-static int judge_sizes(struct vdi *v, const uint8_t *h, struct error *err)
+static int validate_vdi_sizes(struct vdi *v, const uint8_t *h,
+			      struct error *err)
 {
 	uint32_t block = load_le32(h + AT_BLOCK_SIZE);
 	uint64_t disk = load_le64(h + AT_DISK_SIZE);
@@ -138,7 +139,7 @@ static int judge_sizes(struct vdi *v, const uint8_t *h, struct error *err)
 }
 
 /* So that no block can overlap the map. */
-static int judge_writing(const struct vdi *v, struct error *err)
+static int validate_vdi_writing(const struct vdi *v, struct error *err)
 {
 	if (v->map_offset + (uint64_t)v->blocks * 4 > v->data_offset)
 		return error_set(err, EINVAL, "the VDI block map (%u entries at "
@@ -155,24 +156,21 @@ static int vdi_open(struct image *img, const struct image_options *opts,
 {
 	struct vdi *v = img->state;
 	uint8_t h[HEADER_BYTES];
-	int ret = image_pread(img->file, 0, sizeof(h), h);
+	int ret = mapped_read_header(img, h, sizeof(h), validate_vdi_header,
+				     &vdi_ops, err);
 
 	if (ret)
-		return error_set_errno(err, -ret, "reading the header");
-	ret = judge_kind(h, err);
-	if (ret)
 		return ret;
-	mapped_init(&v->m, &vdi_ops, img, img->file);
 	v->map_offset = load_le32(h + AT_MAP);
 	v->data_offset = load_le32(h + AT_DATA);
 	v->blocks = load_le32(h + AT_BLOCKS);
 	v->allocated = load_le32(h + AT_ALLOCATED);
-	ret = judge_sizes(v, h, err);
+	ret = validate_vdi_sizes(v, h, err);
 	if (!ret)
 		ret = mapped_judge_table(img->file, "VDI block map",
 					 v->map_offset, v->blocks, 4, err);
 	if (!ret && (img->flags & IMAGE_RDWR))
-		ret = judge_writing(v, err);
+		ret = validate_vdi_writing(v, err);
 	if (ret)
 		return ret;
 	v->m.block_size = load_le32(h + AT_BLOCK_SIZE);
@@ -253,7 +251,8 @@ static uint64_t data_offset_for(uint64_t blocks)
 	return align_up(HEADER_BYTES + blocks * 4, 4096);
 }
 
-static int fill_header(uint8_t *h, uint64_t size, uint64_t blocks, bool fixed)
+static int fill_vdi_header(uint8_t *h, uint64_t size, uint64_t blocks,
+			   bool fixed)
 {
 	static const char text[] = "<<< xdisk VM Virtual Disk Image >>>\n";
 	int ret;
@@ -316,8 +315,8 @@ static int vdi_create(struct loop *loop, const char *path, uint64_t size,
 		return ret;
 	ret = write_map(img, blocks, fixed);
 	if (!ret)
-		ret = fill_header(h, align_up(size, SECTOR_SIZE), blocks,
-				  fixed);
+		ret = fill_vdi_header(h, align_up(size, SECTOR_SIZE), blocks,
+				      fixed);
 	if (!ret)
 		ret = image_pwrite(img, 0, sizeof(h), h);
 	return create_done(img, ret, err);

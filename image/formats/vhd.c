@@ -245,7 +245,7 @@ static int open_dynamic(struct vpc *v, uint8_t *h, struct error *err)
 }
 
 /* Where new blocks may go. */
-static int find_end(struct vpc *v, struct error *err)
+static int find_vhd_end(struct vpc *v, struct error *err)
 {
 	uint64_t last;
 	uint8_t entry[4];
@@ -310,7 +310,7 @@ static int open_blocks(struct vpc *v, uint32_t type, struct error *err)
 	if (ret)
 		return ret;
 	if (v->m.img->flags & IMAGE_RDWR)
-		ret = find_end(v, err);
+		ret = find_vhd_end(v, err);
 	if (!ret && type == VHD_TYPE_DIFFERENCING)
 		ret = open_differencing(v, h, err);
 	return ret;
@@ -462,7 +462,7 @@ static int vpc_close(struct image *img, struct error *err)
 
 /* ---- check ---- */
 
-static int by_place(const void *a, const void *b)
+static int by_block_place(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
 
@@ -498,7 +498,7 @@ static int list_places(struct vpc *v, struct places *p)
 		p->end = max(p->end, at + v->bitmap_bytes + shown);
 		p->at[p->nr++] = load_be32(entry);
 	}
-	qsort(p->at, p->nr, sizeof(*p->at), by_place);
+	qsort(p->at, p->nr, sizeof(*p->at), by_block_place);
 	return ret;
 }
 
@@ -594,7 +594,7 @@ static int vpc_check(struct image *img, enum image_repair repair,
 
 	if (v->fixed)
 		return 0;
-	ret = find_end(v, err);
+	ret = find_vhd_end(v, err);
 	if (ret)
 		return ret;
 	ret = check_blocks(v, r);

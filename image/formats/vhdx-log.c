@@ -153,7 +153,7 @@ static int entry_good(struct ring *r, uint32_t at, struct error *err)
 
 /* ---- the sequence ---- */
 
-static uint32_t behind(const struct ring *r, uint32_t at)
+static uint32_t ring_next(const struct ring *r, uint32_t at)
 {
 	return (uint32_t)(((uint64_t)at + load_le32(r->buf + at + AT_LENGTH)) %
 			  r->length);
@@ -175,11 +175,11 @@ static int follow(struct ring *r, uint32_t start, struct sequence *s,
 		if (bytes > r->length || (s->number && number != s->number + 1))
 			break;
 		*s = (struct sequence){ at, number };
-		at = behind(r, at);
+		at = ring_next(r, at);
 	}
 	if (ret < 0 || !s->number)
 		return min(ret, 0);
-	for (at = start; at != s->head; at = behind(r, at))
+	for (at = start; at != s->head; at = ring_next(r, at))
 		*whole |= at == load_le32(r->buf + s->head + AT_TAIL);
 	*whole |= at == load_le32(r->buf + s->head + AT_TAIL);
 	return 0;
@@ -278,7 +278,7 @@ static int replay(struct ring *r, struct error *err)
 	at = load_le32(r->buf + s.head + AT_TAIL);
 	for (bool last = false; !last && !ret; at = next) {
 		last = at == s.head;
-		next = behind(r, at);
+		next = ring_next(r, at);
 		ret = replay_entry(r, r->buf + at, err);
 	}
 	return ret;
@@ -293,8 +293,8 @@ bool vhdx_log_is_needed(const uint8_t *header)
 	return memcmp(header + VHDX_AT_LOG_GUID, none, GUID_BYTES);
 }
 
-static int judge_place(const struct image *file, const uint8_t *header,
-		       struct error *err)
+static int validate_log_place(const struct image *file, const uint8_t *header,
+			      struct error *err)
 {
 	uint64_t off = load_le64(header + VHDX_AT_LOG_OFFSET);
 	uint32_t len = load_le32(header + VHDX_AT_LOG_LENGTH);
@@ -335,7 +335,7 @@ int vhdx_log_replay(struct vhdx_log *log, struct image *file,
 		    const uint8_t *header, struct error *err)
 {
 	struct ring r = { .file = file, .guid = header + VHDX_AT_LOG_GUID };
-	int ret = judge_place(file, header, err);
+	int ret = validate_log_place(file, header, err);
 
 	if (!ret)
 		ret = read_ring(&r, header, err);

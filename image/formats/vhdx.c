@@ -131,7 +131,7 @@ static int use_header(struct vhdx *v, const uint8_t *h, struct error *err)
 	return 0;
 }
 
-static int read_header(struct vhdx *v, struct error *err)
+static int read_vhdx_header(struct vhdx *v, struct error *err)
 {
 	struct image *file = v->m.img->file;
 	uint8_t one[VHDX_HEADER_BYTES], two[VHDX_HEADER_BYTES];
@@ -328,7 +328,7 @@ static int vhdx_open(struct image *img, const struct image_options *opts,
 		return error_set(err, EINVAL, "not a VHDX image: the magic is "
 				 "missing");
 	mapped_init(&v->m, &vhdx_ops, img, img->file);
-	ret = read_header(v, err);
+	ret = read_vhdx_header(v, err);
 	if (!ret)
 		ret = read_regions(v, err);
 	if (!ret)

@@ -94,8 +94,8 @@ static int parse_settings(struct settings *s, const struct create_args *args,
 	return 0;
 }
 
-static int lay_out(struct settings *s, const char *path, uint64_t size,
-		   struct error *err)
+static int lay_out_vmdk(struct settings *s, const char *path, uint64_t size,
+			struct error *err)
 {
 	const char *slash = strrchr(path, '/');
 
@@ -116,7 +116,7 @@ static int lay_out(struct settings *s, const char *path, uint64_t size,
 	return 0;
 }
 
-static int write_header(struct image *img, const struct settings *s)
+static int write_vmdk_header(struct image *img, const struct settings *s)
 {
 	uint8_t h[VMDK_HEADER_BYTES] = { 0 };
 	uint32_t flags = FLAGS | (s->zeroed_grain ? VMDK_F_ZERO_GRAIN : 0);
@@ -193,7 +193,7 @@ int vmdk_create(struct loop *loop, const char *path, uint64_t size,
 
 	ret = parse_settings(&s, &args, err);
 	if (!ret)
-		ret = lay_out(&s, path, size, err);
+		ret = lay_out_vmdk(&s, path, size, err);
 	if (ret)
 		return ret;
 	len = s.overhead * SECTOR_SIZE;
@@ -206,6 +206,6 @@ int vmdk_create(struct loop *loop, const char *path, uint64_t size,
 	if (!ret)
 		ret = write_directory(img, &s, s.gd);
 	if (!ret)
-		ret = write_header(img, &s);
+		ret = write_vmdk_header(img, &s);
 	return create_done(img, ret, err);
 }

@@ -59,7 +59,7 @@ static int judge_create_type(const char *type, struct error *err)
 			 "supported", type);
 }
 
-static int keep(char **to, const char *text)
+static int keep_text(char **to, const char *text)
 {
 	free(*to);
 	*to = strdup(text);
@@ -75,11 +75,11 @@ static int parse_key(struct vmdk *v, char *line, struct error *err)
 	} else if ((value = value_of(line, "parentCID"))) {
 		v->parent_cid = (uint32_t)strtoul(value, NULL, 16);
 	} else if ((value = value_of(line, "parentFileNameHint"))) {
-		return keep(&v->parent, value);
+		return keep_text(&v->parent, value);
 	} else if ((value = value_of(line, "createType"))) {
 		int ret = judge_create_type(value, err);
 
-		return ret ? ret : keep(&v->create_type, value);
+		return ret ? ret : keep_text(&v->create_type, value);
 	}
 	return 0;
 }

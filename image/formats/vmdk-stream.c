@@ -33,7 +33,7 @@ static int64_t deflate_grain(void *arg)
 }
 
 /* co, placing held. */
-static int append(struct vmdk_extent *e, uint64_t nr, struct grain *g)
+static int append_grain(struct vmdk_extent *e, uint64_t nr, struct grain *g)
 {
 	struct image *file = e->m.file;
 	uint64_t host = align_up(max(file->size, e->overhead), SECTOR_SIZE);
@@ -74,7 +74,7 @@ static int write_grain(struct vmdk_extent *e, uint64_t off, uint64_t len,
 	if (!ret)
 		ret = (int)loop_compute(e->m.img->loop, deflate_grain, &g);
 	if (!ret)
-		ret = append(e, nr, &g);
+		ret = append_grain(e, nr, &g);
 	co_mutex_unlock(&e->m.placing);
 	return ret;
 }

@@ -16,6 +16,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "image/formats/packed.h"
 #include "image/open.h"
 #include "image/parts.h"
 
@@ -127,7 +128,7 @@ static int sparse_lookup(struct mapped *m, uint64_t grain,
 static int sparse_unpack(struct mapped *m, const struct mapped_block *b,
 			 uint8_t *out, size_t len)
 {
-	return mapped_inflate_some(m, b->host_offset, b->packed, out, len,
+	return packed_inflate_some(m, b->host_offset, b->packed, out, len,
 				   WINDOW_BITS);
 }
 
@@ -184,7 +185,7 @@ static const struct mapped_ops sparse_ops = {
 /* ---- opening sparse extents ---- */
 
 /* The header that counts: at the end of the file, if the first one says so. */
-static int read_header(struct image *file, uint8_t *h, struct error *err)
+static int read_vmdk_header(struct image *file, uint8_t *h, struct error *err)
 {
 	uint64_t footer = file->size - min(file->size, UINT64_C(1024));
 	int ret = image_pread(file, 0, VMDK_HEADER_BYTES, h);
@@ -239,7 +240,7 @@ static int open_sparse(struct vmdk_extent *e, struct error *err)
 {
 	uint8_t h[VMDK_HEADER_BYTES];
 	uint32_t flags;
-	int ret = read_header(e->m.file, h, err);
+	int ret = read_vmdk_header(e->m.file, h, err);
 
 	if (!ret)
 		ret = judge_geometry(h, err);
@@ -448,7 +449,7 @@ static int vmdk_judge_backing(struct image *img, struct error *err)
 			 v->parent_cid);
 }
 
-static int judge_writing(const struct image *img, struct error *err)
+static int validate_vmdk_writing(const struct image *img, struct error *err)
 {
 	const struct vmdk *v = img->state;
 	const struct vmdk_extent *e = v->nr_extents ? v->extents[0] : NULL;
@@ -496,7 +497,7 @@ static int vmdk_open(struct image *img, const struct image_options *opts,
 	else
 		ret = open_by_descriptor(img, err);
 	if (!ret)
-		ret = judge_writing(img, err);
+		ret = validate_vmdk_writing(img, err);
 	if (!ret)
 		ret = name_parent(img, err);
 	mapped_limits(img);
@@ -513,7 +514,8 @@ static int vmdk_open(struct image *img, const struct image_options *opts,
 /* ---- data ---- */
 
 /* The extent with `off`, which is made relative; *len: not beyond its end. */
-static struct vmdk_extent *find(struct image *img, uint64_t *off, uint64_t *len)
+static struct vmdk_extent *find_extent(struct image *img, uint64_t *off,
+				       uint64_t *len)
 {
 	struct vmdk *v = img->state;
 	unsigned int low = 0, high = v->nr_extents;
@@ -538,7 +540,7 @@ static int vmdk_preadv(struct image *img, uint64_t off, uint64_t len,
 
 	while (len && !ret) {
 		uint64_t in = off, n = len;
-		struct vmdk_extent *e = find(img, &in, &n);
+		struct vmdk_extent *e = find_extent(img, &in, &n);
 
 		ret = mapped_read(&e->m, in, n, w);
 		off += n;
@@ -551,7 +553,7 @@ static int vmdk_preadv(struct image *img, uint64_t off, uint64_t len,
 static int vmdk_block_status(struct image *img, uint64_t off, uint64_t len,
 			     struct image_extent *out)
 {
-	struct vmdk_extent *e = find(img, &off, &len);
+	struct vmdk_extent *e = find_extent(img, &off, &len);
 
 	return mapped_status(&e->m, off, len, out);
 }
