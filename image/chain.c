@@ -147,7 +147,7 @@ static int find_owner(const struct chain_map *m, uint64_t off, uint64_t len,
 }
 
 /* The owner if it is in the map, else 0. */
-static unsigned int look_up(const struct chain_map *m, uint64_t block)
+static unsigned int known_owner(const struct chain_map *m, uint64_t block)
 {
 	uint64_t e = m->entries[block & m->mask];
 
@@ -163,7 +163,7 @@ static int owner_of(struct image *img, uint64_t block, unsigned int *owner)
 	unsigned int generation = m->generation;
 	int ret;
 
-	*owner = look_up(m, block);
+	*owner = known_owner(m, block);
 	if (likely(*owner))
 		return 0;
 	ret = find_owner(m, off, len, owner);
@@ -242,7 +242,7 @@ static uint64_t same_owner(const struct chain_map *m, unsigned int owner,
 	uint64_t size = (uint64_t)1 << m->block_bits;
 	uint64_t n = size - (off & (size - 1));
 
-	while (n < len && look_up(m, (off + n) >> m->block_bits) == owner)
+	while (n < len && known_owner(m, (off + n) >> m->block_bits) == owner)
 		n += size;
 	return min(n, len);
 }

@@ -33,8 +33,9 @@ int image_parse_data_rule(const char *value, struct image_data_rule *rule)
 }
 
 /* A path as it was written: that of a device is a link, to a name of the day. */
-static int refuse(const struct image_data_rule *rule, const char *image_path,
-		  const char *full, const char *why, struct error *err)
+static int refuse_data_file(const struct image_data_rule *rule,
+			    const char *image_path, const char *full,
+			    const char *why, struct error *err)
 {
 	cleanup_free char *real = *full == '/' ? NULL : realpath(full, NULL);
 	bool beside = !image_judge_beside(image_path, full, NULL);
@@ -58,7 +59,7 @@ static int judge_path(const struct image_data_rule *rule,
 	    named.st_ino == allowed.st_ino)
 		return 0;
 	error_set(&why, EACCES, "only '%.200s' is allowed", rule->path);
-	return refuse(rule, image_path, full, why.msg, err);
+	return refuse_data_file(rule, image_path, full, why.msg, err);
 }
 
 static int judge_file(const struct image_data_rule *rule,
@@ -72,13 +73,14 @@ static int judge_file(const struct image_data_rule *rule,
 	case IMAGE_DATA_ANY:
 		break;
 	case IMAGE_DATA_NONE:
-		ret = refuse(rule, image_path, full, "no data file is allowed "
-			     "for it", err);
+		ret = refuse_data_file(rule, image_path, full,
+				       "no data file is allowed for it", err);
 		break;
 	case IMAGE_DATA_BESIDE:
 		ret = image_judge_beside(image_path, full, &why);
 		if (ret == -EACCES)
-			ret = refuse(rule, image_path, full, why.msg, err);
+			ret = refuse_data_file(rule, image_path, full, why.msg,
+					       err);
 		else if (ret)
 			error_set(err, -ret, "%s", why.msg);
 		break;

@@ -73,7 +73,8 @@ struct image_options {
 	/* Judged as QEMU does; the cache keeps to slices of its own size. */
 	uint64_t l2_cache_entry_size;	/* bytes, 0: not said */
 	const struct image_node *node;	/* of the topmost image, NULL: nothing */
-	/* The how manieth backing image is opened for writing too; 0: none. */
+	/* Depth of the backing image that is opened writable too (1: the
+	 * nearest); 0: none. */
 	unsigned int writable_backing;
 	/* Not the disk but this internal snapshot of it, read-only: an id, else
 	 * a name, or "snapshot.id=ID,snapshot.name=NAME" (either or both).

@@ -25,7 +25,7 @@ enum permission {
 	NR_PERMISSIONS = 4,
 };
 
-static int take(int fd, int base, unsigned int permissions)
+static int take_locks(int fd, int base, unsigned int permissions)
 {
 	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
 			      .l_len = 1 };
@@ -56,7 +56,7 @@ static int probe(int fd, int base, unsigned int permissions)
 	return 0;
 }
 
-static unsigned int wanted(bool write)
+static unsigned int permissions_of(bool write)
 {
 	return CONSISTENT_READ | (write ? WRITE | RESIZE : 0);
 }
@@ -78,7 +78,7 @@ static int refused(int ret, const char *path, bool write, struct error *err)
 
 int image_probe_locks(int fd, const char *path, bool write, struct error *err)
 {
-	int ret = probe(fd, FORBIDDEN_BASE, wanted(write));
+	int ret = probe(fd, FORBIDDEN_BASE, permissions_of(write));
 
 	if (!ret)
 		ret = probe(fd, HELD_BASE, forbidden);
@@ -87,10 +87,10 @@ int image_probe_locks(int fd, const char *path, bool write, struct error *err)
 
 int image_lock(int fd, const char *path, bool write, struct error *err)
 {
-	int ret = take(fd, HELD_BASE, wanted(write));
+	int ret = take_locks(fd, HELD_BASE, permissions_of(write));
 
 	if (!ret)
-		ret = take(fd, FORBIDDEN_BASE, forbidden);
+		ret = take_locks(fd, FORBIDDEN_BASE, forbidden);
 	if (ret)
 		return refused(ret, path, write, err);
 	return image_probe_locks(fd, path, write, err);

@@ -351,7 +351,8 @@ static int check_chain(struct image *img, const char *path, bool described,
 	return image_judge_depth(depth + 1, err);
 }
 
-/* What the user says is the user's path, what the image says the image's. */
+/* A described backing image has its own path; a recorded one is relative to the
+ * image. */
 static int backing_path(const struct image *parent, const char *path,
 			const struct image_node *node, char **full,
 			struct error *err)
@@ -383,7 +384,7 @@ static struct image_options options_below(const struct image *img)
 }
 
 /* Opens what `img` has named as its backing image. */
-static int open_named(struct image *img, struct error *err)
+static int open_named_backing(struct image *img, struct error *err)
 {
 	struct image_options opts = options_below(img);
 	const struct image_node *node = opts.node;
@@ -419,7 +420,7 @@ int image_open_chain(struct image *first, struct error *err)
 	int ret;
 
 	while (img->named.path) {
-		ret = open_named(img, err);
+		ret = open_named_backing(img, err);
 		if (ret)
 			return img == first ? ret :
 			       error_prefix(err, ret, "backing file '%s'",

@@ -15,8 +15,8 @@
 #include "image/path.h"
 
 /* Is it the file of `img` or of an image that stands on it? */
-static int judge_data_file(const struct image *img, const char *path,
-			   struct error *err)
+static int require_other_file(const struct image *img, const char *path,
+			      struct error *err)
 {
 	struct file_id id;
 	int ret = file_id_find(path, &id);
@@ -30,7 +30,8 @@ static int judge_data_file(const struct image *img, const char *path,
 	return 0;
 }
 
-/* What the user says is the user's path, what the image says the image's. */
+/* A path that the user gives is taken as it is; a recorded one is relative to
+ * the image, and has to fit the data rule. */
 static int data_path(const struct image *parent, const char *path, char **full,
 		     struct error *err)
 {
@@ -74,7 +75,7 @@ int image_open_data_file(struct image *parent, const char *path,
 	int ret = data_path(parent, path, &full, err);
 
 	if (!ret)
-		ret = judge_data_file(parent, full, err);
+		ret = require_other_file(parent, full, err);
 	if (!ret)
 		ret = image_open_file(parent->loop, full, true, &opts,
 				&parent->data, err);

@@ -35,8 +35,8 @@ static void *open_module(const char *name)
 	return dlopen(file, RTLD_NOW | RTLD_LOCAL);
 }
 
-static const struct image_driver *load(const struct image_protocol *p,
-				       struct error *err)
+static const struct image_driver *load_protocol(const struct image_protocol *p,
+						struct error *err)
 {
 	void *module = open_module(p->module);
 	const struct image_driver *driver =
@@ -53,7 +53,7 @@ static const struct image_driver *load(const struct image_protocol *p,
 static const struct image_driver *driver_of(const struct image_protocol *p,
 					    struct error *err)
 {
-	return p->driver ? p->driver : load(p, err);
+	return p->driver ? p->driver : load_protocol(p, err);
 }
 
 static const struct image_protocol *find_protocol(const char *name, size_t len)

@@ -16,7 +16,7 @@ void readahead_init(struct readahead *ra, struct image *img,
 	co_queue_init(&ra->done);
 }
 
-static void read_range(void *arg)
+static void read_ahead(void *arg)
 {
 	struct readahead_range *r = arg;
 
@@ -25,7 +25,7 @@ static void read_range(void *arg)
 	co_queue_wake_all(&r->owner->done);
 }
 
-static int make_room(struct readahead_range *r)
+static int make_range_room(struct readahead_range *r)
 {
 	void *data;
 
@@ -41,7 +41,7 @@ static int make_room(struct readahead_range *r)
 	return 0;
 }
 
-static void start(struct readahead *ra, uint64_t offset, uint64_t len)
+static void start_range(struct readahead *ra, uint64_t offset, uint64_t len)
 {
 	struct readahead_range *r =
 		&ra->slots[(ra->first + ra->nr) % READAHEAD_DEPTH];
@@ -51,11 +51,11 @@ static void start(struct readahead *ra, uint64_t offset, uint64_t len)
 	r->len = len;
 	ra->nr++;
 	ra->bytes += len;
-	r->ret = make_room(r);
+	r->ret = make_range_room(r);
 	if (r->ret)
 		return;
 	r->reading = true;
-	if (co_start(read_range, r)) {
+	if (co_start(read_ahead, r)) {
 		r->reading = false;
 		r->ret = -ENOMEM;
 	}
@@ -75,7 +75,7 @@ struct readahead_range *readahead_get(struct readahead *ra)
 	       ra->bytes < READAHEAD_BYTES) {
 		ra->ended = !ra->next(ra->arg, &offset, &len);
 		if (!ra->ended)
-			start(ra, offset, len);
+			start_range(ra, offset, len);
 	}
 	ra->held = ra->nr > 0;
 	if (!ra->held)

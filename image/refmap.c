@@ -31,7 +31,7 @@ struct refmap_leaf {
 	uint8_t at[FEW], few[FEW];
 };
 
-static size_t slot_of(const struct refmap *m, uint64_t key)
+static size_t leaf_slot(const struct refmap *m, uint64_t key)
 {
 	size_t i = (size_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
 
@@ -40,7 +40,7 @@ static size_t slot_of(const struct refmap *m, uint64_t key)
 	return i;
 }
 
-static struct refmap_leaf *find(struct refmap *m, uint64_t cluster)
+static struct refmap_leaf *find_leaf(struct refmap *m, uint64_t cluster)
 {
 	uint64_t key = cluster >> LEAF_BITS;
 
@@ -48,14 +48,14 @@ static struct refmap_leaf *find(struct refmap *m, uint64_t cluster)
 		return m->last;
 	if (!m->nr_slots)
 		return NULL;
-	struct refmap_leaf *leaf = m->slots[slot_of(m, key)];
+	struct refmap_leaf *leaf = m->slots[leaf_slot(m, key)];
 
 	if (leaf)
 		m->last = leaf;
 	return leaf;
 }
 
-static int grow(struct refmap *m)
+static int grow_refmap(struct refmap *m)
 {
 	struct refmap bigger = *m;
 
@@ -66,7 +66,7 @@ static int grow(struct refmap *m)
 	bigger.bytes += (bigger.nr_slots - m->nr_slots) * sizeof(*m->slots);
 	for (size_t i = 0; i < m->nr_slots; i++)
 		if (m->slots[i])
-			bigger.slots[slot_of(&bigger, m->slots[i]->key)] =
+			bigger.slots[leaf_slot(&bigger, m->slots[i]->key)] =
 				m->slots[i];
 	free(m->slots);
 	*m = bigger;
@@ -75,17 +75,17 @@ static int grow(struct refmap *m)
 
 static struct refmap_leaf *find_or_make(struct refmap *m, uint64_t cluster)
 {
-	struct refmap_leaf *leaf = find(m, cluster);
+	struct refmap_leaf *leaf = find_leaf(m, cluster);
 
 	if (leaf)
 		return leaf;
-	if (m->nr_leaves >= m->nr_slots / 2 && grow(m))
+	if (m->nr_leaves >= m->nr_slots / 2 && grow_refmap(m))
 		return NULL;
 	leaf = calloc(1, sizeof(*leaf));
 	if (!leaf)
 		return NULL;
 	leaf->key = cluster >> LEAF_BITS;
-	m->slots[slot_of(m, leaf->key)] = leaf;
+	m->slots[leaf_slot(m, leaf->key)] = leaf;
 	m->nr_leaves++;
 	m->bytes += LEAF_BYTES;
 	m->last = leaf;
@@ -128,7 +128,7 @@ static int spread(struct refmap *m, struct refmap_leaf *leaf)
 	return 0;
 }
 
-static int widen(struct refmap *m, struct refmap_leaf *leaf)
+static int widen_leaf(struct refmap *m, struct refmap_leaf *leaf)
 {
 	uint32_t *wide = malloc(LEAF_CELLS * sizeof(*wide));
 
@@ -161,7 +161,7 @@ static int set_cell(struct refmap *m, struct refmap_leaf *leaf,
 	int ret = 0;
 
 	if (cell > NARROW_MAX && !leaf->wide)
-		ret = widen(m, leaf);
+		ret = widen_leaf(m, leaf);
 	else if (!leaf->cells && k == FEW)
 		ret = spread(m, leaf);
 	if (ret)
@@ -242,7 +242,7 @@ unsigned int refmap_flags(struct refmap *m, uint64_t cluster, uint64_t nr)
 	unsigned int flags = 0;
 
 	while (nr) {
-		const struct refmap_leaf *leaf = find(m, cluster);
+		const struct refmap_leaf *leaf = find_leaf(m, cluster);
 		unsigned int i = cluster & (LEAF_CELLS - 1);
 		unsigned int part = (unsigned int)min(nr,
 					(uint64_t)(LEAF_CELLS - i));
@@ -258,7 +258,7 @@ unsigned int refmap_flags(struct refmap *m, uint64_t cluster, uint64_t nr)
 const uint8_t *refmap_cells(struct refmap *m, uint64_t cluster)
 {
 	static const uint8_t none[LEAF_CELLS];
-	const struct refmap_leaf *leaf = find(m, cluster);
+	const struct refmap_leaf *leaf = find_leaf(m, cluster);
 
 	if (!leaf)
 		return none;
@@ -271,7 +271,7 @@ const uint8_t *refmap_cells(struct refmap *m, uint64_t cluster)
 
 struct refmap_entry refmap_get(struct refmap *m, uint64_t cluster)
 {
-	struct refmap_leaf *leaf = find(m, cluster);
+	struct refmap_leaf *leaf = find_leaf(m, cluster);
 	uint32_t cell = leaf ? cell_of(leaf, cluster & (LEAF_CELLS - 1)) : 0;
 
 	return (struct refmap_entry){ cell >> REFMAP_FLAGS, cell & FLAG_MASK };
@@ -279,7 +279,7 @@ struct refmap_entry refmap_get(struct refmap *m, uint64_t cluster)
 
 void refmap_drop(struct refmap *m, uint64_t cluster)
 {
-	struct refmap_leaf *leaf = find(m, cluster);
+	struct refmap_leaf *leaf = find_leaf(m, cluster);
 	unsigned int i = cluster & (LEAF_CELLS - 1);
 	uint32_t cell = leaf ? cell_of(leaf, i) : 0;
 
@@ -289,7 +289,7 @@ void refmap_drop(struct refmap *m, uint64_t cluster)
 
 void refmap_clear(struct refmap *m, uint64_t cluster)
 {
-	struct refmap_leaf *leaf = find(m, cluster);
+	struct refmap_leaf *leaf = find_leaf(m, cluster);
 	unsigned int i = cluster & (LEAF_CELLS - 1);
 
 	if (leaf && cell_of(leaf, i))

@@ -32,11 +32,11 @@ struct libaio {
 	struct loop_call again;		/* keeps the loop from waiting */
 };
 
-static void again(struct loop_call *call)
+static void libaio_again(struct loop_call *call)
 {
 }
 
-static void complete(struct libaio *l, struct iocb *iocb, int64_t result)
+static void libaio_complete(struct libaio *l, struct iocb *iocb, int64_t result)
 {
 	struct aio_request *req = iocb->data;
 
@@ -60,7 +60,7 @@ static void drop_queued(struct libaio *l, unsigned int n)
 
 /* Before the loop waits. io_submit() stops before the first request it refuses:
  * -EAGAIN means later, anything else is that request's own error. */
-static void submit(struct loop_hook *hook)
+static void libaio_submit(struct loop_hook *hook)
 {
 	struct libaio *l = container_of(hook, struct libaio, hook);
 	struct iocb *failed;
@@ -77,14 +77,14 @@ static void submit(struct loop_hook *hook)
 			failed = l->queued[0];
 			drop_queued(l, 1);
 			l->aio.reaping = true;
-			complete(l, failed, n);
+			libaio_complete(l, failed, n);
 			wake_waiting(l);
 			loop_defer(l->aio.loop, &l->again);
 		}
 	}
 }
 
-static void readable(struct loop_fd *watch, uint32_t epoll_events)
+static void libaio_readable(struct loop_fd *watch, uint32_t epoll_events)
 {
 	struct libaio *l = container_of(watch, struct libaio, watch);
 	struct io_event events[64];
@@ -100,7 +100,7 @@ static void readable(struct loop_fd *watch, uint32_t epoll_events)
 		eventfd_write(l->eventfd, 1);
 	l->aio.reaping = true;
 	for (int i = 0; i < n; i++)
-		complete(l, events[i].obj, (int64_t)events[i].res);
+		libaio_complete(l, events[i].obj, (int64_t)events[i].res);
 	wake_waiting(l);
 }
 
@@ -137,8 +137,8 @@ static int libaio_open(struct loop *loop, struct aio **out, struct error *err)
 		return -ENOMEM;
 	co_queue_init(&l->full);
 	list_init(&l->again.link);
-	l->again.run = again;
-	l->hook.before_wait = submit;
+	l->again.run = libaio_again;
+	l->hook.before_wait = libaio_submit;
 	ret = io_setup(MAX_IN_FLIGHT, &l->ctx);
 	if (ret) {
 		error_set(err, ENOTSUP, "libaio cannot be used here: io_setup: "
@@ -148,7 +148,7 @@ static int libaio_open(struct loop *loop, struct aio **out, struct error *err)
 	}
 	l->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ret = l->eventfd < 0 ? -errno : loop_add_fd(loop, &l->watch, l->eventfd,
-						     EPOLLIN, readable);
+						     EPOLLIN, libaio_readable);
 	if (ret) {
 		if (l->eventfd >= 0)
 			close(l->eventfd);

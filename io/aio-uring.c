@@ -40,7 +40,7 @@ struct uring {
 	struct loop_call again;		/* keeps the loop from waiting */
 };
 
-static void again(struct loop_call *call)
+static void uring_again(struct loop_call *call)
 {
 }
 
@@ -71,7 +71,7 @@ static bool reap(struct loop_hook *hook)
 
 /* Before the loop waits, which it does not do when requests are done at once.
  * What the kernel has no room for now stays in the queue. */
-static void submit(struct loop_hook *hook)
+static void uring_submit(struct loop_hook *hook)
 {
 	struct uring *u = container_of(hook, struct uring, hook);
 
@@ -82,11 +82,12 @@ static void submit(struct loop_hook *hook)
 }
 
 /* The hook reaps. */
-static void readable(struct loop_fd *watch, uint32_t events)
+static void uring_readable(struct loop_fd *watch, uint32_t events)
 {
 }
 
-static void prepare(struct io_uring_sqe *sqe, const struct aio_request *req)
+static void uring_prepare(struct io_uring_sqe *sqe,
+			  const struct aio_request *req)
 {
 	const struct iovec *iov = req->iov;
 
@@ -148,7 +149,7 @@ static int64_t uring_run(struct aio *aio, struct aio_request *req)
 		if (io_uring_submit(&u->ring) < 0)
 			co_sleep(aio->loop, 0);
 	}
-	prepare(sqe, req);
+	uring_prepare(sqe, req);
 	io_uring_sqe_set_data(sqe, req);
 	co_yield();
 	tell_valgrind(req);
@@ -195,10 +196,11 @@ static int uring_open(struct loop *loop, struct aio **out, struct error *err)
 	u->max_in_flight = u->ring.cq.ring_entries;
 	co_queue_init(&u->full);
 	list_init(&u->again.link);
-	u->again.run = again;
-	u->hook.before_wait = submit;
+	u->again.run = uring_again;
+	u->hook.before_wait = uring_submit;
 	u->hook.after_wait = reap;
-	ret = loop_add_fd(loop, &u->watch, u->ring.ring_fd, EPOLLIN, readable);
+	ret = loop_add_fd(loop, &u->watch, u->ring.ring_fd, EPOLLIN,
+			  uring_readable);
 	if (ret) {
 		io_uring_queue_exit(&u->ring);
 		free(u);

@@ -81,7 +81,7 @@ int aio_new(struct loop *loop, enum aio_kind kind, bool direct,
 	return ret;
 }
 
-static void wait_idle(struct aio *aio)
+static void wait_engine_idle(struct aio *aio)
 {
 	while (aio->in_flight || aio->reaping) {
 		if (co_self())
@@ -100,7 +100,7 @@ void aio_free(struct aio *aio)
 	while (*link != aio)
 		link = &(*link)->next;
 	*link = aio->next;
-	wait_idle(aio);
+	wait_engine_idle(aio);
 	aio->engine->close(aio);
 }
 
@@ -142,7 +142,7 @@ void aio_file_init(struct aio_file *f, struct aio *aio, int fd, bool direct)
 /* ---- requests ---- */
 
 /* Through the engine; what it has no resources for goes to a thread. */
-static int64_t run(struct aio_file *f, struct aio_request *req)
+static int64_t run_request(struct aio_file *f, struct aio_request *req)
 {
 	struct aio *aio = f->aio;
 	int64_t ret;
@@ -166,7 +166,7 @@ transfer(struct aio_file *f, enum aio_op op, uint64_t off, uint64_t len,
 	size_t part = min(len, TRANSFER_MAX);
 
 	req.niov = iow_fill_some(w, &part, iov, TRANSFER_IOV);
-	return run(f, &req);
+	return run_request(f, &req);
 }
 
 /* What the kernel can give without waiting; < 0: ask the engine. */
@@ -252,8 +252,8 @@ static long times_waited(void)
 	return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
 }
 
-/* A write was slow. Once may be the scheduler's doing, that gave our processor
- * to somebody else; from now on we look whether it is us who wait. */
+/* One slow write may only mean that we were preempted: for a while, check
+ * whether the write itself blocked. */
 static __attribute__((noinline)) void
 slow_write(struct aio_file *f, uint64_t now, bool watched, long waited)
 {
@@ -314,7 +314,7 @@ int aio_fdatasync(struct aio_file *f)
 {
 	struct aio_request req = { .op = AIO_FDATASYNC };
 
-	return (int)run(f, &req);
+	return (int)run_request(f, &req);
 }
 
 int aio_fallocate(struct aio_file *f, int mode, uint64_t off, uint64_t len)
@@ -323,5 +323,5 @@ int aio_fallocate(struct aio_file *f, int mode, uint64_t off, uint64_t len)
 		.op = AIO_FALLOCATE, .mode = mode, .off = off, .len = len,
 	};
 
-	return (int)run(f, &req);
+	return (int)run_request(f, &req);
 }

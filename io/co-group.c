@@ -18,7 +18,7 @@ void co_group_init(struct co_group *g, unsigned int limit)
 	co_queue_init(&g->room);
 }
 
-static void run_part(void *arg)
+static void run_group_part(void *arg)
 {
 	/* The starter's frame: read before the first waiting point. */
 	struct part part = *(struct part *)arg;
@@ -40,7 +40,7 @@ bool co_group_start(struct co_group *g, int (*fn)(void *arg), void *arg)
 	if (g->ret)
 		return false;
 	g->running++;
-	if (co_start(run_part, &part)) {
+	if (co_start(run_group_part, &part)) {
 		g->running--;
 		g->ret = -ENOMEM;
 		return false;

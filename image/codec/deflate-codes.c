@@ -27,8 +27,8 @@ static int by_freq(const void *a, const void *b)
 	return x->symbol < y->symbol ? -1 : 1;
 }
 
-static unsigned int collect(const uint32_t *freq, unsigned int n,
-			    struct leaf *leaves)
+static unsigned int collect_used(const uint32_t *freq, unsigned int n,
+				 struct leaf *leaves)
 {
 	unsigned int nr = 0;
 
@@ -99,7 +99,7 @@ void deflate_code_lengths(const uint32_t *freq, unsigned int n,
 {
 	struct leaf leaves[DEFLATE_LITLENS];
 	uint32_t count[DEFLATE_LITLENS + 1] = { 0 };
-	unsigned int nr = collect(freq, n, leaves), at = nr;
+	unsigned int nr = collect_used(freq, n, leaves), at = nr;
 
 	count_lengths(leaves, nr, count);
 	limit_lengths(count, nr, max_bits);

@@ -164,7 +164,7 @@ static uint32_t same(const uint8_t *a, const uint8_t *b, uint32_t max)
 }
 
 /* Makes `i` a candidate for what comes. Four bytes are there. */
-static void insert(struct deflate *d, const uint8_t *in, int32_t i)
+static void insert_hash(struct deflate *d, const uint8_t *in, int32_t i)
 {
 	uint32_t h = hash4(in + i);
 
@@ -174,8 +174,8 @@ static void insert(struct deflate *d, const uint8_t *in, int32_t i)
 }
 
 /* The best match at `i` that is longer than `least`; len 0: none. Inserts it. */
-static struct match find(struct deflate *d, const uint8_t *in, int32_t i,
-			 uint32_t max, uint32_t least)
+static struct match find_match(struct deflate *d, const uint8_t *in, int32_t i,
+			       uint32_t max, uint32_t least)
 {
 	struct match m = { 0, 0 };
 	uint32_t best = max(least, MIN_MATCH - 1), len;
@@ -184,7 +184,7 @@ static struct match find(struct deflate *d, const uint8_t *in, int32_t i,
 	int32_t n3 = d->head3[hash3(in + i)], c = d->head4[hash4(in + i)];
 	const uint8_t *p = in + i;
 
-	insert(d, in, i);
+	insert_hash(d, in, i);
 	if (best < MIN_MATCH && n3 >= 0 && i - n3 <= d->near &&
 	    !((load32(in + n3) ^ load32(p)) & htole32(0xffffff))) {
 		m = (struct match){ same(in + n3, p, max), (uint32_t)(i - n3) };
@@ -217,7 +217,7 @@ static void put(struct writer *w, uint64_t value, unsigned int nr)
 	w->nr += nr;
 }
 
-static void flush(struct writer *w)
+static void flush_bits(struct writer *w)
 {
 	if (likely(w->end - w->at >= 8)) {
 		uint64_t le = htole64(w->bits);
@@ -241,7 +241,7 @@ static void write_symbols(struct deflate *d, struct writer *w,
 
 		if (!s->len) {
 			put(w, c->litlen[s->value], c->litlen_bits[s->value]);
-			flush(w);
+			flush_bits(w);
 			continue;
 		}
 		code = d->len_code[s->len];
@@ -251,10 +251,10 @@ static void write_symbols(struct deflate *d, struct writer *w,
 		put(w, c->dist[code], c->dist_bits[code]);
 		put(w, (uint64_t)(s->value - dist_base[code]),
 		    dist_extra[code]);
-		flush(w);
+		flush_bits(w);
 	}
 	put(w, c->litlen[END_OF_BLOCK], c->litlen_bits[END_OF_BLOCK]);
-	flush(w);
+	flush_bits(w);
 }
 
 /* ---- the description of a dynamic block: RFC 1951, 3.2.7 ---- */
@@ -310,7 +310,7 @@ static unsigned int used(const uint8_t *bits, unsigned int n, unsigned int least
 	return n;
 }
 
-static void describe(struct description *t, const struct codes *c)
+static void describe_codes(struct description *t, const struct codes *c)
 {
 	uint8_t lens[DEFLATE_LITLENS + DEFLATE_DISTS];
 	uint32_t freq[DEFLATE_PRECODES] = { 0 };
@@ -345,12 +345,12 @@ static void write_description(const struct description *t, struct writer *w)
 	put(w, t->precodes - 4, 4);
 	for (unsigned int i = 0; i < t->precodes; i++) {
 		put(w, t->bits[precode_order[i]], 3);
-		flush(w);
+		flush_bits(w);
 	}
 	for (unsigned int i = 0; i < t->nr; i++) {
 		put(w, t->codes[t->code[i]], t->bits[t->code[i]]);
 		put(w, t->extra[i], precode_extra[t->code[i]]);
-		flush(w);
+		flush_bits(w);
 	}
 }
 
@@ -388,9 +388,9 @@ static void write_stored(struct writer *w, const uint8_t *in, size_t len,
 
 		put(w, last && n == len, 3);
 		w->nr = (unsigned int)align_up(w->nr, 8);
-		flush(w);
+		flush_bits(w);
 		put(w, n | (uint64_t)(~n & 0xffff) << 16, 32);
-		flush(w);
+		flush_bits(w);
 		memcpy(w->at, in, n);
 		w->at += n;
 		in += n;
@@ -411,7 +411,7 @@ static int write_block(struct deflate *d, struct writer *w, const uint8_t *in,
 			     d->dynamic.litlen_bits);
 	deflate_code_lengths(d->dist_freq, 30, DEFLATE_CODE_BITS,
 			     d->dynamic.dist_bits);
-	describe(&t, &d->dynamic);
+	describe_codes(&t, &d->dynamic);
 	fixed = 3 + cost(d, &d->fixed);
 	dynamic = 3 + t.size + cost(d, &d->dynamic);
 	stored = stored_cost(len, w->nr);
@@ -477,12 +477,12 @@ static struct match find_at(struct deflate *d, const struct input *in, size_t i,
 {
 	if (i + 4 > in->len)
 		return (struct match){ 0, 0 };
-	return find(d, in->bytes, (int32_t)i,
-		    (uint32_t)min(in->len - i, (size_t)MAX_MATCH), least);
+	return find_match(d, in->bytes, (int32_t)i,
+			  (uint32_t)min(in->len - i, (size_t)MAX_MATCH), least);
 }
 
 /* The symbols for what begins at `i`; where they end. */
-static size_t step(struct deflate *d, const struct input *in, size_t i)
+static size_t deflate_step(struct deflate *d, const struct input *in, size_t i)
 {
 	struct match m = find_at(d, in, i, 0), next;
 	size_t end, at = i + 1;		/* the first that is not inserted */
@@ -502,7 +502,7 @@ static size_t step(struct deflate *d, const struct input *in, size_t i)
 	add_match(d, &m);
 	end = i + m.len;
 	for (; at < end && at + 4 <= in->len; at++)
-		insert(d, in->bytes, (int32_t)at);
+		insert_hash(d, in->bytes, (int32_t)at);
 	return end;
 }
 
@@ -537,7 +537,7 @@ int64_t deflate_block(struct deflate *d, const uint8_t *bytes, size_t len,
 	d->near = settle_near(bytes, len);
 	begin_block(d, 0);
 	while (i < len && !ret) {
-		i = step(d, &in, i);
+		i = deflate_step(d, &in, i);
 		if (d->nr >= SYMBOLS_MAX - 1 && i < len) {
 			ret = write_block(d, &w, bytes, i, false);
 			begin_block(d, i);

@@ -148,7 +148,7 @@ static void close_handle(struct handle *h)
 	free(h);
 }
 
-static int new_handle(const struct crypto *c, struct handle **out)
+static int new_cipher_handle(const struct crypto *c, struct handle **out)
 {
 	static const int modes[] = {
 		[CRYPTO_ECB] = GCRY_CIPHER_MODE_ECB,
@@ -178,7 +178,7 @@ static int new_handle(const struct crypto *c, struct handle **out)
 static int take_handle(struct crypto *c, struct handle **out)
 {
 	if (!c->idle)
-		return new_handle(c, out);
+		return new_cipher_handle(c, out);
 	*out = c->idle;
 	c->idle = c->idle->next;
 	return 0;
@@ -206,7 +206,7 @@ static int set_up(struct crypto *c, const uint8_t *key)
 				    crypto_key_len(&c->spec), c->essiv_key);
 	}
 	if (!ret)
-		ret = new_handle(c, &h);
+		ret = new_cipher_handle(c, &h);
 	if (!ret)
 		put_handle(c, h);
 	return ret;
@@ -277,7 +277,7 @@ static gcry_error_t set_iv(const struct job *j, uint64_t sector)
 	return e ? e : gcry_cipher_setiv(j->h->data, iv, BLOCK);
 }
 
-static int64_t run_job(void *arg)
+static int64_t run_crypto_job(void *arg)
 {
 	const struct job *j = arg;
 	gcry_cipher_hd_t hd = j->h->data;
@@ -305,9 +305,9 @@ static int work(struct crypto *c, struct loop *loop, uint64_t sector,
 	if (ret)
 		return ret;
 	if (loop && len >= OFFLOAD_MIN)
-		ret = (int)loop_compute(loop, run_job, &j);
+		ret = (int)loop_compute(loop, run_crypto_job, &j);
 	else
-		ret = (int)run_job(&j);
+		ret = (int)run_crypto_job(&j);
 	put_handle(c, j.h);
 	return ret;
 }

@@ -49,7 +49,7 @@ void secret_free(void *p)
 static struct secret *secrets;
 static size_t nr_secrets;
 
-static struct secret *find(const char *id)
+static struct secret *find_secret(const char *id)
 {
 	for (size_t i = 0; i < nr_secrets; i++)
 		if (!strcmp(secrets[i].id, id))
@@ -63,7 +63,7 @@ int secret_add(const char *id, const void *data, size_t len, struct error *err)
 	cleanup_free char *name = NULL;
 	struct secret *bigger;
 
-	if (find(id))
+	if (find_secret(id))
 		return error_set(err, EEXIST, "attempt to add duplicate secret "
 				 "'%s'", id);
 	if (len > SECRET_MAX)
@@ -83,7 +83,7 @@ int secret_add(const char *id, const void *data, size_t len, struct error *err)
 	return 0;
 }
 
-static int read_file(int fd, uint8_t *buf, size_t size, size_t *len)
+static int read_secret_file(int fd, uint8_t *buf, size_t size, size_t *len)
 {
 	ssize_t n;
 
@@ -108,7 +108,7 @@ uint8_t *secret_read(const char *path, size_t *len, struct error *err)
 				"file '%s'", path, path);
 		return NULL;
 	}
-	ret = buf ? read_file(fd, buf, SECRET_MAX + 1, len) : -ENOMEM;
+	ret = buf ? read_secret_file(fd, buf, SECRET_MAX + 1, len) : -ENOMEM;
 	if (ret) {
 		error_set_errno(err, -ret, "Unable to read %s", path);
 		return NULL;
@@ -118,7 +118,7 @@ uint8_t *secret_read(const char *path, size_t *len, struct error *err)
 
 const struct secret *secret_find(const char *id, struct error *err)
 {
-	const struct secret *s = find(id);
+	const struct secret *s = find_secret(id);
 
 	if (!s)
 		error_set(err, ENOENT, "No secret with id '%s'", id);

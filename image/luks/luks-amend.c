@@ -20,7 +20,7 @@ struct wishes {
 
 /* ---- options ---- */
 
-static void collect(const struct luks_amend *a, struct wishes *w)
+static void collect_wishes(const struct luks_amend *a, struct wishes *w)
 {
 	size_t skip = strlen(a->prefix);
 	const struct {
@@ -42,7 +42,7 @@ static void collect(const struct luks_amend *a, struct wishes *w)
 	}
 }
 
-static int parse_numbers(struct wishes *w, struct error *err)
+static int parse_slot_numbers(struct wishes *w, struct error *err)
 {
 	uint64_t n;
 
@@ -72,7 +72,7 @@ static int judge_active(const struct wishes *w, struct error *err)
 	return secret_find(w->new_secret, err) ? 0 : -ENOENT;
 }
 
-static int judge_inactive(const struct wishes *w, struct error *err)
+static int validate_erasing(const struct wishes *w, struct error *err)
 {
 	if (w->new_secret)
 		return error_set(err, EINVAL, "'new-secret' must not be given "
@@ -89,13 +89,13 @@ static int judge_inactive(const struct wishes *w, struct error *err)
 	return 0;
 }
 
-static int parse(const struct luks_amend *a, struct wishes *w,
-		 struct error *err)
+static int parse_wishes(const struct luks_amend *a, struct wishes *w,
+			struct error *err)
 {
 	int ret;
 
 	memset(w, 0, sizeof(*w));
-	collect(a, w);
+	collect_wishes(a, w);
 	if (!w->state)
 		return error_set(err, EINVAL, "Parameter '%sstate' is missing "
 				 "(known: active, inactive)", a->prefix);
@@ -104,17 +104,17 @@ static int parse(const struct luks_amend *a, struct wishes *w,
 		return error_set(err, EINVAL, "Parameter '%sstate' does not "
 				 "accept value '%s' (known: active, inactive)",
 				 a->prefix, w->state);
-	ret = parse_numbers(w, err);
+	ret = parse_slot_numbers(w, err);
 	if (ret)
 		return ret;
-	return w->active ? judge_active(w, err) : judge_inactive(w, err);
+	return w->active ? judge_active(w, err) : validate_erasing(w, err);
 }
 
 int luks_amend_judge(const struct luks_amend *a, struct error *err)
 {
 	struct wishes w;
 
-	return parse(a, &w, err);
+	return parse_wishes(a, &w, err);
 }
 
 /* ---- doing it ---- */
@@ -205,7 +205,7 @@ int luks_amend(const struct luks_area *area, const struct luks_amend *a,
 {
 	struct wishes w;
 	struct luks l;
-	int ret = parse(a, &w, err);
+	int ret = parse_wishes(a, &w, err);
 
 	if (!ret)
 		ret = luks_read(area, &l, err);

@@ -198,8 +198,8 @@ static int make_uuid(char uuid[40])
 	return ret;
 }
 
-static int fill_header(const struct luks_options *o, struct luks *l,
-		       const uint8_t *key)
+static int fill_luks_header(const struct luks_options *o, struct luks *l,
+			    const uint8_t *key)
 {
 	uint64_t step = slot_step(l->key_len);
 	int ret;
@@ -237,7 +237,7 @@ int luks_make(const struct luks_options *o, uint8_t **bytes, size_t *len,
 	out = calloc(1, *len);
 	ret = key && out ? crypto_random(key, l.key_len) : -ENOMEM;
 	if (!ret)
-		ret = fill_header(o, &l, key);
+		ret = fill_luks_header(o, &l, key);
 	if (!ret) {
 		f.material = out + l.slots[0].offset;
 		ret = fill_slot(&f);
@@ -252,7 +252,7 @@ int luks_make(const struct luks_options *o, uint8_t **bytes, size_t *len,
 
 /* ---- slots of an image ---- */
 
-static int write_header(const struct luks_area *a, const struct luks *l)
+static int write_luks_header(const struct luks_area *a, const struct luks *l)
 {
 	uint8_t buf[LUKS_HEADER_LENGTH];
 	int ret;
@@ -302,10 +302,10 @@ int luks_add_key(const struct luks_area *a, struct luks *l, const uint8_t *key,
 	if (!ret)
 		ret = image_flush(a->file);
 	if (!ret)
-		ret = write_header(a, &changed);
+		ret = write_luks_header(a, &changed);
 	f.slot->active = true;
 	if (!ret)
-		ret = write_header(a, &changed);
+		ret = write_luks_header(a, &changed);
 	if (ret)
 		return error_set_errno(err, -ret, "filling keyslot %d", slot);
 	*l = changed;
@@ -335,12 +335,12 @@ int luks_erase_slot(const struct luks_area *a, struct luks *l,
 	int ret;
 
 	s->active = false;
-	ret = write_header(a, l);
+	ret = write_luks_header(a, l);
 	if (!ret)
 		ret = overwrite(a, s->offset, luks_material_len(l->key_len));
 	s->iterations = 0;
 	memset(s->salt, 0, sizeof(s->salt));
 	if (!ret)
-		ret = write_header(a, l);
+		ret = write_luks_header(a, l);
 	return ret ? error_set_errno(err, -ret, "erasing keyslot %u", slot) : 0;
 }

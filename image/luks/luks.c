@@ -48,8 +48,8 @@ static int load_name(const uint8_t *buf, const char *what, char out[NAME_LEN],
 	return 0;
 }
 
-static int find(const char *const *names, const char *name, const char *what,
-		struct error *err)
+static int find_luks_name(const char *const *names, const char *name,
+			  const char *what, struct error *err)
 {
 	int i = crypto_find_name(names, name);
 
@@ -71,22 +71,22 @@ static int parse_mode(char *text, struct crypto_spec *spec, struct error *err)
 	}
 	if (hash)
 		*hash++ = '\0';
-	i = find(crypto_mode_names, text, "cipher mode", err);
+	i = find_luks_name(crypto_mode_names, text, "cipher mode", err);
 	if (i < 0)
 		return i;
 	spec->mode = (enum crypto_mode)i;
 	if (!ivgen && spec->mode != CRYPTO_ECB)
 		return error_set(err, EINVAL, "LUKS header: unexpected cipher "
 				 "mode string format '%s'", text);
-	i = find(crypto_ivgen_names, ivgen ? ivgen : "plain64", "IV generator",
-		 err);
+	i = find_luks_name(crypto_ivgen_names, ivgen ? ivgen : "plain64",
+			   "IV generator", err);
 	if (i < 0)
 		return i;
 	spec->ivgen = (enum crypto_ivgen)i;
 	if (spec->ivgen == CRYPTO_ESSIV && !hash)
 		return error_set(err, EINVAL, "LUKS header: hash algorithm for "
 				 "essiv is missing");
-	i = hash ? find(crypto_hash_names, hash, "IV hash", err) :
+	i = hash ? find_luks_name(crypto_hash_names, hash, "IV hash", err) :
 		   (int)CRYPTO_SHA256;
 	spec->ivgen_hash = (enum crypto_hash)i;
 	return min(i, 0);
@@ -216,7 +216,7 @@ int luks_parse(const uint8_t *buf, uint64_t length, struct luks *l,
 		ret = parse_cipher(buf, l, err);
 	if (ret)
 		return ret;
-	ret = find(crypto_hash_names, hash, "hash", err);
+	ret = find_luks_name(crypto_hash_names, hash, "hash", err);
 	if (ret < 0)
 		return ret;
 	l->hash = (enum crypto_hash)ret;

@@ -112,8 +112,8 @@ static struct rule *get_rule(struct blkdebug *b, const char *group, size_t len)
 	return r;
 }
 
-static int set_number(const char *name, const char *text, uint64_t max,
-		      uint64_t *value, struct error *err)
+static int set_rule_number(const char *name, const char *text, uint64_t max,
+			   uint64_t *value, struct error *err)
 {
 	if (!number_parse(text, max, value))
 		return 0;
@@ -121,8 +121,8 @@ static int set_number(const char *name, const char *text, uint64_t max,
 			 "'%s'", name, text);
 }
 
-static int set_bool(const char *name, const char *text, bool *value,
-		    struct error *err)
+static int set_rule_bool(const char *name, const char *text, bool *value,
+			 struct error *err)
 {
 	*value = !strcmp(text, "on");
 	if (*value || !strcmp(text, "off"))
@@ -160,18 +160,18 @@ static int set_inject(struct rule *r, const char *key, const char *name,
 	int ret;
 
 	if (!strcmp(key, "errno")) {
-		ret = set_number(name, text, 4095, &n, err);
+		ret = set_rule_number(name, text, 4095, &n, err);
 		r->error = ret ? r->error : (int)n;
 		return ret;
 	}
 	if (!strcmp(key, "sector"))
 		return !strcmp(text, "-1") ? 0 :
-			set_number(name, text, INT64_MAX / SECTOR_SIZE,
-				   &r->sector, err);
+			set_rule_number(name, text, INT64_MAX / SECTOR_SIZE,
+					&r->sector, err);
 	if (!strcmp(key, "once"))
-		return set_bool(name, text, &r->once, err);
+		return set_rule_bool(name, text, &r->once, err);
 	if (!strcmp(key, "immediately"))
-		return set_bool(name, text, &at_once, err);
+		return set_rule_bool(name, text, &at_once, err);
 	if (!strcmp(key, "iotype"))
 		return set_type(r, text, err);
 	return error_set(err, EINVAL, "Unknown image option '%s' (known: "
@@ -191,11 +191,12 @@ static int set_rule(struct blkdebug *b, const char *name, const char *text,
 	if (!strcmp(key, "event"))
 		return set_event(r, text, err);
 	if (!strcmp(key, "state"))
-		return set_number(name, text, INT32_MAX, &r->state, err);
+		return set_rule_number(name, text, INT32_MAX, &r->state, err);
 	if (r->inject)
 		return set_inject(r, key, name, text, err);
 	if (!strcmp(key, "new_state"))
-		return set_number(name, text, INT32_MAX, &r->new_state, err);
+		return set_rule_number(name, text, INT32_MAX, &r->new_state,
+				       err);
 	return error_set(err, EINVAL, "Unknown image option '%s' (known: "
 			 "event, state, new_state)", name);
 }
@@ -378,8 +379,8 @@ static void blkdebug_event(struct image *img, enum image_event event)
 	suspend(b, event);
 }
 
-static int judge(struct blkdebug *b, enum request_type type, uint64_t off,
-		 uint64_t len)
+static int inject_error(struct blkdebug *b, enum request_type type,
+			uint64_t off, uint64_t len)
 {
 	for (unsigned int i = 0; i < b->nr; i++) {
 		struct rule *r = &b->rules[i];
@@ -422,7 +423,7 @@ static int blkdebug_preadv(struct image *img, uint64_t off, uint64_t len,
 
 	for (uint64_t n; len && !ret; off += n, len -= n) {
 		n = piece(off, len, 0, b->max_transfer);
-		ret = judge(b, REQ_READ, off, n);
+		ret = inject_error(b, REQ_READ, off, n);
 		if (!ret)
 			ret = image_preadv(b->child, off, n, w);
 		w = iow_advance(w, n);
@@ -438,7 +439,7 @@ static int blkdebug_pwritev(struct image *img, uint64_t off, uint64_t len,
 
 	for (uint64_t n; len && !ret; off += n, len -= n) {
 		n = piece(off, len, 0, b->max_transfer);
-		ret = judge(b, REQ_WRITE, off, n);
+		ret = inject_error(b, REQ_WRITE, off, n);
 		if (!ret)
 			ret = image_pwritev(b->child, off, n, w);
 		w = iow_advance(w, n);
@@ -448,7 +449,7 @@ static int blkdebug_pwritev(struct image *img, uint64_t off, uint64_t len,
 }
 
 /* What is too small to be done at once is written. */
-static int write_zeroes(struct image *img, uint64_t off, uint64_t len)
+static int write_small_zeroes(struct image *img, uint64_t off, uint64_t len)
 {
 	cleanup_free void *buf = calloc(1, ZERO_BUFFER);
 	struct iovec iov = { buf, ZERO_BUFFER };
@@ -471,10 +472,10 @@ static int blkdebug_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 		n = piece(off, len, b->opt_zero, b->max_zero);
 		if (n < b->opt_zero) {
 			ret = flags & IMAGE_ZERO_FAST ? -EOPNOTSUPP :
-							write_zeroes(img, off, n);
+				      write_small_zeroes(img, off, n);
 			continue;
 		}
-		ret = judge(b, REQ_WRITE_ZEROES, off, n);
+		ret = inject_error(b, REQ_WRITE_ZEROES, off, n);
 		if (!ret)
 			ret = image_pwrite_zeroes(b->child, off, n, flags);
 	}
@@ -489,7 +490,7 @@ static int blkdebug_pdiscard(struct image *img, uint64_t off, uint64_t len)
 
 	for (uint64_t n; len && !ret; off += n, len -= n) {
 		n = piece(off, len, b->opt_discard, b->max_discard);
-		ret = judge(b, REQ_DISCARD, off, n);
+		ret = inject_error(b, REQ_DISCARD, off, n);
 		if (!ret)
 			ret = image_pdiscard(b->child, off, n);
 	}
@@ -503,7 +504,7 @@ static int blkdebug_flush(struct image *img)
 
 	blkdebug_event(img, IMAGE_EVENT_FLUSH_TO_OS);
 	blkdebug_event(img, IMAGE_EVENT_FLUSH_TO_DISK);
-	ret = judge(b, REQ_FLUSH, 0, 0);
+	ret = inject_error(b, REQ_FLUSH, 0, 0);
 	return ret ? ret : image_flush(b->child);
 }
 
@@ -530,7 +531,7 @@ static int blkdebug_block_status(struct image *img, uint64_t off, uint64_t len,
 				 struct image_extent *out)
 {
 	struct blkdebug *b = img->state;
-	int ret = judge(b, REQ_BLOCK_STATUS, off, len);
+	int ret = inject_error(b, REQ_BLOCK_STATUS, off, len);
 
 	if (!ret)
 		ret = image_block_status(b->child, off, len, out);

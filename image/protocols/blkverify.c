@@ -43,8 +43,8 @@ static void differ(const char *what, uint64_t off, uint64_t len,
 	exit(EXIT_FAILURE);
 }
 
-static int judge(const char *what, uint64_t off, uint64_t len, int raw,
-		 int test)
+static int require_same_result(const char *what, uint64_t off, uint64_t len,
+			       int raw, int test)
 {
 	if (raw != test)
 		differ(what, off, len, "return value mismatch %d != %d", raw,
@@ -85,12 +85,13 @@ static int blkverify_close(struct image *img, struct error *err)
 	return ret ? ret : r;
 }
 
-static int compare(struct blkverify *v, uint64_t off, uint64_t len, char *raw,
-		   char *test)
+static int compare_answers(struct blkverify *v, uint64_t off, uint64_t len,
+			   char *raw, char *test)
 {
 	int ret = image_pread(v->raw, off, len, raw);
 
-	ret = judge("read", off, len, ret, image_pread(v->test, off, len, test));
+	ret = require_same_result("read", off, len, ret,
+				  image_pread(v->test, off, len, test));
 	if (ret || !memcmp(raw, test, len))
 		return ret;
 	for (uint64_t i = 0; i < len; i++)
@@ -109,7 +110,7 @@ static int blkverify_preadv(struct image *img, uint64_t off, uint64_t len,
 
 	for (uint64_t n; len && !ret; off += n, len -= n) {
 		n = min(len, most);
-		ret = compare(img->state, off, n, raw, test);
+		ret = compare_answers(img->state, off, n, raw, test);
 		if (!ret)
 			iow_from_buf(w, test, n);
 		w = iow_advance(w, n);
@@ -123,7 +124,8 @@ static int blkverify_pwritev(struct image *img, uint64_t off, uint64_t len,
 	struct blkverify *v = img->state;
 	int ret = image_pwritev(v->raw, off, len, w);
 
-	ret = judge("write", off, len, ret, image_pwritev(v->test, off, len, w));
+	ret = require_same_result("write", off, len, ret,
+				  image_pwritev(v->test, off, len, w));
 	img->size = v->test->size;
 	return ret;
 }

@@ -270,7 +270,7 @@ static int web_preadv(struct image *img, uint64_t off, uint64_t len,
 
 /* ---- opening ---- */
 
-static CURL *new_handle(const char *url)
+static CURL *new_curl_handle(const char *url)
 {
 	CURL *h = curl_easy_init();
 
@@ -321,7 +321,7 @@ static int64_t ask_size(void *arg)
 }
 
 /* ask_size() leaves NOBODY to HTTPGET for http; ftp has to be told. */
-static int find_size(struct image *img, struct error *err)
+static int find_curl_size(struct image *img, struct error *err)
 {
 	struct web *w = img->state;
 	struct size_query q = { .handle = w->handles[0], .size = -1 };
@@ -364,11 +364,11 @@ static int web_open(struct image *img, const struct image_options *opts,
 		list_add_tail(&w->blocks, &w->storage[i].lru);
 	}
 	for (size_t i = 0; i < NR_HANDLES; i++) {
-		w->handles[w->nr_idle] = new_handle(img->path);
+		w->handles[w->nr_idle] = new_curl_handle(img->path);
 		if (w->handles[w->nr_idle])
 			w->nr_idle++;
 	}
-	ret = w->nr_idle ? find_size(img, err) : -ENOMEM;
+	ret = w->nr_idle ? find_curl_size(img, err) : -ENOMEM;
 	if (ret)
 		web_close(img, NULL);
 	img->limits.logical_block = img->limits.physical_block = 512;

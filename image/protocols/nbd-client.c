@@ -56,7 +56,7 @@ struct nbd_request {
 
 /* ---- the loop drives libnbd ---- */
 
-static void ready(struct loop_fd *watch, uint32_t events);
+static void nbd_fd_ready(struct loop_fd *watch, uint32_t events);
 
 static uint32_t wanted_events(struct nbd *n)
 {
@@ -76,7 +76,7 @@ static void watch_socket(struct nbd *n)
 	loop_del_fd(n->loop, &n->watch);
 	n->events = events;
 	if (fd >= 0)
-		loop_add_fd(n->loop, &n->watch, fd, events, ready);
+		loop_add_fd(n->loop, &n->watch, fd, events, nbd_fd_ready);
 }
 
 /* Those woken may close the image: it is not looked at any more then. */
@@ -113,7 +113,7 @@ static int keep_error(struct nbd *n)
 			 why ? why : "no connection");
 }
 
-static void ready(struct loop_fd *watch, uint32_t events)
+static void nbd_fd_ready(struct loop_fd *watch, uint32_t events)
 {
 	struct nbd *n = container_of(watch, struct nbd, watch);
 	unsigned int dir = nbd_aio_get_direction(n->h);
@@ -300,8 +300,8 @@ static int nbd_preadv(struct image *img, uint64_t off, uint64_t len,
 	return ret;
 }
 
-static int write_piece(struct image *img, uint64_t off, uint64_t len,
-		       const void *buf)
+static int write_nbd_piece(struct image *img, uint64_t off, uint64_t len,
+			   const void *buf)
 {
 	struct nbd_request r = request_of(img);
 
@@ -328,7 +328,7 @@ static int nbd_pwritev(struct image *img, uint64_t off, uint64_t len,
 				return -ENOMEM;
 			iow_to_buf(bounce, w, n);
 		}
-		ret = write_piece(img, off, n, from);
+		ret = write_nbd_piece(img, off, n, from);
 		w = iow_advance(w, n);
 	}
 	return ret;
