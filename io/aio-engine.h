@@ -2,8 +2,8 @@
 /*
  * aio-engine.h: between aio.c and its engines; nobody else includes it.
  */
-#ifndef XD_IMAGE_AIO_ENGINE_H
-#define XD_IMAGE_AIO_ENGINE_H
+#ifndef XD_IO_AIO_ENGINE_H
+#define XD_IO_AIO_ENGINE_H
 
 #include "io/aio.h"
 #include "io/coroutine.h"

@@ -13,8 +13,8 @@
  * AIO_INLINE_SLOW_NS because the kernel makes us wait for its dirty pages send
  * the next ones through the engine for AIO_INLINE_PAUSE_NS.
  */
-#ifndef XD_IMAGE_AIO_H
-#define XD_IMAGE_AIO_H
+#ifndef XD_IO_AIO_H
+#define XD_IO_AIO_H
 
 #include <stdbool.h>
 #include <stdint.h>

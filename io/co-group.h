@@ -5,8 +5,8 @@
  * A coroutine starts parts, at most `limit` at a time, and waits for all of
  * them. The first error wins; parts after it are not started.
  */
-#ifndef XD_IMAGE_CO_GROUP_H
-#define XD_IMAGE_CO_GROUP_H
+#ifndef XD_IO_CO_GROUP_H
+#define XD_IO_CO_GROUP_H
 
 #include "io/coroutine.h"
 

@@ -11,8 +11,8 @@
  *
  * "co" functions (marked in the headers) must run inside a coroutine.
  */
-#ifndef XD_IMAGE_COROUTINE_H
-#define XD_IMAGE_COROUTINE_H
+#ifndef XD_IO_COROUTINE_H
+#define XD_IO_COROUTINE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,8 +7,8 @@
  * splitting a request copies nothing. Only the lowest layer makes an iovec
  * array of its own. Windows are passed by value; they own nothing.
  */
-#ifndef XD_IMAGE_IOW_H
-#define XD_IMAGE_IOW_H
+#ifndef XD_IO_IOW_H
+#define XD_IO_IOW_H
 
 #include <stddef.h>
 #include <stdint.h>

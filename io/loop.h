@@ -7,8 +7,8 @@
  * runs deferred calls, then hands what was queued meanwhile to the AIO engine
  * in one batch, then waits for file descriptors and timers.
  */
-#ifndef XD_IMAGE_LOOP_H
-#define XD_IMAGE_LOOP_H
+#ifndef XD_IO_LOOP_H
+#define XD_IO_LOOP_H
 
 #include <stdbool.h>
 #include <stdint.h>

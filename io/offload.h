@@ -2,8 +2,8 @@
 /*
  * offload.h: the threads behind loop_offload(). Only loop.c uses this.
  */
-#ifndef XD_IMAGE_OFFLOAD_H
-#define XD_IMAGE_OFFLOAD_H
+#ifndef XD_IO_OFFLOAD_H
+#define XD_IO_OFFLOAD_H
 
 #include <stdint.h>
 
