@@ -50,6 +50,25 @@ static void test_names(void **state)
 	}
 }
 
+static void test_plain(void **state)
+{
+	static const char *const plain[][2] = {
+		{ "base.raw", "base.raw" },
+		{ "file:base.raw", "base.raw" },
+		{ "file:nbd:x", "./nbd:x" },
+		{ "file:dir/a:b", "dir/a:b" },
+		{ "file:file:x", "./file:x" },
+		{ "nbd:x", "nbd:x" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
+		char *name = image_plain_path(plain[i][0]);
+
+		assert_str(name, plain[i][1]);
+		free(name);
+	}
+}
+
 /* Where the paths below are; its real path. */
 static char *top;
 
@@ -146,6 +165,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_beside),
 		cmocka_unit_test(test_beside_absolute),
 	};
