@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* begin.c: what has to be done before an image that was opened is changed. */
+
+/* Autoclear features that stay true while we write. */
 #include "image/qcow2/begin.h"
 
 #include "image/qcow2/bitmap.h"
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/commit.h"
+#include "image/qcow2/rewrite.h"
 
-/* Autoclear features that stay true while we write. */
 static uint64_t kept_autoclear(const struct qcow2 *q)
 {
 	uint64_t kept = q->bitmaps ? QCOW2_AUTOCLEAR_BITMAPS : 0;

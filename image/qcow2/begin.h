@@ -8,16 +8,7 @@
 #ifndef XD_IMAGE_QCOW2_BEGIN_H
 #define XD_IMAGE_QCOW2_BEGIN_H
 
-#include <stdint.h>
-
-struct qcow2;
-
-/* How far that has come. */
-enum qcow2_begun {
-	QCOW2_UNTOUCHED,
-	QCOW2_BEGUN_FILE,		/* autoclear bits are off */
-	QCOW2_BEGUN_DATA,		/* and enabled bitmaps get all writes */
-};
+#include "image/qcow2/qcow2.h"
 
 /* co. Before the first change of the file: clears unknown autoclear bits. */
 int qcow2_begin_write(struct qcow2 *q);

@@ -9,13 +9,13 @@
  * Extra data that nobody here knows is kept; a bitmap with such data is only
  * used if its flags allow that.
  */
-#include "image/qcow2/bitmap.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "image/qcow2/bitmap.h"
 
 void qcow2_bitmap_free(struct qcow2_bitmap *b)
 {

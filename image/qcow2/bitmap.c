@@ -8,6 +8,7 @@
  * lowest of the first byte. A table entry of 0 is a cluster of zeroes, 1 one of
  * ones. In memory it is the same: clusters, where they are not all alike.
  */
+
 #include "image/qcow2/bitmap.h"
 
 #include <errno.h>

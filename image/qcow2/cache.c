@@ -8,12 +8,13 @@
  * which no caller could do safely; the owner sees nr_dirty and commits between
  * requests.
  */
+#include "image/qcow2/cache.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/log.h"
-#include "image/qcow2/qcow2.h"
 
 #define LOOK_AT 1024u	/* slices, before growing instead */
 #define CHUNK_BYTES ((size_t)64 * 1024)

@@ -22,12 +22,14 @@
  * image takes no more writes until a later commit has got it all out. When a
  * barrier fails nobody knows what is on disk: then writing ends for good.
  */
+#include "image/qcow2/commit.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "image/qcow2/refcount.h"
 #include "io/co-group.h"
-#include "image/qcow2/qcow2.h"
 
 #define WRITES_AT_ONCE 32
 #define FREED_MAX 4096		/* runs that wait for a commit */

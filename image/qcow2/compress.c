@@ -16,15 +16,20 @@
  * changed. What does not become smaller is written as any other cluster. QEMU
  * unpacks deflate with a window of 4 KiB, so that is what ours has.
  */
+#include "image/qcow2/compress.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
-#include "io/co-group.h"
 #include "image/codec/codec.h"
-#include "io/loop.h"
+#include "image/qcow2/begin.h"
+#include "image/qcow2/bytes.h"
 #include "image/qcow2/io.h"
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/map.h"
+#include "image/qcow2/refcount.h"
+#include "io/co-group.h"
+#include "io/loop.h"
 
 #define COMPUTE_MIN (32 * KiB)	/* less is not worth another thread */
 #define CLUSTERS_AT_ONCE 32

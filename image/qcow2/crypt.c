@@ -14,13 +14,14 @@
  * such cluster reads as zeroes by being left unwritten, and a LUKS one cannot be
  * moved within the file without being encrypted anew.
  */
+#include "image/qcow2/crypt.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "image/luks/crypto-io.h"
 #include "image/luks/luks.h"
-#include "image/qcow2/qcow2.h"
 
 static const char *const method_names[] = {
 	[QCOW2_CRYPT_AES] = "aes", [QCOW2_CRYPT_LUKS] = "luks",

@@ -12,11 +12,13 @@
  * sees. Zeroes and discards are those of the data file then: the mapping stays
  * as it is.
  */
+#include "image/qcow2/data.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "image/parts.h"
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/refcount.h"
 
 /* A commit must be able to come between. */
 #define PLACES_AT_ONCE UINT64_C(65536)

@@ -12,11 +12,19 @@
 #include "image/parts.h"
 #include "image/qcow2/bitmap.h"
 #include "image/qcow2/check/check.h"
+#include "image/qcow2/commit.h"
+#include "image/qcow2/compress.h"
+#include "image/qcow2/crypt.h"
+#include "image/qcow2/data.h"
 #include "image/qcow2/io.h"
 #include "image/qcow2/make/create.h"
 #include "image/qcow2/open.h"
 #include "image/qcow2/rework/rework.h"
+#include "image/qcow2/rewrite.h"
 #include "image/qcow2/snapshot.h"
+#include "image/qcow2/status.h"
+#include "image/qcow2/vmstate.h"
+#include "image/qcow2/zero.h"
 
 /* Version 1 is another format, that of the same magic. */
 static bool qcow2_probe(const char *path, const uint8_t *head, size_t len)

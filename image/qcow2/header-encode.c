@@ -5,13 +5,13 @@
  * Extensions go in QEMU's order. Nothing is written here: see rewrite.c
  * for getting it to the file.
  */
-#include "image/qcow2/header.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "common/bits.h"
+#include "image/qcow2/header.h"
 
 struct layout {
 	uint8_t *base;

@@ -11,6 +11,7 @@
  * the order of the file, and only handed out as a whole. Nothing is looked up
  * behind the first cluster here.
  */
+
 #include "image/qcow2/header.h"
 
 #include <errno.h>

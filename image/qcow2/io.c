@@ -20,15 +20,22 @@
  * only those that are touched get their data around the guest's bytes, and a
  * cluster that has a place already takes more of them there.
  */
+#include "image/qcow2/io.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
 #include "image/chain.h"
+#include "image/qcow2/begin.h"
+#include "image/qcow2/commit.h"
+#include "image/qcow2/compress.h"
+#include "image/qcow2/crypt.h"
+#include "image/qcow2/data.h"
+#include "image/qcow2/map.h"
+#include "image/qcow2/vmstate.h"
 #include "io/co-group.h"
-#include "image/qcow2/io.h"
-#include "image/qcow2/qcow2.h"
 
 #define PARTS_AT_ONCE 8
 

@@ -5,7 +5,13 @@
  * A longer one goes to new clusters, is durable there, and is switched to by the
  * header; a shorter one stays where it is.
  */
+
 #include "image/qcow2/l1.h"
+
+#include "image/qcow2/commit.h"
+#include "image/qcow2/contiguous.h"
+#include "image/qcow2/refcount.h"
+#include "image/qcow2/rewrite.h"
 
 static uint64_t clusters_of_l1(const struct qcow2 *q, uint64_t entries)
 {

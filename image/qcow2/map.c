@@ -11,6 +11,8 @@
  * With extended L2 entries each of a cluster's 32 subclusters has a kind of its
  * own; a run of them that are alike is what one lookup answers.
  */
+#include "image/qcow2/map.h"
+
 #include <errno.h>
 #include <inttypes.h>
 

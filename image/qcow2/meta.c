@@ -6,10 +6,10 @@
  * before every write, "is this what we think it is?", in constant time at the
  * level QEMU calls overlap-check=all, inactive L2 tables included.
  */
+#include "image/qcow2/meta.h"
+
 #include <errno.h>
 #include <stdlib.h>
-
-#include "image/qcow2/qcow2.h"
 
 #define MIN_BITS 6
 #define TYPE_MASK UINT64_C(15)

@@ -7,6 +7,7 @@
  * image whose tables contradict each other opens read-only at most: what is
  * sound in it can be read, and reading what is not fails.
  */
+
 #include "config.h"
 
 #include "image/qcow2/open.h"
@@ -19,6 +20,7 @@
 #include "image/crypto/crypto.h"
 #include "image/open.h"
 #include "image/qcow2/bitmap.h"
+#include "image/qcow2/crypt.h"
 #include "image/qcow2/snapshot.h"
 
 /* ---- the header ---- */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * refcount.h: what the files that deal with refcounts share.
- *
- * All of it is for those who hold alloc_lock, or have the image to themselves.
+ * refcount.h: which host clusters are in use; allocation.
  */
 #ifndef XD_IMAGE_QCOW2_REFCOUNT_H
 #define XD_IMAGE_QCOW2_REFCOUNT_H
@@ -40,7 +38,28 @@ static inline bool qcow2_is_fresh(const struct qcow2 *q, uint64_t offset)
 	return q->file->zero_beyond_end && offset >= q->fresh_from;
 }
 
-/* ---- refcount.c ---- */
+/* co. 1 to max contiguous host clusters with refcount 1 (not yet on disk).
+ * *fresh: the file reads as zeroes there. -ENOSPC, -EFBIG, -EIO */
+int qcow2_alloc_clusters(struct qcow2 *q, uint64_t max, uint64_t *offset,
+			 uint64_t *count, bool *fresh);
+/* co. Of clusters whose refcount blocks exist; in memory. Holds alloc_lock or
+ * is alone. */
+int qcow2_set_refcounts(struct qcow2 *q, uint64_t cluster, uint64_t count,
+			uint64_t value);
+/* Freed once the next commit is on disk. Never waits. Out of memory they leak
+ * until the next check, which is said. */
+void qcow2_free_clusters(struct qcow2 *q, uint64_t offset, uint64_t count,
+			 bool discard);
+/* The same for what was on the list before. */
+void qcow2_free_run(struct qcow2 *q, struct qcow2_freed f);
+/* co, alloc_lock held. One more reference to a cluster that has some. -ERANGE:
+ * it has as many as it can have. */
+int qcow2_share_cluster(struct qcow2 *q, uint64_t cluster);
+/* co. Lowers refcounts of `list` entries that no request may still use; the
+ * others stay in it. For commits: those who call hold commit_lock. */
+int qcow2_release_freed(struct qcow2 *q, struct qcow2_freed_list *list);
+
+/* ---- with alloc_lock, or alone in the image ---- */
 
 /* co. The slice of `block` with the refcount of `cluster`, pinned; its index
  * there. */
@@ -58,13 +77,5 @@ int qcow2_install_refblock(struct qcow2 *q, uint64_t index, uint64_t cluster);
 int qcow2_judge_new(struct qcow2 *q, uint64_t cluster, uint64_t count);
 /* Takes clusters that have been given away out of what is known to be free. */
 void qcow2_carve_free_runs(struct qcow2 *q, uint64_t cluster, uint64_t count);
-
-/* ---- contiguous.c ---- */
-
-/* co. Takes both locks in their order and makes the refcount table reach
- * `cluster`. */
-int qcow2_make_room(struct qcow2 *q, uint64_t cluster);
-/* co, alone, all committed but that clusters for it at `offset` were taken. */
-int qcow2_move_reftable(struct qcow2 *q, uint64_t offset);
 
 #endif

@@ -6,11 +6,15 @@
  * The table is never changed in place. Each record is written with the extra
  * data that version 3 wants, and what it had beyond that stays.
  */
+#include "image/qcow2/snapshot-table.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "image/qcow2/contiguous.h"
+#include "image/qcow2/refcount.h"
 #include "image/qcow2/snapshot.h"
 
 /* ---- in memory ---- */

@@ -7,12 +7,13 @@
  * data (which may be shorter or longer than what is known), an id and a name,
  * padded to 8. No more than one entry is in memory, whatever the table claims.
  */
+#include "image/qcow2/snapshot.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
-#include "image/qcow2/qcow2.h"
 
 #define FIXED_BYTES QCOW2_SNAPSHOT_FIXED
 #define MAX_EXTRA 1024u

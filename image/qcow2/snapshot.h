@@ -1,42 +1,48 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * snapshot.h: internal snapshots: the table in memory (snapshot-table.c).
- */
+/* snapshot.h: the snapshot table in the file, read an entry at a time. */
 #ifndef XD_IMAGE_QCOW2_SNAPSHOT_H
 #define XD_IMAGE_QCOW2_SNAPSHOT_H
 
 #include "image/qcow2/qcow2.h"
 
-struct qcow2_snapshot_record {
-	struct qcow2_snapshot sn;	/* id and name are owned */
-	uint8_t *unknown;		/* extra data that we do not know */
-	uint32_t unknown_size;		/* bytes */
+#define QCOW2_SNAPSHOT_FIXED 40u	/* bytes, before the extra data */
+#define QCOW2_SNAPSHOT_EXTRA 24u	/* bytes of extra data that we know */
+#define QCOW2_MAX_SNAPSHOT_TABLE (64 * MiB)
+
+struct qcow2_snapshot {
+	uint64_t l1_offset;		/* bytes */
+	uint32_t l1_size;		/* entries */
+	uint32_t extra_size;		/* bytes */
+	const uint8_t *extra;		/* those, while it is read */
+	struct image_info_snapshot info;
 };
 
-struct qcow2_snapshot_table {
-	struct qcow2_snapshot_record *v;
-	unsigned int nr, max;
-	uint64_t bytes;			/* what it takes up in the file now */
+/* Which one is meant. */
+struct qcow2_snapshot_pick {
+	const char *id, *name;		/* NULL: any */
 };
 
-/* co. Zeroed or filled: to be freed. */
-int qcow2_snapshot_table_load(struct qcow2 *q, struct qcow2_snapshot_table *t,
-			      struct error *err);
-void qcow2_snapshot_table_free(struct qcow2_snapshot_table *t);
-/* A zeroed record at the end. NULL: no memory */
-struct qcow2_snapshot_record *
-qcow2_snapshot_table_add(struct qcow2_snapshot_table *t);
-void qcow2_snapshot_table_remove(struct qcow2_snapshot_table *t,
-				 unsigned int i);
+/* co. The first that fits: *out, to be freed with qcow2_snapshot_deinit(). 1:
+ * found, 0: there is none. */
+int qcow2_pick_snapshot(struct image *file, const struct qcow2_header *h,
+			struct qcow2_snapshot_pick pick,
+			struct qcow2_snapshot *out, struct error *err);
+void qcow2_snapshot_deinit(struct qcow2_snapshot *sn);	/* may be called twice */
 
-/* co. Lays the table down in new clusters: *offset, 0 where it is empty, and
- * *bytes. The header does not lead there yet, nor is it committed. -EFBIG */
-int qcow2_snapshot_table_write(struct qcow2 *q,
-			       const struct qcow2_snapshot_table *t,
-			       uint64_t *offset, uint64_t *bytes,
-			       struct error *err);
+/* Are its size and L1 table such as can be used? */
+int qcow2_judge_snapshot(const struct qcow2 *q, const struct qcow2_snapshot *sn,
+			 struct error *err);
 
-/* Lets go of clusters of a table or an L1 table. */
-void qcow2_forget_clusters(struct qcow2 *q, uint64_t offset, uint64_t bytes);
+/* co. From now on the image is what the snapshot `which` (struct image_options)
+ * holds. Before the tables are loaded. */
+int qcow2_show_snapshot(struct qcow2 *q, const char *which, struct error *err);
+
+/* co. Calls each() for each entry of the snapshot table as it is read: nothing
+ * is kept. *bytes (may be NULL): what the table takes up. */
+int qcow2_for_each_snapshot(struct image *file, const struct qcow2_header *h,
+			    int (*each)(void *arg,
+					const struct qcow2_snapshot *sn,
+					struct error *err),
+			    void *arg, uint64_t *bytes, struct error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* state.c: may an image still be written to? */
+
 #include "image/qcow2/state.h"
 
 #include <errno.h>

@@ -7,11 +7,15 @@
  * of it should not read a terabyte of zeroes. Of other images the tables tell
  * all there is to know, and the file is not asked.
  */
-#include "image/qcow2/qcow2.h"
-#include "image/qcow2/refcount.h"
 
 /* co. Clusters in use of the slice that counts `cluster`, which is the first one
  * of it; up to `end`. */
+#include "image/qcow2/status.h"
+
+#include "image/qcow2/io.h"
+#include "image/qcow2/map.h"
+#include "image/qcow2/refcount.h"
+
 static int count_slice(struct qcow2 *q, uint64_t cluster, uint64_t end,
 		       uint64_t *used)
 {

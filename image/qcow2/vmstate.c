@@ -7,11 +7,14 @@
  * since they copy the L1 table; the guest never sees it, and it has no backing
  * image. An external data file has no room for it.
  */
+#include "image/qcow2/vmstate.h"
+
 #include <errno.h>
 
+#include "image/qcow2/begin.h"
+#include "image/qcow2/commit.h"
 #include "image/qcow2/io.h"
 #include "image/qcow2/l1.h"
-#include "image/qcow2/qcow2.h"
 
 static uint32_t l1_shift(const struct qcow2 *q)
 {

@@ -9,12 +9,16 @@
  *
  * In a compressed cluster no part can be zero by itself: it is written, too.
  */
+#include "image/qcow2/zero.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "image/qcow2/begin.h"
+#include "image/qcow2/data.h"
 #include "image/qcow2/io.h"
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/map.h"
 
 /* Clusters cleared at a time: a commit must be able to come between. */
 #define CLEAR_AT_ONCE 65536

@@ -37,13 +37,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/crash/failnth.h"
+
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "image/image.h"
-#include "io/loop.h"
 #include "image/qcow2/bitmap.h"
-#include "tests/crash/failnth.h"
+#include "io/loop.h"
 
 /* The begin of the disk and its last bytes. */
 #define LOOK_BYTES (2 * MiB)

@@ -3,12 +3,12 @@
  * The cache of table slices over a driver of ours, whose reads wait until they
  * are let go and fail when told so.
  */
-#include "tests/unit/unit.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/cache.h"
+#include "tests/unit/unit.h"
 
 #define SLICE 512u
 #define FILE_SIZE (1 * GiB)

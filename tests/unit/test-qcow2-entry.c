@@ -2,11 +2,11 @@
 /*
  * L2 entries: what their words and bitmaps say, and where they lie.
  */
-#include "tests/unit/unit.h"
 
 #include <stdlib.h>
 
 #include "image/qcow2/entry.h"
+#include "tests/unit/unit.h"
 
 #define PLACE (UINT64_C(5) << 16)
 #define ZERO(sub) (UINT64_C(1) << (32 + (sub)))

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tests/unit/unit.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 
 #include "common/bits.h"
 #include "image/qcow2/header.h"
+#include "tests/unit/unit.h"
 
 #define CLUSTER 65536u
 

@@ -2,12 +2,12 @@
 /*
  * The hash of metadata clusters: one type a cluster, through growth and holes.
  */
-#include "tests/unit/unit.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/meta.h"
+#include "tests/unit/unit.h"
 
 #define CLUSTERS 4096
 

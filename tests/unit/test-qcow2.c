@@ -4,7 +4,6 @@
  * it what went amiss, and has it checked. Functions ending in _co run in a
  * coroutine, where no assertion may jump: they return the line that failed.
  */
-#include "tests/unit/unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +12,9 @@
 #include <unistd.h>
 
 #include "common/bits.h"
-#include "io/loop.h"
 #include "image/qcow2/qcow2.h"
+#include "io/loop.h"
+#include "tests/unit/unit.h"
 
 #define must(what)                        \
 	do {                              \

@@ -5,13 +5,14 @@
  * Operations change the list and the bits in memory; qcow2_bitmaps_store()
  * gets them to the file when the image is closed. Sentences are qemu-img's.
  */
-#include "image/qcow2/bitmap.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "image/qcow2/begin.h"
+#include "image/qcow2/bitmap.h"
 
 /* Without a wish: a cluster, within these. */
 #define LEAST_DEFAULT_BITS 12u

@@ -7,13 +7,17 @@
  * names must be there before it. Flags, or a new directory, come last. What
  * became unused is freed when nothing on disk leads there any more.
  */
-#include "image/qcow2/bitmap.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "image/qcow2/bitmap.h"
+#include "image/qcow2/commit.h"
+#include "image/qcow2/contiguous.h"
+#include "image/qcow2/refcount.h"
+#include "image/qcow2/rewrite.h"
 
 /* ---- space ---- */
 

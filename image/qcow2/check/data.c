@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/compress.h"
 
 #define PARTS 16u
 /* Less of them at a time where clusters are large. */

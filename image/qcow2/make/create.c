@@ -34,6 +34,7 @@
 #include "image/path.h"
 #include "image/qcow2/entry.h"
 #include "image/qcow2/make/options.h"
+#include "io/loop.h"
 
 #define WRITE_BYTES MiB
 

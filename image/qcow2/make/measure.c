@@ -11,7 +11,6 @@
 #include <inttypes.h>
 
 #include "common/bits.h"
-#include "image/qcow2/header.h"
 #include "image/qcow2/make/create.h"
 
 /* Refcount table and blocks for that many clusters and themselves; clusters. */

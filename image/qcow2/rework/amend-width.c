@@ -19,6 +19,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "image/qcow2/commit.h"
+#include "image/qcow2/refcount.h"
+#include "image/qcow2/rewrite.h"
 
 struct width {
 	struct qcow2 *q;

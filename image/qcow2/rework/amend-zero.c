@@ -20,6 +20,10 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "image/qcow2/commit.h"
+#include "image/qcow2/map.h"
+#include "image/qcow2/refcount.h"
+#include "image/qcow2/snapshot.h"
 
 struct table {
 	uint64_t offset;		/* bytes */

@@ -18,6 +18,11 @@
 #include "common/size.h"
 #include "image/luks/luks-amend.h"
 #include "image/overwrite.h"
+#include "image/qcow2/begin.h"
+#include "image/qcow2/commit.h"
+#include "image/qcow2/crypt.h"
+#include "image/qcow2/rewrite.h"
+#include "image/qcow2/snapshot-table.h"
 #include "image/qcow2/snapshot.h"
 
 #define V2_REFCOUNT_ORDER 4

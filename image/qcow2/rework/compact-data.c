@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "image/qcow2/map.h"
 #include "image/qcow2/refcount.h"
 #include "image/qcow2/rework/repack.h"
 

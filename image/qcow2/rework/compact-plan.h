@@ -14,7 +14,7 @@
 #define XD_IMAGE_QCOW2_COMPACT_PLAN_H
 
 #include "image/qcow2/qcow2.h"
-#include "image/qcow2/snapshot.h"
+#include "image/qcow2/snapshot-table.h"
 
 /* An L1 table: the active one is the first. */
 struct compact_l1 {

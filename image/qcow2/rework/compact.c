@@ -28,6 +28,10 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "image/qcow2/begin.h"
+#include "image/qcow2/commit.h"
+#include "image/qcow2/contiguous.h"
+#include "image/qcow2/map.h"
 #include "image/qcow2/refcount.h"
 #include "image/qcow2/rework/compact-plan.h"
 

@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "image/qcow2/commit.h"
+#include "image/qcow2/map.h"
 #include "image/qcow2/refcount.h"
 
 /* What may be freed before a commit takes it to the file. */

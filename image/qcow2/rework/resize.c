@@ -16,8 +16,6 @@
  * A crash in between leaves clusters beyond the end of the disk, which are
  * counted and do no harm.
  */
-#include "image/qcow2/bitmap.h"
-#include "image/qcow2/l1.h"
 #include "image/qcow2/rework/rework.h"
 
 #include <errno.h>
@@ -25,6 +23,13 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
+#include "image/qcow2/begin.h"
+#include "image/qcow2/bitmap.h"
+#include "image/qcow2/commit.h"
+#include "image/qcow2/data.h"
+#include "image/qcow2/l1.h"
+#include "image/qcow2/map.h"
+#include "image/qcow2/rewrite.h"
 
 /* ---- growing ---- */
 

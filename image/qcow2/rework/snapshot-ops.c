@@ -34,8 +34,13 @@
 #include <time.h>
 
 #include "common/log.h"
+#include "image/qcow2/begin.h"
+#include "image/qcow2/commit.h"
+#include "image/qcow2/contiguous.h"
 #include "image/qcow2/rework/references.h"
 #include "image/qcow2/rework/rework.h"
+#include "image/qcow2/rewrite.h"
+#include "image/qcow2/snapshot-table.h"
 #include "image/qcow2/snapshot.h"
 
 /* QEMU keeps names in 256 bytes. */

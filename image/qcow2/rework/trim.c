@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 
+#include "image/qcow2/commit.h"
 #include "image/qcow2/refcount.h"
 #include "image/qcow2/rework/rework.h"
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* compress.h: compressed clusters; contract of the verb in driver.h. */
+#ifndef XD_IMAGE_QCOW2_COMPRESS_H
+#define XD_IMAGE_QCOW2_COMPRESS_H
+
+#include "image/codec/codec.h"
+#include "image/qcow2/qcow2.h"
+
+enum codec_type qcow2_codec_of(const struct qcow2_header *h);
+
+/* co. Reads and unpacks the cluster of an L2 entry: cluster_size bytes. */
+int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out);
+/* co. The same for any file with that header; nothing is kept. */
+int qcow2_unpack(struct image *file, const struct qcow2_header *h,
+		 uint64_t entry, uint8_t *out);
+/* The same for one who reads on elsewhere: it is not kept. */
+int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out);
+
+int qcow2_pwritev_compressed(struct image *img, uint64_t off, uint64_t len,
+			     struct iow w);
+
+#endif
