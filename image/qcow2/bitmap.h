@@ -181,18 +181,4 @@ int qcow2_bitmaps_prepare_resize(struct qcow2 *q, uint64_t size,
 /* And then in memory. What is new is not marked. */
 void qcow2_bitmaps_resize(struct qcow2 *q, uint64_t size);
 
-/* ---- bitmap/store.c ---- */
-
-/* co. Makes changes durable and gives up what is in use. Nothing in flight. */
-int qcow2_bitmaps_store(struct qcow2 *q, struct error *err);
-
-/* ---- bitmap/ops.c ---- */
-
-/* co. image_bitmap() and image_get_info()'s list for this format. */
-int qcow2_bitmap_op(struct image *img, enum image_bitmap_op op,
-		    const char *name, const struct image_bitmap_args *args,
-		    struct error *err);
-int qcow2_bitmap_info(struct image *file, const struct qcow2_header *h,
-		      struct image_info *info, struct error *err);
-
 #endif

@@ -10,7 +10,8 @@
 
 #include "common/bits.h"
 #include "image/parts.h"
-#include "image/qcow2/bitmap.h"
+#include "image/qcow2/bitmap/ops.h"
+#include "image/qcow2/bitmap/store.h"
 #include "image/qcow2/check/check.h"
 #include "image/qcow2/commit.h"
 #include "image/qcow2/compress.h"

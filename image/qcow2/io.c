@@ -214,26 +214,6 @@ int qcow2_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w)
 
 /* ---- writes into new clusters ---- */
 
-bool qcow2_reads_zero(const struct qcow2 *q, const struct qcow2_mapping *m,
-		      uint64_t off)
-{
-	const struct image *backing = q->img->backing;
-
-	switch (m->kind) {
-	case QCOW2_ZERO_PLAIN:
-	case QCOW2_ZERO_ALLOC:
-		return true;
-	case QCOW2_UNALLOCATED:
-	case QCOW2_UNALLOCATED_ALLOC:
-		return !backing || off >= q->img->size ||
-		       align_down(off, q->sub_size) >= backing->size;
-	case QCOW2_NORMAL:
-	case QCOW2_COMPRESSED_CLUSTER:
-		return false;
-	}
-	return false;
-}
-
 /* co. What the guest sees at `off`, zeroes beyond the end of the disk; or the VM
  * state. */
 static int read_old(struct qcow2 *q, uint64_t off, uint64_t len, uint8_t *buf)

@@ -249,6 +249,26 @@ int qcow2_lookup(struct qcow2 *q, uint64_t off, uint64_t len,
 	return decode_slice(q, s, off, len, out);
 }
 
+bool qcow2_reads_zero(const struct qcow2 *q, const struct qcow2_mapping *m,
+		      uint64_t off)
+{
+	const struct image *backing = q->img->backing;
+
+	switch (m->kind) {
+	case QCOW2_ZERO_PLAIN:
+	case QCOW2_ZERO_ALLOC:
+		return true;
+	case QCOW2_UNALLOCATED:
+	case QCOW2_UNALLOCATED_ALLOC:
+		return !backing || off >= q->img->size ||
+		       align_down(off, q->sub_size) >= backing->size;
+	case QCOW2_NORMAL:
+	case QCOW2_COMPRESSED_CLUSTER:
+		return false;
+	}
+	return false;
+}
+
 /* ---- L2 tables that may be changed ---- */
 
 /* co. The old table's entries into the new one, in memory. */

@@ -6,6 +6,8 @@
  * gets them to the file when the image is closed. Sentences are qemu-img's.
  */
 
+#include "image/qcow2/bitmap/ops.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

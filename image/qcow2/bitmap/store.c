@@ -8,6 +8,8 @@
  * became unused is freed when nothing on disk leads there any more.
  */
 
+#include "image/qcow2/bitmap/store.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
