@@ -5,8 +5,8 @@
 #include "image/qcow2/begin.h"
 
 #include "image/qcow2/bitmap.h"
-#include "image/qcow2/commit.h"
-#include "image/qcow2/rewrite.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/rewrite.h"
 
 static uint64_t kept_autoclear(const struct qcow2 *q)
 {

@@ -8,7 +8,7 @@
 #ifndef XD_IMAGE_QCOW2_BEGIN_H
 #define XD_IMAGE_QCOW2_BEGIN_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* co. Before the first change of the file: clears unknown autoclear bits. */
 int qcow2_begin_write(struct qcow2 *q);

@@ -24,7 +24,7 @@
 #ifndef XD_IMAGE_QCOW2_BITMAP_H
 #define XD_IMAGE_QCOW2_BITMAP_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 #define QCOW2_BITMAP_IN_USE 1u
 #define QCOW2_BITMAP_AUTO 2u		/* enabled */

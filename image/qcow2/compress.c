@@ -24,10 +24,10 @@
 #include "common/cleanup.h"
 #include "image/codec/codec.h"
 #include "image/qcow2/begin.h"
-#include "image/qcow2/bytes.h"
+#include "image/qcow2/core/bytes.h"
+#include "image/qcow2/core/refcount.h"
 #include "image/qcow2/io.h"
 #include "image/qcow2/map.h"
-#include "image/qcow2/refcount.h"
 #include "io/co-group.h"
 #include "io/loop.h"
 

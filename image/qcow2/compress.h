@@ -4,7 +4,7 @@
 #define XD_IMAGE_QCOW2_COMPRESS_H
 
 #include "image/codec/codec.h"
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 enum codec_type qcow2_codec_of(const struct qcow2_header *h);
 

@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_QCOW2_CRYPT_H
 #define XD_IMAGE_QCOW2_CRYPT_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 struct luks_area;
 

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "image/parts.h"
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/refcount.h"
 
 /* A commit must be able to come between. */
 #define PLACES_AT_ONCE UINT64_C(65536)

@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_QCOW2_DATA_H
 #define XD_IMAGE_QCOW2_DATA_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* co. Opens the external data file, where the image has one. */
 int qcow2_open_data_file(struct qcow2 *q, struct error *err);

@@ -7,7 +7,7 @@
 #ifndef XD_IMAGE_QCOW2_IO_H
 #define XD_IMAGE_QCOW2_IO_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 int qcow2_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w);
 int qcow2_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w);

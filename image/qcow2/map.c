@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/refcount.h"
 
 static uint64_t l2_index(const struct qcow2 *q, uint64_t index)
 {

@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_QCOW2_MAP_H
 #define XD_IMAGE_QCOW2_MAP_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* What an L2 entry says of a guest offset and of what follows it. */
 struct qcow2_mapping {

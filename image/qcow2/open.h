@@ -7,7 +7,7 @@
 #ifndef XD_IMAGE_QCOW2_OPEN_H
 #define XD_IMAGE_QCOW2_OPEN_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* co. q->h and the geometry; anew after a repair. */
 int qcow2_open_header(struct qcow2 *q, struct error *err);

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
-#include "image/qcow2/contiguous.h"
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/contiguous.h"
+#include "image/qcow2/core/refcount.h"
 #include "image/qcow2/snapshot.h"
 
 /* ---- in memory ---- */

@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_QCOW2_SNAPSHOT_H
 #define XD_IMAGE_QCOW2_SNAPSHOT_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 #define QCOW2_SNAPSHOT_FIXED 40u	/* bytes, before the extra data */
 #define QCOW2_SNAPSHOT_EXTRA 24u	/* bytes of extra data that we know */

@@ -12,9 +12,9 @@
 #include <errno.h>
 
 #include "image/qcow2/begin.h"
-#include "image/qcow2/commit.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/l1.h"
 #include "image/qcow2/io.h"
-#include "image/qcow2/l1.h"
 
 static uint32_t l1_shift(const struct qcow2 *q)
 {

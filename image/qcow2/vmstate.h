@@ -4,7 +4,7 @@
 #ifndef XD_IMAGE_QCOW2_VMSTATE_H
 #define XD_IMAGE_QCOW2_VMSTATE_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* Where the VM state begins in the mapping: behind the disk, bytes. */
 uint64_t qcow2_vmstate_base(const struct qcow2 *q);

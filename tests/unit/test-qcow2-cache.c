@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "image/qcow2/cache.h"
+#include "image/qcow2/core/cache.h"
 #include "tests/unit/unit.h"
 
 #define SLICE 512u

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "image/qcow2/entry.h"
+#include "image/qcow2/core/entry.h"
 #include "tests/unit/unit.h"
 
 #define PLACE (UINT64_C(5) << 16)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/qcow2/header.h"
+#include "image/qcow2/core/header.h"
 #include "tests/unit/unit.h"
 
 #define CLUSTER 65536u

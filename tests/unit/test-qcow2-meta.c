@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "image/qcow2/meta.h"
+#include "image/qcow2/core/meta.h"
 #include "tests/unit/unit.h"
 
 #define CLUSTERS 4096

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/bits.h"
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 #include "io/loop.h"
 #include "tests/unit/unit.h"
 

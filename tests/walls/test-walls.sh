@@ -31,8 +31,8 @@ wrong_include() {
 
 upward_include() {
 	spoilt &&
-	sed -i '9i #include "image/qcow2/qcow2.h"' "$T/tree/image/image.c" &&
-	breach '^image/image.c:9:' 'qcow2.h' 'image may not use image/qcow2$'
+	sed -i '9i #include "image/qcow2/core/qcow2.h"' "$T/tree/image/image.c" &&
+	breach '^image/image.c:9:' 'qcow2.h' 'image may not use image/qcow2/core$'
 }
 
 relative_include() {

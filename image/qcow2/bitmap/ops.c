@@ -5,7 +5,6 @@
  * Operations change the list and the bits in memory; qcow2_bitmaps_store()
  * gets them to the file when the image is closed. Sentences are qemu-img's.
  */
-
 #include "image/qcow2/bitmap/ops.h"
 
 #include <errno.h>

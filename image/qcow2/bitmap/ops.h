@@ -4,7 +4,7 @@
 #define XD_IMAGE_QCOW2_BITMAP_OPS_H
 
 #include "image/driver.h"
-#include "image/qcow2/header.h"
+#include "image/qcow2/core/header.h"
 
 /* co. image_bitmap() for this format. */
 int qcow2_bitmap_op(struct image *img, enum image_bitmap_op op,

@@ -7,7 +7,6 @@
  * names must be there before it. Flags, or a new directory, come last. What
  * became unused is freed when nothing on disk leads there any more.
  */
-
 #include "image/qcow2/bitmap/store.h"
 
 #include <errno.h>
@@ -16,10 +15,10 @@
 
 #include "common/cleanup.h"
 #include "image/qcow2/bitmap.h"
-#include "image/qcow2/commit.h"
-#include "image/qcow2/contiguous.h"
-#include "image/qcow2/refcount.h"
-#include "image/qcow2/rewrite.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/contiguous.h"
+#include "image/qcow2/core/refcount.h"
+#include "image/qcow2/core/rewrite.h"
 
 /* ---- space ---- */
 

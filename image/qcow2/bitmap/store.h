@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_QCOW2_BITMAP_STORE_H
 #define XD_IMAGE_QCOW2_BITMAP_STORE_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* co. Makes changes durable and gives up what is in use. Nothing in flight. */
 int qcow2_bitmaps_store(struct qcow2 *q, struct error *err);

@@ -8,7 +8,7 @@
 #define XD_IMAGE_QCOW2_CHECK_H
 
 #include "image/driver.h"
-#include "image/qcow2/header.h"
+#include "image/qcow2/core/header.h"
 
 /*
  * co. Finds out how often each cluster is referenced, from every table that

@@ -24,7 +24,7 @@
 #include "common/bits.h"
 #include "io/co-group.h"
 #include "image/driver.h"
-#include "image/qcow2/entry.h"
+#include "image/qcow2/core/entry.h"
 #include "image/refmap.h"
 
 #define IO_BYTES MiB

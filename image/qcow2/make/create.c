@@ -32,7 +32,7 @@
 #include "image/lock.h"
 #include "io/loop.h"
 #include "image/path.h"
-#include "image/qcow2/entry.h"
+#include "image/qcow2/core/entry.h"
 #include "image/qcow2/make/options.h"
 #include "io/loop.h"
 

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "image/qcow2/header.h"
+#include "image/qcow2/core/header.h"
 
 #define PREFIX "encrypt."
 #define KEY_SECRET "encrypt.key-secret"

@@ -11,7 +11,7 @@
 #include "common/bits.h"
 #include "common/size.h"
 #include "image/format.h"
-#include "image/qcow2/header.h"
+#include "image/qcow2/core/header.h"
 #include "image/qcow2/make/create.h"
 
 #define DEFAULT_CLUSTER_SIZE (64 * KiB)

@@ -19,9 +19,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "image/qcow2/commit.h"
-#include "image/qcow2/refcount.h"
-#include "image/qcow2/rewrite.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/refcount.h"
+#include "image/qcow2/core/rewrite.h"
 
 struct width {
 	struct qcow2 *q;

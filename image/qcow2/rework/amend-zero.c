@@ -20,9 +20,9 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
-#include "image/qcow2/commit.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/refcount.h"
 #include "image/qcow2/map.h"
-#include "image/qcow2/refcount.h"
 #include "image/qcow2/snapshot.h"
 
 struct table {

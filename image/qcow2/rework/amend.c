@@ -19,9 +19,9 @@
 #include "image/luks/luks-amend.h"
 #include "image/overwrite.h"
 #include "image/qcow2/begin.h"
-#include "image/qcow2/commit.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/rewrite.h"
 #include "image/qcow2/crypt.h"
-#include "image/qcow2/rewrite.h"
 #include "image/qcow2/snapshot-table.h"
 #include "image/qcow2/snapshot.h"
 

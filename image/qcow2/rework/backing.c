@@ -13,10 +13,10 @@
 #include <stdlib.h>
 
 #include "image/qcow2/begin.h"
-#include "image/qcow2/commit.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/rewrite.h"
 #include "image/qcow2/map.h"
 #include "image/qcow2/rework/rework.h"
-#include "image/qcow2/rewrite.h"
 
 /* ---- another backing file ---- */
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "image/qcow2/map.h"
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/refcount.h"
 #include "image/qcow2/rework/repack.h"
 
 #define COPY_AT_ONCE MiB

@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/refcount.h"
 
 /* Whether a cluster behind `ideal` moves, and how. */
 enum { STAYS, MOVES, PACKED };

@@ -13,7 +13,7 @@
 #ifndef XD_IMAGE_QCOW2_COMPACT_PLAN_H
 #define XD_IMAGE_QCOW2_COMPACT_PLAN_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 #include "image/qcow2/snapshot-table.h"
 
 /* An L1 table: the active one is the first. */

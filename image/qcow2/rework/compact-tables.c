@@ -14,11 +14,11 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
-#include "image/qcow2/commit.h"
-#include "image/qcow2/contiguous.h"
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/contiguous.h"
+#include "image/qcow2/core/refcount.h"
 #include "image/qcow2/rework/rework.h"
-#include "image/qcow2/rewrite.h"
+#include "image/qcow2/core/rewrite.h"
 
 /* All L1 tables are in memory meanwhile. */
 #define MAX_L1_BYTES GiB

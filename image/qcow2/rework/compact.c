@@ -29,10 +29,12 @@
 
 #include "common/cleanup.h"
 #include "image/qcow2/begin.h"
-#include "image/qcow2/commit.h"
-#include "image/qcow2/contiguous.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/contiguous.h"
+#include "image/qcow2/core/refcount.h"
+#include "image/qcow2/core/rewrite.h"
 #include "image/qcow2/map.h"
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/refcount.h"
 #include "image/qcow2/rework/compact-plan.h"
 
 /* Packing compressed clusters anew leaves gaps; more and more of them fit. */

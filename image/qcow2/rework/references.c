@@ -16,9 +16,9 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "image/qcow2/commit.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/refcount.h"
 #include "image/qcow2/map.h"
-#include "image/qcow2/refcount.h"
 
 /* What may be freed before a commit takes it to the file. */
 #define FREED_AT_ONCE 262144

@@ -9,7 +9,7 @@
 #ifndef XD_IMAGE_QCOW2_REFERENCES_H
 #define XD_IMAGE_QCOW2_REFERENCES_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* An L1 table in memory; entries in host order, flags do not matter. */
 struct qcow2_tree {

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 
 #include "image/codec/codec.h"
-#include "image/qcow2/bytes.h"
 #include "image/qcow2/compress.h"
+#include "image/qcow2/core/bytes.h"
+#include "image/qcow2/core/refcount.h"
 #include "image/qcow2/map.h"
-#include "image/qcow2/refcount.h"
 #include "io/loop.h"
 
 #define FIRST_BITS 10u

@@ -9,7 +9,7 @@
 #ifndef XD_IMAGE_QCOW2_REPACK_H
 #define XD_IMAGE_QCOW2_REPACK_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 struct qcow2_repack_move {
 	uint64_t from, to;		/* words of L2 entries; from 0: empty */

@@ -25,11 +25,11 @@
 #include "common/cleanup.h"
 #include "image/qcow2/begin.h"
 #include "image/qcow2/bitmap.h"
-#include "image/qcow2/commit.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/l1.h"
+#include "image/qcow2/core/rewrite.h"
 #include "image/qcow2/data.h"
-#include "image/qcow2/l1.h"
 #include "image/qcow2/map.h"
-#include "image/qcow2/rewrite.h"
 
 /* ---- growing ---- */
 

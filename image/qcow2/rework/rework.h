@@ -14,7 +14,7 @@
 #ifndef XD_IMAGE_QCOW2_REWORK_H
 #define XD_IMAGE_QCOW2_REWORK_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* ---- amend.c ---- */
 

@@ -35,11 +35,11 @@
 
 #include "common/log.h"
 #include "image/qcow2/begin.h"
-#include "image/qcow2/commit.h"
-#include "image/qcow2/contiguous.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/contiguous.h"
+#include "image/qcow2/core/rewrite.h"
 #include "image/qcow2/rework/references.h"
 #include "image/qcow2/rework/rework.h"
-#include "image/qcow2/rewrite.h"
 #include "image/qcow2/snapshot-table.h"
 #include "image/qcow2/snapshot.h"
 

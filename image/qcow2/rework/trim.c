@@ -11,8 +11,8 @@
  */
 #include <errno.h>
 
-#include "image/qcow2/commit.h"
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/refcount.h"
 #include "image/qcow2/rework/rework.h"
 
 void qcow2_restart_search(struct qcow2 *q)

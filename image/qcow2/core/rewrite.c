@@ -17,7 +17,7 @@
  * rows of the feature name table, which any reader skips.
  */
 
-#include "image/qcow2/rewrite.h"
+#include "image/qcow2/core/rewrite.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -18,7 +18,7 @@
 #define XD_IMAGE_QCOW2_ENTRY_H
 
 #include "common/bits.h"
-#include "image/qcow2/header.h"
+#include "image/qcow2/core/header.h"
 
 #define QCOW2_SUBCLUSTERS 32u
 #define QCOW2_SUBS_ALLOCATED UINT64_C(0x00000000ffffffff)

@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_QCOW2_REWRITE_H
 #define XD_IMAGE_QCOW2_REWRITE_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* co. Writes the header's first 104 (72) bytes anew and makes them durable. */
 int qcow2_write_header(struct qcow2 *q);

@@ -6,7 +6,7 @@
  * before every write, "is this what we think it is?", in constant time at the
  * level QEMU calls overlap-check=all, inactive L2 tables included.
  */
-#include "image/qcow2/meta.h"
+#include "image/qcow2/core/meta.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_QCOW2_BYTES_H
 #define XD_IMAGE_QCOW2_BYTES_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* co. `len` bytes, less than a cluster, anywhere in host clusters that count
  * them (not yet on disk). To be freed as a compressed entry is. */

@@ -8,7 +8,7 @@
  * which no caller could do safely; the owner sees nr_dirty and commits between
  * requests.
  */
-#include "image/qcow2/cache.h"
+#include "image/qcow2/core/cache.h"
 
 #include <errno.h>
 #include <inttypes.h>

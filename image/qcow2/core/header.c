@@ -12,7 +12,7 @@
  * behind the first cluster here.
  */
 
-#include "image/qcow2/header.h"
+#include "image/qcow2/core/header.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -13,15 +13,15 @@
  * The file is made longer in steps ahead of use, so that writes into new
  * clusters do not each move its end; closing takes the rest back.
  */
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/refcount.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/log.h"
-#include "image/qcow2/bytes.h"
-#include "image/qcow2/contiguous.h"
+#include "image/qcow2/core/bytes.h"
+#include "image/qcow2/core/contiguous.h"
 
 #define GROW_MIN (1 * MiB)
 #define GROW_MAX (64 * MiB)

@@ -2,6 +2,13 @@
 /*
  * qcow2.h: an open qcow2 image.
  *
+ * This room knows how an image lies in its file: the header and the entries of
+ * tables, tables and caches in memory, space, and commits, in which they get back
+ * to the file. It knows nothing of requests; image/qcow2 does.
+ *
+ * Within it space and commits need each other: a refcount table that has to grow
+ * commits, and a commit lets go of what was freed.
+ *
  * Each module has a header of its own; here is what they share, in sections that
  * say which of them may write it. What works alone on an image (rework/) may
  * write all of it.
@@ -14,12 +21,12 @@
 #include "common/bits.h"
 #include "common/list.h"
 #include "image/driver.h"
-#include "image/qcow2/cache.h"
-#include "image/qcow2/entry.h"
-#include "image/qcow2/header.h"
-#include "image/qcow2/meta.h"
-#include "image/qcow2/state.h"
-#include "image/qcow2/table.h"
+#include "image/qcow2/core/cache.h"
+#include "image/qcow2/core/entry.h"
+#include "image/qcow2/core/header.h"
+#include "image/qcow2/core/meta.h"
+#include "image/qcow2/core/state.h"
+#include "image/qcow2/core/table.h"
 #include "io/coroutine.h"
 
 struct crypto;

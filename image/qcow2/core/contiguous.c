@@ -10,16 +10,16 @@
  *
  * The refcount table itself grows here, too.
  */
-#include "image/qcow2/contiguous.h"
+#include "image/qcow2/core/contiguous.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/log.h"
-#include "image/qcow2/commit.h"
-#include "image/qcow2/refcount.h"
-#include "image/qcow2/rewrite.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/refcount.h"
+#include "image/qcow2/core/rewrite.h"
 
 /* ---- gaps ---- */
 

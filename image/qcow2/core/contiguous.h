@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_QCOW2_CONTIGUOUS_H
 #define XD_IMAGE_QCOW2_CONTIGUOUS_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* co. Exactly `count` contiguous ones, contents undefined. Takes alloc_lock. */
 int qcow2_alloc_contiguous(struct qcow2 *q, uint64_t count, uint64_t *offset);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* state.c: may an image still be written to? */
 
-#include "image/qcow2/state.h"
+#include "image/qcow2/core/state.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* what NULL: the caller logs it. */
 static int set_state(struct qcow2 *q, enum qcow2_state state, int error,

@@ -13,7 +13,7 @@
 #ifndef XD_IMAGE_QCOW2_COMMIT_H
 #define XD_IMAGE_QCOW2_COMMIT_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* co. All that was changed and written before is on stable storage. */
 int qcow2_commit(struct qcow2 *q);

@@ -22,13 +22,13 @@
  * image takes no more writes until a later commit has got it all out. When a
  * barrier fails nobody knows what is on disk: then writing ends for good.
  */
-#include "image/qcow2/commit.h"
+#include "image/qcow2/core/commit.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/refcount.h"
 #include "io/co-group.h"
 
 #define WRITES_AT_ONCE 32

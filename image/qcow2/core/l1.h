@@ -3,7 +3,7 @@
 #ifndef XD_IMAGE_QCOW2_L1_H
 #define XD_IMAGE_QCOW2_L1_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 /* co. A table of so many entries, the new ones empty. */
 int qcow2_grow_l1(struct qcow2 *q, uint64_t entries);

@@ -15,11 +15,11 @@
  * change under alloc_lock; bytes_lock lets nobody else begin a host cluster while
  * one is being begun, which would leave both half empty.
  */
-#include "image/qcow2/bytes.h"
+#include "image/qcow2/core/bytes.h"
 
 #include <errno.h>
 
-#include "image/qcow2/refcount.h"
+#include "image/qcow2/core/refcount.h"
 
 static void forget(struct qcow2 *q, unsigned int i)
 {

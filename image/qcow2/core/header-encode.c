@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/qcow2/header.h"
+#include "image/qcow2/core/header.h"
 
 struct layout {
 	uint8_t *base;

@@ -6,12 +6,12 @@
  * header; a shorter one stays where it is.
  */
 
-#include "image/qcow2/l1.h"
+#include "image/qcow2/core/l1.h"
 
-#include "image/qcow2/commit.h"
-#include "image/qcow2/contiguous.h"
-#include "image/qcow2/refcount.h"
-#include "image/qcow2/rewrite.h"
+#include "image/qcow2/core/commit.h"
+#include "image/qcow2/core/contiguous.h"
+#include "image/qcow2/core/refcount.h"
+#include "image/qcow2/core/rewrite.h"
 
 static uint64_t clusters_of_l1(const struct qcow2 *q, uint64_t entries)
 {

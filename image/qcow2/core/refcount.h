@@ -5,7 +5,7 @@
 #ifndef XD_IMAGE_QCOW2_REFCOUNT_H
 #define XD_IMAGE_QCOW2_REFCOUNT_H
 
-#include "image/qcow2/qcow2.h"
+#include "image/qcow2/core/qcow2.h"
 
 static inline uint64_t qcow2_refs_per_slice(const struct qcow2 *q)
 {
