@@ -8,7 +8,6 @@
  * lowest of the first byte. A table entry of 0 is a cluster of zeroes, 1 one of
  * ones. In memory it is the same: clusters, where they are not all alike.
  */
-
 #include "image/qcow2/bitmap.h"
 
 #include <errno.h>
@@ -22,15 +21,8 @@
 
 int qcow2_bitmap_note(struct qcow2 *q, uint64_t offset, uint64_t count)
 {
-	uint64_t first = offset >> q->cluster_bits;
-	int ret = 0;
-
-	for (uint64_t i = 0; i < count && !ret; i++) {
-		ret = qcow2_meta_add(&q->meta, first + i, QCOW2_META_BITMAPS);
-		while (ret && i)
-			qcow2_meta_del(&q->meta, first + --i);
-	}
-	return ret;
+	return qcow2_meta_add_range(&q->meta, offset >> q->cluster_bits, count,
+				    QCOW2_META_BITMAPS);
 }
 
 static int judge_table(const struct qcow2 *q, const struct qcow2_bitmap *b,

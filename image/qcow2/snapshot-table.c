@@ -129,12 +129,7 @@ static void encode(const struct qcow2_snapshot_record *r, uint8_t *p)
 
 void qcow2_forget_clusters(struct qcow2 *q, uint64_t offset, uint64_t bytes)
 {
-	uint64_t n = div_round_up(bytes, q->cluster_size);
-
-	for (uint64_t i = 0; i < n; i++)
-		qcow2_meta_del(&q->meta, (offset >> q->cluster_bits) + i);
-	if (n)
-		qcow2_free_clusters(q, offset, n, true);
+	qcow2_free_meta(q, offset, div_round_up(bytes, q->cluster_size), true);
 }
 
 /* co */
@@ -147,10 +142,8 @@ static int lay_down(struct qcow2 *q, const uint8_t *buf, uint64_t bytes,
 	ret = qcow2_alloc_contiguous(q, n, offset);
 	if (ret)
 		return ret;
-	for (uint64_t i = 0; !ret && i < n; i++)
-		ret = qcow2_meta_add(&q->meta,
-				     (*offset >> q->cluster_bits) + i,
-				     QCOW2_META_SNAPSHOTS);
+	ret = qcow2_meta_add_range(&q->meta, *offset >> q->cluster_bits, n,
+				   QCOW2_META_SNAPSHOTS);
 	if (!ret)
 		ret = image_pwrite(q->file, *offset, bytes, buf);
 	if (ret)

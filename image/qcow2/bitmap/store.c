@@ -30,10 +30,8 @@ static int free_unused(struct qcow2 *q)
 	for (size_t i = 0; i < s->nr_unused; i++) {
 		const struct qcow2_run *r = &s->unused[i];
 
-		for (uint64_t c = 0; c < r->count; c++)
-			qcow2_meta_del(&q->meta, r->cluster + c);
-		qcow2_free_clusters(q, r->cluster << q->cluster_bits, r->count,
-				    q->img->flags & IMAGE_UNMAP);
+		qcow2_free_meta(q, r->cluster << q->cluster_bits, r->count,
+				q->img->flags & IMAGE_UNMAP);
 	}
 	s->nr_unused = 0;
 	return qcow2_commit_all(q);

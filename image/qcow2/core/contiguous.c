@@ -151,32 +151,31 @@ static int take_at_end(struct qcow2 *q, uint64_t first, uint64_t count,
 	return ret;
 }
 
-/* co. The whole table in one write; its refcounts are on disk before. */
-static int write_new_reftable(struct qcow2 *q, uint64_t offset)
+/* co. The whole table in one write, its refcounts on disk before; then the header
+ * leads to it. A failure leaves memory ahead of the file. */
+static int switch_reftable(struct qcow2 *q, uint64_t offset, uint64_t clusters)
 {
-	int ret = qcow2_write_refcounts(q);
+	uint64_t old = q->h.refcount_table_offset;
+	uint32_t old_clusters = q->h.refcount_table_clusters;
+	int ret = qcow2_meta_add_range(&q->meta, offset >> q->cluster_bits,
+				       clusters, QCOW2_META_REFTABLE);
 
+	if (!ret)
+		ret = qcow2_write_refcounts(q);
 	if (!ret)
 		ret = qcow2_table_write(&q->reftable, q->file, offset,
 					q->reftable.nr * UINT64_C(8));
 	if (!ret)
 		ret = qcow2_barrier(q);
+	if (ret)
+		return ret;
+	qcow2_table_set_clean(&q->reftable);
+	q->h.refcount_table_offset = offset;
+	q->h.refcount_table_clusters = (uint32_t)clusters;
+	ret = qcow2_write_header(q);
 	if (!ret)
-		qcow2_table_set_clean(&q->reftable);
+		qcow2_free_meta(q, old, old_clusters, false);
 	return ret;
-}
-
-static void rename_reftable(struct qcow2 *q, uint64_t offset, uint64_t clusters,
-			    enum qcow2_meta type)
-{
-	for (uint64_t i = 0; i < clusters; i++) {
-		uint64_t c = (offset >> q->cluster_bits) + i;
-
-		if (type == QCOW2_META_NONE)
-			qcow2_meta_del(&q->meta, c);
-		else
-			qcow2_meta_add(&q->meta, c, type);
-	}
 }
 
 /* Clusters of a refcount table that reaches `cluster` and, from `first` on,
@@ -203,9 +202,7 @@ static uint64_t larger_reftable(const struct qcow2 *q, uint64_t first,
 /* co, commit_lock and alloc_lock held. */
 static int grow_reftable(struct qcow2 *q, uint64_t cluster)
 {
-	uint64_t old_offset = q->h.refcount_table_offset, offset;
-	uint32_t old_clusters = q->h.refcount_table_clusters;
-	uint64_t clusters;
+	uint64_t clusters, offset;
 	struct space s;
 	int ret;
 
@@ -225,40 +222,16 @@ static int grow_reftable(struct qcow2 *q, uint64_t cluster)
 				(clusters << q->cluster_bits) / 8);
 	if (!ret)
 		ret = take_at_end(q, s.end, clusters, &offset);
-	if (!ret) {
-		rename_reftable(q, offset, clusters, QCOW2_META_REFTABLE);
-		ret = write_new_reftable(q, offset);
-	}
-	if (!ret) {
-		q->h.refcount_table_offset = offset;
-		q->h.refcount_table_clusters = (uint32_t)clusters;
-		ret = qcow2_write_header(q);
-	}
-	/* Memory is ahead of the file. */
-	if (ret)
-		return qcow2_lose(q, ret, "growing the refcount table");
-	rename_reftable(q, old_offset, old_clusters, QCOW2_META_NONE);
-	qcow2_free_clusters(q, old_offset, old_clusters, false);
-	return 0;
+	if (!ret)
+		ret = switch_reftable(q, offset, clusters);
+	return ret ? qcow2_lose(q, ret, "growing the refcount table") : 0;
 }
 
 int qcow2_move_reftable(struct qcow2 *q, uint64_t offset)
 {
-	uint64_t old = q->h.refcount_table_offset;
-	uint32_t clusters = q->h.refcount_table_clusters;
-	int ret;
+	int ret = switch_reftable(q, offset, q->h.refcount_table_clusters);
 
-	rename_reftable(q, offset, clusters, QCOW2_META_REFTABLE);
-	ret = write_new_reftable(q, offset);
-	if (!ret) {
-		q->h.refcount_table_offset = offset;
-		ret = qcow2_write_header(q);
-	}
-	if (ret)
-		return qcow2_lose(q, ret, "moving the refcount table");
-	rename_reftable(q, old, clusters, QCOW2_META_NONE);
-	qcow2_free_clusters(q, old, clusters, false);
-	return 0;
+	return ret ? qcow2_lose(q, ret, "moving the refcount table") : 0;
 }
 
 int qcow2_make_room(struct qcow2 *q, uint64_t cluster)

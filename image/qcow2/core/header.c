@@ -11,7 +11,6 @@
  * the order of the file, and only handed out as a whole. Nothing is looked up
  * behind the first cluster here.
  */
-
 #include "image/qcow2/core/header.h"
 
 #include <errno.h>

@@ -5,7 +5,6 @@
  * A longer one goes to new clusters, is durable there, and is switched to by the
  * header; a shorter one stays where it is.
  */
-
 #include "image/qcow2/core/l1.h"
 
 #include "image/qcow2/core/commit.h"
@@ -18,21 +17,12 @@ static uint64_t clusters_of_l1(const struct qcow2 *q, uint64_t entries)
 	return div_round_up(entries * 8, q->cluster_size);
 }
 
-static void forget_l1_clusters(struct qcow2 *q, uint64_t offset, uint64_t count)
-{
-	for (uint64_t i = 0; i < count; i++)
-		qcow2_meta_del(&q->meta, (offset >> q->cluster_bits) + i);
-	qcow2_free_clusters(q, offset, count, false);
-}
-
 /* co. The present table, and zeroes behind it, at `offset`. */
 static int write_longer_l1(struct qcow2 *q, uint64_t offset, uint64_t clusters)
 {
-	int ret = 0;
+	int ret = qcow2_meta_add_range(&q->meta, offset >> q->cluster_bits,
+				       clusters, QCOW2_META_L1);
 
-	for (uint64_t i = 0; !ret && i < clusters; i++)
-		ret = qcow2_meta_add(&q->meta, (offset >> q->cluster_bits) + i,
-				     QCOW2_META_L1);
 	image_event(q->file, IMAGE_EVENT_L1_GROW_WRITE_TABLE);
 	if (!ret)
 		ret = qcow2_table_write(&q->l1, q->file, offset,
@@ -54,7 +44,7 @@ int qcow2_grow_l1(struct qcow2 *q, uint64_t entries)
 	if (!ret)
 		ret = qcow2_table_grow(&q->l1, entries);
 	if (ret) {
-		forget_l1_clusters(q, offset, clusters);
+		qcow2_free_meta(q, offset, clusters, false);
 		return ret;
 	}
 	q->h.l1_size = (uint32_t)entries;
@@ -62,7 +52,7 @@ int qcow2_grow_l1(struct qcow2 *q, uint64_t entries)
 	ret = qcow2_write_header(q);
 	if (ret)
 		return qcow2_lose(q, ret, "growing the L1 table");
-	forget_l1_clusters(q, old, old_clusters);
+	qcow2_free_meta(q, old, old_clusters, false);
 	return 0;
 }
 
@@ -79,7 +69,7 @@ int qcow2_shorten_l1(struct qcow2 *q)
 	ret = qcow2_write_header(q);
 	if (ret)
 		return ret;
-	forget_l1_clusters(q, q->h.l1_table_offset +
-			   (new << q->cluster_bits), old - new);
+	qcow2_free_meta(q, q->h.l1_table_offset + (new << q->cluster_bits),
+			old - new, false);
 	return qcow2_commit_all(q);
 }

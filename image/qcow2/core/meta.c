@@ -118,3 +118,23 @@ void qcow2_meta_del(struct qcow2_meta_map *m, uint64_t cluster)
 		*find(m, key >> 4) = key;
 	}
 }
+
+int qcow2_meta_add_range(struct qcow2_meta_map *m, uint64_t cluster,
+			 uint64_t count, enum qcow2_meta type)
+{
+	int ret = 0;
+
+	for (uint64_t i = 0; !ret && i < count; i++) {
+		ret = qcow2_meta_add(m, cluster + i, type);
+		if (ret)
+			qcow2_meta_del_range(m, cluster, i);
+	}
+	return ret;
+}
+
+void qcow2_meta_del_range(struct qcow2_meta_map *m, uint64_t cluster,
+			  uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		qcow2_meta_del(m, cluster + i);
+}

@@ -28,5 +28,10 @@ enum qcow2_meta qcow2_meta_type(const struct qcow2_meta_map *m, uint64_t cluster
 int qcow2_meta_add(struct qcow2_meta_map *m, uint64_t cluster,
 		   enum qcow2_meta type);
 void qcow2_meta_del(struct qcow2_meta_map *m, uint64_t cluster);
+/* `count` clusters from `cluster` on; when one fails, none is added. */
+int qcow2_meta_add_range(struct qcow2_meta_map *m, uint64_t cluster,
+			 uint64_t count, enum qcow2_meta type);
+void qcow2_meta_del_range(struct qcow2_meta_map *m, uint64_t cluster,
+			  uint64_t count);
 
 #endif

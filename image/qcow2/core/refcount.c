@@ -339,6 +339,14 @@ void qcow2_free_clusters(struct qcow2 *q, uint64_t offset, uint64_t count,
 	});
 }
 
+void qcow2_free_meta(struct qcow2 *q, uint64_t offset, uint64_t count,
+		     bool discard)
+{
+	qcow2_meta_del_range(&q->meta, offset >> q->cluster_bits, count);
+	if (count)
+		qcow2_free_clusters(q, offset, count, discard);
+}
+
 static int push_free_run(struct qcow2 *q, uint64_t cluster)
 {
 	struct qcow2_run *last = q->nr_free_runs ?

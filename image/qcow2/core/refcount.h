@@ -50,6 +50,9 @@ int qcow2_set_refcounts(struct qcow2 *q, uint64_t cluster, uint64_t count,
  * until the next check, which is said. */
 void qcow2_free_clusters(struct qcow2 *q, uint64_t offset, uint64_t count,
 			 bool discard);
+/* The same for clusters that were metadata, which they are no more. */
+void qcow2_free_meta(struct qcow2 *q, uint64_t offset, uint64_t count,
+		     bool discard);
 /* The same for what was on the list before. */
 void qcow2_free_run(struct qcow2 *q, struct qcow2_freed f);
 /* co, alloc_lock held. One more reference to a cluster that has some. -ERANGE:

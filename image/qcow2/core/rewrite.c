@@ -16,7 +16,6 @@
  * switches to it; the next time it is the front that is free. The gap is empty
  * rows of the feature name table, which any reader skips.
  */
-
 #include "image/qcow2/core/rewrite.h"
 
 #include <errno.h>

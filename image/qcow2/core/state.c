@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* state.c: may an image still be written to? */
-
 #include "image/qcow2/core/state.h"
 
 #include <errno.h>

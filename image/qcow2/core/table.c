@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* table.c: a table that is in memory as a whole. */
-
 #include "image/qcow2/core/table.h"
 
 #include <errno.h>

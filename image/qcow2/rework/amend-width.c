@@ -166,8 +166,7 @@ static int write_structure(struct width *w)
 static void forget_structure(struct qcow2 *q, uint64_t table, uint64_t clusters,
 			     const uint64_t *blocks, uint64_t nr)
 {
-	for (uint64_t i = 0; i < clusters; i++)
-		qcow2_meta_del(&q->meta, (table >> q->cluster_bits) + i);
+	qcow2_meta_del_range(&q->meta, table >> q->cluster_bits, clusters);
 	for (uint64_t i = 0; i < nr; i++)
 		if (blocks[i])
 			qcow2_meta_del(&q->meta, blocks[i] >> q->cluster_bits);
@@ -177,11 +176,9 @@ static void forget_structure(struct qcow2 *q, uint64_t table, uint64_t clusters,
 static int note_structure(struct qcow2 *q, uint64_t table, uint64_t clusters,
 			  const uint64_t *blocks, uint64_t nr)
 {
-	int ret = 0;
+	int ret = qcow2_meta_add_range(&q->meta, table >> q->cluster_bits,
+				       clusters, QCOW2_META_REFTABLE);
 
-	for (uint64_t i = 0; !ret && i < clusters; i++)
-		ret = qcow2_meta_add(&q->meta, (table >> q->cluster_bits) + i,
-				     QCOW2_META_REFTABLE);
 	for (uint64_t i = 0; !ret && i < nr; i++)
 		if (blocks[i])
 			ret = qcow2_meta_add(&q->meta,

@@ -106,9 +106,8 @@ static int write_l1_copy(struct qcow2 *q, const struct qcow2_table *l1,
 	ret = qcow2_alloc_contiguous(q, bytes >> q->cluster_bits, offset);
 	if (ret)
 		return error_set_errno(err, -ret, "allocating an L1 table");
-	for (uint64_t o = 0; !ret && o < bytes; o += q->cluster_size)
-		ret = qcow2_meta_add(&q->meta, (*offset + o) >> q->cluster_bits,
-				     type);
+	ret = qcow2_meta_add_range(&q->meta, *offset >> q->cluster_bits,
+				   bytes >> q->cluster_bits, type);
 	if (!ret)
 		ret = qcow2_table_write(l1, q->file, *offset, bytes);
 	if (ret)
