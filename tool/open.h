@@ -24,7 +24,8 @@ const char *tool_format(struct loop *loop, const char *path, const char *given,
 struct image *tool_open(struct loop *loop, const char *path,
 			const struct tool_common *c, unsigned int flags);
 /* co. The same for a verb that has its own words for the error: -errno with the
- * sentence. EXIT_FAILED: printed that its format cannot or may not be guessed. */
+ * sentence. EXIT_FAILED: printed that the format cannot, or may not, be
+ * guessed. */
 int tool_open_image(struct loop *loop, const char *path,
 		    const struct tool_common *c, unsigned int flags,
 		    struct image **img, struct error *err);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * option.h: the command line of a verb, and the options that several verbs know.
- */
+/* option.h: the command line of a verb, and options that several verbs know. */
 #ifndef XD_TOOL_OPTION_H
 #define XD_TOOL_OPTION_H
 
@@ -12,7 +10,8 @@
 #include "tool/verb.h"
 
 /* Options that several verbs know; tool_common_option() takes them. */
-#define TOOL_FORMAT { 'f', "format", "FMT", "format of the image: raw, qcow2, ..." }
+#define TOOL_FORMAT { 'f', "format", "FMT", \
+	"format of the image: raw, qcow2, ..." }
 #define TOOL_QUIET { 'q', "quiet", NULL, "print nothing but errors" }
 #define TOOL_PROGRESS { 'p', "progress", NULL, "show how far it has come" }
 #define TOOL_SHARE { 'U', "force-share", NULL, \

@@ -3,11 +3,11 @@
  * commit.h: what the images above a base hold goes into the base.
  *
  * All that an image above the base decides is copied, several pieces at a time;
- * zeroes become holes. What has been copied is still hidden by the images above,
- * so a job that ends in the middle loses nothing and can be run again.
+ * zeroes become holes. The images above still hide what has been copied, so a
+ * job that ends in the middle loses nothing and can be run again.
  *
- * A job prints nothing, opens and closes nothing, and runs in the coroutine that
- * calls it and those that it starts. It knows of no writes beside it: what a
+ * A job prints nothing, opens and closes nothing, and runs in the coroutine
+ * that calls it and those that it starts. It knows of no writes beside it: what a
  * guest writes into the topmost image meanwhile may or may not be in the base.
  */
 #ifndef XD_IMAGE_JOBS_COMMIT_H

@@ -9,8 +9,8 @@
  * since all before it have been started too.
  *
  * A job prints nothing and writes nothing, and runs in the coroutine that calls
- * it and those that it starts. What it finds holds for images that nobody writes
- * to meanwhile.
+ * it and those that it starts. Its finding holds for images to which nobody
+ * writes meanwhile.
  */
 #ifndef XD_IMAGE_JOBS_COMPARE_H
 #define XD_IMAGE_JOBS_COMPARE_H

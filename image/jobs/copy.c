@@ -374,8 +374,8 @@ static int find_content(struct copy_job *c, uint64_t off,
 	return 0;
 }
 
-/* co. The same for as long as it goes on alike: data that lies in several layers
- * of a chain is one piece. */
+/* co. The same for as long as it goes on alike: data in several layers of a chain
+ * is one piece. */
 static int find_content_run(struct copy_job *c, uint64_t off,
 			    enum content_kind *kind, uint64_t *len)
 {

@@ -75,8 +75,8 @@ struct copy_job {
 int copy_job_run(struct copy_job *c, struct error *err);
 
 /*
- * co. The same for a target of size 0 that grows with what comes out of the file
- * descriptor, up to its end; c->total is how much it was.
+ * co. The same for a target of size 0 that grows with the bytes that come out of
+ * the file descriptor, up to its end; c->total is how much it was.
  */
 int copy_job_from_stream(struct copy_job *c, int fd, struct error *err);
 

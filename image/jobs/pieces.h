@@ -5,8 +5,8 @@
  * A job walks an image, and for each piece that needs reading starts a part
  * of a co_group, which takes as many buffers as it needs and gives them back.
  * There are always enough for the parts that run at once: taking one neither
- * waits nor allocates, so a job that runs beside a guest has its memory from the
- * beginning. All of it belongs to one loop's thread.
+ * waits nor allocates, so a job that runs beside a guest has its memory from
+ * the beginning. All of it belongs to one loop's thread.
  */
 #ifndef XD_IMAGE_JOBS_PIECES_H
 #define XD_IMAGE_JOBS_PIECES_H

@@ -2,11 +2,11 @@
 /*
  * rebase.h: an overlay gets what its new backing image shows differently.
  *
- * The chains of the old and the new backing image are walked side by side; holes,
- * and what both take from the same place of the same file, are not read. The
- * overlay stands on the new one already while the old content is written into
- * it, whole clusters at a time: so nothing of the new one is copied into it, and
- * zeroes that hide the new one's data are recorded as such.
+ * The chains of the old and the new backing image are walked side by side;
+ * holes, and what both take from the same place of the same file, are not read.
+ * The overlay stands on the new one already while the old content is written
+ * into it, whole clusters at a time: so nothing of the new one is copied into
+ * it, and zeroes that hide the new one's data are recorded as such.
  *
  * A job prints nothing, opens and closes nothing, changes no name in a header,
  * and runs in the coroutine that calls it and those that it starts. Until it is

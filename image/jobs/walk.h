@@ -4,9 +4,9 @@
  *
  * Beyond its end, and where there is no image at all, there are zeroes.
  *
- * An extent is what the image had when it was asked for. Where a guest may write
- * meanwhile it holds until the next waiting point only: a walk that has waited
- * asks again, or works on a layer that nobody writes to.
+ * An extent is what the image had when it was asked for. Where a guest may
+ * write meanwhile it holds until the next waiting point only: a walk that has
+ * waited asks again, or works on a layer that nobody writes to.
  */
 #ifndef XD_IMAGE_JOBS_WALK_H
 #define XD_IMAGE_JOBS_WALK_H

@@ -2,10 +2,10 @@
 /*
  * xdisk commit: writes what an overlay holds into an image below it.
  *
- * The base is opened for writing as part of the overlay's own chain. The overlay
- * is emptied when the base is on stable storage: until then it hides what has
- * already changed below it, so a crash loses nothing, and committing again
- * completes it.
+ * The base is opened for writing as part of the overlay's own chain. The
+ * overlay is emptied when the base is on stable storage: until then it hides
+ * what has already changed below it, so a crash loses nothing, and committing
+ * again completes it.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -74,7 +74,7 @@ static bool is_beside(const char *overlay, const char *file)
 
 /* Whoever wrote an image whose format is only guessed may have chosen the file
  * that would be written to. */
-static int may_write_to_guess(const struct commit *c, const struct image *top,
+static int validate_guess(const struct commit *c, const struct image *top,
 		       const struct image *base)
 {
 	if (!image_guessed(top) ||
@@ -104,7 +104,7 @@ static int find_base(struct commit *c)
 			break;
 	c->job.depth = depth;
 	if (below)
-		ret = may_write_to_guess(c, top, below);
+		ret = validate_guess(c, top, below);
 	else if (c->base_name)
 		ret = tool_error("Did not find '%s' in the backing chain of "
 				 "'%s'", c->base_name, c->path);

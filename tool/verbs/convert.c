@@ -225,7 +225,8 @@ static int take_streams(struct convert *c, char **argv)
 	}
 	c->out_stream = !strcmp(c->target, "-");
 	if (c->in_stream && (c->nr_paths > 1 || c->out_stream || c->no_create ||
-			     c->from.snapshot || target_option(c, "backing_file")))
+			     c->from.snapshot ||
+			     target_option(c, "backing_file")))
 		return tool_error("What comes from a stream becomes a new image "
 				  "by itself: no other source, no -B, -n or -l");
 	if (c->in_stream && c->from.format && strcmp(c->from.format, "raw"))
@@ -741,7 +742,8 @@ static int run_convert(struct loop *loop, int argc, char **argv)
 
 	while (!ret && (id = tool_getopt(&verb_convert, argc, argv)) != -1)
 		ret = convert_option(&c, id, optarg);
-	ret = ret ? EXIT_FAILED : settle_paths(&c, argc - optind, argv + optind);
+	if (!ret)
+		ret = settle_paths(&c, argc - optind, argv + optind);
 	create_opts_free(&c.opts);
 	return ret;
 }

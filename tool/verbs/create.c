@@ -54,7 +54,8 @@ static int settle_guessed_format(struct create *c, const char *name,
 	const char *format =
 		tool_backing_format(c->path, name, full, NULL, c->common.quiet);
 
-	return format ? create_opts_add(&c->opts, "backing_fmt", format) : EXIT_FAILED;
+	return format ? create_opts_add(&c->opts, "backing_fmt", format) :
+			EXIT_FAILED;
 }
 
 /* Opens it, takes its size if none was given. */

@@ -87,7 +87,8 @@ static int settle_backing_format(struct rebase *r,
 	}
 	if (!r->backing || r->format)
 		return EXIT_OK;
-	ret = image_backing_path(image_path(r->job.img), r->backing, &full, &err);
+	ret = image_backing_path(image_path(r->job.img), r->backing, &full,
+				 &err);
 	if (ret)
 		return tool_error("Could not change the backing file to '%s': "
 				  "%s", r->backing, error_text(&err, ret));
@@ -101,8 +102,9 @@ static int settle_backing_format(struct rebase *r,
 static int switch_backing(struct rebase *r)
 {
 	struct error err = ERROR_INIT;
-	int ret = image_switch_backing(r->job.img, r->backing, r->format, r->node,
-				       r->source_cache, &r->job.old.img, &err);
+	int ret = image_switch_backing(r->job.img, r->backing, r->format,
+				       r->node, r->source_cache,
+				       &r->job.old.img, &err);
 
 	if (ret)
 		return tool_error("Could not open new backing file '%s': %s",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verbs.h: the records of all verbs, each in NAME.c; that of io in io/shell.c. */
+/* verbs.h: the records of all verbs, each in NAME.c, but io in io/shell.c. */
 #ifndef XD_TOOL_VERBS_VERBS_H
 #define XD_TOOL_VERBS_VERBS_H
 
