@@ -20,8 +20,8 @@ int host_file_open(const char *path, int flags, int *fd, struct stat *st,
 /* Of a block device, bytes. -errno */
 int host_device_size(int fd, uint64_t *size);
 
-/* Asks the file system not to copy on write in the file, which is empty. Only btrfs
- * does so; others are not asked for anything. */
+/* Asks the file system not to copy on write in the file, which is empty. Only
+ * btrfs does so; others are not asked for anything. */
 void host_file_set_nocow(int fd);
 
 /* co. A file of `size` bytes of zeroes in place of what was there; a device only

@@ -23,7 +23,7 @@ struct image_node {
 	const char *called;		/* image_format(); NULL: the driver */
 	const char *data_file;		/* NULL: as recorded */
 	/* of an encrypted one */
-	const char *key_secret;		/* an id of image/crypto/secret.h, NULL: none */
+	const char *key_secret;		/* id: crypto/secret.h; NULL: none */
 	const char *encrypt_format;	/* "aes", "luks"; NULL: whichever */
 	bool no_backing;		/* whatever is recorded */
 	const struct image_node *backing;	/* NULL: nothing is said */

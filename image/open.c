@@ -123,7 +123,8 @@ int image_open_file(struct loop *loop, const char *path, bool foreign,
 	struct image_options own = *opts;
 
 	own.node = NULL;		/* it tells of what stands on the file */
-	driver = foreign ? protocol_named("file", err) : protocol_of(&path, err);
+	driver = foreign ? protocol_named("file", err) :
+			   protocol_of(&path, err);
 	return driver ? open_protocol(loop, path, driver, &own, out, err) :
 			-ENOTSUP;
 }
@@ -219,8 +220,10 @@ static int open_below(struct image *img, bool foreign,
 	const struct image_node *node = opts->node ? opts->node->file : NULL;
 
 	if (node)
-		return image_open_described(img->loop, node, opts, &img->file, err);
-	return image_open_file(img->loop, img->path, foreign, opts, &img->file, err);
+		return image_open_described(img->loop, node, opts, &img->file,
+					    err);
+	return image_open_file(img->loop, img->path, foreign, opts, &img->file,
+			       err);
 }
 
 /* ---- formats ---- */

@@ -96,6 +96,6 @@ int image_open_part(struct image *parent, const char *name,
 	ret = image_named_path(parent->path, "file", name, &full, err);
 	if (!ret)
 		ret = image_judge_beside(parent->path, full, err);
-	return ret ? ret : image_open_file(parent->loop, full, true, &parent->options,
-				     part, err);
+	return ret ? ret : image_open_file(parent->loop, full, true,
+					   &parent->options, part, err);
 }

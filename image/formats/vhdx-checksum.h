@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vhdx-checksum.h: places in a VHDX image that carry a checksum. (Source: [MS-VHDX].)
+ * vhdx-checksum.h: places in a VHDX image that carry a checksum.
+ * (Source: [MS-VHDX].)
  */
 #ifndef XD_IMAGE_VHDX_CHECKSUM_H
 #define XD_IMAGE_VHDX_CHECKSUM_H
