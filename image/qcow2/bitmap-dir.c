@@ -42,8 +42,8 @@ void qcow2_bitmap_list_free(struct qcow2_bitmaps *list)
 /* ---- reading ---- */
 
 /* -ENOTSUP: the specification allows it, or reserves it for others. */
-static int judge_entry(const struct qcow2_header *h,
-		       const struct qcow2_bitmap *b, struct error *err)
+static int validate_dir_entry(const struct qcow2_header *h,
+			      const struct qcow2_bitmap *b, struct error *err)
 {
 	uint64_t bytes = (uint64_t)b->table_entries << h->cluster_bits;
 	uint64_t need;
@@ -110,7 +110,7 @@ static int load_entry(const struct qcow2_header *h, const uint8_t *e,
 		return -ENOMEM;
 	if (b->extra_len)
 		memcpy(b->extra, e + QCOW2_BITMAP_HEAD, b->extra_len);
-	return judge_entry(h, b, err);
+	return validate_dir_entry(h, b, err);
 }
 
 static int load_entries(const struct qcow2_header *h, const uint8_t *dir,

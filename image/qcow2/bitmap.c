@@ -25,8 +25,9 @@ int qcow2_bitmap_note(struct qcow2 *q, uint64_t offset, uint64_t count)
 				    QCOW2_META_BITMAPS);
 }
 
-static int judge_table(const struct qcow2 *q, const struct qcow2_bitmap *b,
-		       struct error *err)
+static int validate_bitmap_table(const struct qcow2 *q,
+				 const struct qcow2_bitmap *b,
+				 struct error *err)
 {
 	for (uint32_t i = 0; i < b->table_entries; i++) {
 		uint64_t e = b->table[i];
@@ -94,7 +95,7 @@ static int read_table(struct qcow2 *q, struct qcow2_bitmap *b,
 		return error_set_errno(err, -ret, "reading its table");
 	for (uint32_t i = 0; i < b->table_entries; i++)
 		b->table[i] = load_be64(&b->table[i]);
-	return judge_table(q, b, err);
+	return validate_bitmap_table(q, b, err);
 }
 
 /* co */

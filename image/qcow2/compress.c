@@ -148,8 +148,8 @@ static int link_compressed(struct qcow2 *q, uint64_t index,
 }
 
 /* co. -E2BIG: an L2 entry cannot say where it lies. */
-static int place(struct qcow2 *q, uint64_t index, const uint8_t *bytes,
-		 uint64_t len)
+static int place_compressed(struct qcow2 *q, uint64_t index,
+			    const uint8_t *bytes, uint64_t len)
 {
 	struct qcow2_entry entry = { 0 };
 	uint64_t host;
@@ -191,7 +191,7 @@ static int write_packed(struct qcow2 *q, uint64_t index, const uint8_t *bytes,
 	while (qcow2_alloc_wait(q, index, index))
 		;
 	qcow2_alloc_begin(q, &a, index, index);
-	ret = place(q, index, bytes, len);
+	ret = place_compressed(q, index, bytes, len);
 	qcow2_alloc_end(&a);
 	qcow2_request_end(&r);
 	q->modified++;

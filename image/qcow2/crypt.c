@@ -37,7 +37,7 @@ static uint64_t vector(const struct qcow2 *q, uint64_t guest, uint64_t host)
 
 /* Of a cluster that the file's end cuts the rest is zeroes, as in QEMU: there are
  * programs that do not write it. A data file is as long as the disk. */
-static int judge_end(struct qcow2 *q, uint64_t guest, uint64_t host)
+static int validate_crypto_end(struct qcow2 *q, uint64_t guest, uint64_t host)
 {
 	uint64_t end = q->data->size, there = end - min(end, host);
 
@@ -63,7 +63,7 @@ int qcow2_read_data(struct qcow2 *q, uint64_t guest, uint64_t host,
 	int ret = 0;
 
 	if (unlikely(!range_within(host, len, q->data->size)))
-		ret = judge_end(q, guest, host);
+		ret = validate_crypto_end(q, guest, host);
 	if (unlikely(ret))
 		return ret;
 	image_event(q->file, IMAGE_EVENT_READ_AIO);

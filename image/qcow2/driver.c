@@ -57,7 +57,7 @@ static int mend_state(struct qcow2 *q, struct error *err)
 	return ret;
 }
 
-static int open_named(struct qcow2 *q, struct error *err)
+static int open_named_files(struct qcow2 *q, struct error *err)
 {
 	int ret = qcow2_open_data_file(q, err);
 
@@ -73,7 +73,7 @@ static int open_for_requests(struct qcow2 *q, const struct image_options *opts,
 	if (ret || (q->img->flags & IMAGE_REPAIR))
 		return ret;
 	ret = qcow2_open_tables(q, opts, err);
-	return ret ? ret : open_named(q, err);
+	return ret ? ret : open_named_files(q, err);
 }
 
 static int qcow2_open(struct image *img, const struct image_options *opts,
@@ -100,7 +100,7 @@ static int qcow2_open(struct image *img, const struct image_options *opts,
 	if (!ret && !(img->flags & IMAGE_NO_IO))
 		ret = open_for_requests(q, opts, err);
 	else if (!ret && (img->flags & IMAGE_ALL_FILES))
-		ret = open_named(q, err);
+		ret = open_named_files(q, err);
 	else if (!ret)
 		ret = qcow2_name_backing(q);
 	if (ret)
@@ -149,8 +149,8 @@ static int qcow2_close(struct image *img, struct error *err)
 
 /* ---- info, check ---- */
 
-static int add_snapshot(void *arg, const struct qcow2_snapshot *sn,
-			struct error *err)
+static int add_snapshot_info(void *arg, const struct qcow2_snapshot *sn,
+			     struct error *err)
 {
 	struct image_info *info = arg;
 	struct image_info_snapshot *s = info->snapshots;
@@ -202,7 +202,7 @@ static int qcow2_get_info(struct image *img, struct image_info *info,
 		if (ret)
 			return ret;
 	}
-	ret = qcow2_for_each_snapshot(q->file, h, add_snapshot, info, NULL,
+	ret = qcow2_for_each_snapshot(q->file, h, add_snapshot_info, info, NULL,
 				      err);
 	return ret ? ret : qcow2_bitmap_info(q->file, h, info, err);
 }

@@ -74,8 +74,8 @@ void qcow2_alloc_end(struct qcow2_alloc *a)
 
 /* ---- reads ---- */
 
-static int unpack_some(struct qcow2 *q, uint64_t entry, uint64_t in,
-		       uint64_t len, struct iow w)
+static int inflate_some(struct qcow2 *q, uint64_t entry, uint64_t in,
+			uint64_t len, struct iow w)
 {
 	uint8_t *whole = len == q->cluster_size ? iow_linear(w, len) : NULL;
 	cleanup_free uint8_t *buf = NULL;
@@ -93,7 +93,7 @@ static int unpack_some(struct qcow2 *q, uint64_t entry, uint64_t in,
 static int read_compressed(struct qcow2 *q, uint64_t entry, uint64_t off,
 			   uint64_t len, struct iow w)
 {
-	int ret = unpack_some(q, entry, off & (q->cluster_size - 1), len, w);
+	int ret = inflate_some(q, entry, off & (q->cluster_size - 1), len, w);
 	struct qcow2_compressed c;
 
 	if (likely(ret != -EIO))
@@ -148,15 +148,15 @@ static int run_read(void *arg)
 	return read_mapping(p.q, &p.m, p.off, p.m.len, p.w);
 }
 
-static int run_write(void *arg)
+static int run_data_write(void *arg)
 {
 	struct part p = *(struct part *)arg;
 
 	return qcow2_write_data(p.q, p.off, p.m.host, p.m.len, p.w);
 }
 
-static int look_up(struct qcow2 *q, uint64_t off, uint64_t len, struct iow w,
-		   struct part *p)
+static int look_up_part(struct qcow2 *q, uint64_t off, uint64_t len,
+			struct iow w, struct part *p)
 {
 	p->q = q;
 	p->off = off;
@@ -180,18 +180,18 @@ static int read_parts(struct qcow2 *q, struct part *p, uint64_t off,
 		w = iow_advance(w, p->m.len);
 		if (!len)
 			break;
-		ret = look_up(q, off, len, w, p);
+		ret = look_up_part(q, off, len, w, p);
 		if (ret)
 			break;
 	}
 	return co_group_wait(&g) ?: ret;
 }
 
-static int read_range(struct qcow2 *q, uint64_t off, uint64_t len,
-		      struct iow w)
+static int read_disk_range(struct qcow2 *q, uint64_t off, uint64_t len,
+			   struct iow w)
 {
 	struct part p;
-	int ret = look_up(q, off, len, w, &p);
+	int ret = look_up_part(q, off, len, w, &p);
 
 	if (unlikely(ret))
 		return ret;
@@ -207,7 +207,7 @@ int qcow2_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w)
 	int ret;
 
 	qcow2_request_begin(q, &r);
-	ret = read_range(q, off, len, w);
+	ret = read_disk_range(q, off, len, w);
 	qcow2_request_end(&r);
 	return ret;
 }
@@ -227,7 +227,7 @@ static int read_old(struct qcow2 *q, uint64_t off, uint64_t len, uint8_t *buf)
 		there = len;
 	iov = (struct iovec){ buf, there };
 	if (there)
-		ret = read_range(q, off, there, iow_of(&iov, 1));
+		ret = read_disk_range(q, off, there, iow_of(&iov, 1));
 	memset(buf + there, 0, len - there);
 	return ret;
 }
@@ -257,7 +257,8 @@ struct cow {
 };
 
 /* A cluster that is left behind takes all along that it holds. */
-static void widen(const struct qcow2 *q, const struct part *p, struct cow *c)
+static void widen_cow(const struct qcow2 *q, const struct part *p,
+		      struct cow *c)
 {
 	uint64_t base = align_down(p->off, q->cluster_size);
 	uint32_t alloc = (uint32_t)p->m.entry.bitmap;
@@ -284,7 +285,7 @@ static struct cow plan_cow(const struct qcow2 *q, const struct part *p,
 	};
 
 	if (!in_place)
-		widen(q, p, &c);
+		widen_cow(q, p, &c);
 	/* A data file need not reach further than the disk. */
 	if (qcow2_external(&q->h))
 		c.end = max(min(c.end, q->img->size), p->off + p->m.len);
@@ -293,8 +294,8 @@ static struct cow plan_cow(const struct qcow2 *q, const struct part *p,
 
 /* co. The part with what is around it to `host`, which is where c->start goes.
  * fresh: the file reads as zeroes there. */
-static int write_new(struct qcow2 *q, const struct part *p,
-		     const struct cow *c, uint64_t host, bool fresh)
+static int write_new_clusters(struct qcow2 *q, const struct part *p,
+			      const struct cow *c, uint64_t host, bool fresh)
 {
 	uint64_t head = p->off - c->start, len = p->m.len;
 	uint64_t tail = c->end - p->off - len;
@@ -351,8 +352,8 @@ static struct qcow2_entry linked_entry(const struct qcow2 *q, uint64_t index,
 
 /* co. Points the guest clusters of `c` at the host clusters from `host` on;
  * *linked: how many it did before it failed. */
-static int link_clusters(struct qcow2 *q, const struct cow *c, uint64_t host,
-			 uint64_t *linked)
+static int link_written(struct qcow2 *q, const struct cow *c, uint64_t host,
+			uint64_t *linked)
 {
 	uint64_t index = c->start >> q->cluster_bits, n;
 	uint64_t count = ((c->end - 1) >> q->cluster_bits) - index + 1;
@@ -450,10 +451,10 @@ static int write_allocating(struct qcow2 *q, struct part *p)
 	if (ret)
 		goto out;
 	c = plan_cow(q, p, in_place);
-	ret = write_new(q, p, &c, host + (c.start & (q->cluster_size - 1)),
-			fresh);
+	ret = write_new_clusters(
+		q, p, &c, host + (c.start & (q->cluster_size - 1)), fresh);
 	if (!ret)
-		ret = link_clusters(q, &c, host, &linked);
+		ret = link_written(q, &c, host, &linked);
 	if (ret && linked < count)
 		qcow2_free_data(q, host + (linked << q->cluster_bits),
 				count - linked);
@@ -473,7 +474,7 @@ int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 
 	co_group_init(&g, PARTS_AT_ONCE);
 	while (len) {
-		ret = look_up(q, off, len, w, &p);
+		ret = look_up_part(q, off, len, w, &p);
 		if (ret)
 			break;
 		if (p.m.kind == QCOW2_NORMAL && p.m.copied) {
@@ -481,8 +482,8 @@ int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 			if (ret)
 				break;
 			if (p.m.len == len && !g.running && !g.ret)
-				return run_write(&p);
-			if (!co_group_start(&g, run_write, &p))
+				return run_data_write(&p);
+			if (!co_group_start(&g, run_data_write, &p))
 				break;
 		} else {
 			if (qcow2_alloc_wait(q, off >> q->cluster_bits,

@@ -38,8 +38,8 @@ static uint64_t slice_offset(const struct qcow2 *q, uint64_t table,
 
 static const char beyond_end[] = "points beyond the end of the file";
 
-static const char *judge_compressed(const struct qcow2 *q,
-				    struct qcow2_entry e)
+static const char *validate_compressed_word(const struct qcow2 *q,
+					    struct qcow2_entry e)
 {
 	struct qcow2_compressed c =
 		qcow2_compressed_decode(q->cluster_bits, e.word);
@@ -53,8 +53,8 @@ static const char *judge_compressed(const struct qcow2 *q,
 	return e.bitmap ? "is compressed and has subclusters" : NULL;
 }
 
-static const char *judge_word(const struct qcow2 *q, uint64_t index,
-			      uint64_t word)
+static const char *validate_l2_word(const struct qcow2 *q, uint64_t index,
+				    uint64_t word)
 {
 	uint64_t host = word & QCOW2_L2_OFFSET;
 
@@ -78,7 +78,8 @@ static const char *judge_word(const struct qcow2 *q, uint64_t index,
 	return NULL;
 }
 
-static const char *judge_bitmap(const struct qcow2 *q, struct qcow2_entry e)
+static const char *validate_subclusters(const struct qcow2 *q,
+					struct qcow2_entry e)
 {
 	if (e.bitmap & e.bitmap >> 32 & QCOW2_SUBS_ALLOCATED)
 		return "has subclusters both allocated and zero";
@@ -90,14 +91,16 @@ static const char *judge_bitmap(const struct qcow2 *q, struct qcow2_entry e)
 
 /* Reserved bits, place of the host cluster, contradictions: all that an entry
  * can get wrong by itself. */
-static int judge_entry(struct qcow2 *q, uint64_t index, struct qcow2_entry e)
+static int validate_l2_entry(struct qcow2 *q, uint64_t index,
+			     struct qcow2_entry e)
 {
 	const char *wrong;
 
 	if (e.word & QCOW2_COMPRESSED)
-		wrong = judge_compressed(q, e);
+		wrong = validate_compressed_word(q, e);
 	else
-		wrong = judge_word(q, index, e.word) ?: judge_bitmap(q, e);
+		wrong = validate_l2_word(q, index, e.word)
+				?: validate_subclusters(q, e);
 	if (likely(!wrong))
 		return 0;
 	if (wrong == beyond_end)
@@ -114,8 +117,9 @@ static int judge_entry(struct qcow2 *q, uint64_t index, struct qcow2_entry e)
 
 /* How many entries, with the first, continue it. Those that point beyond the end
  * of the file are told to the one who comes to them. */
-static uint64_t run_length(const struct qcow2 *q, const uint64_t *e,
-			   uint64_t max, uint64_t entry, enum qcow2_kind kind)
+static uint64_t entry_run_length(const struct qcow2 *q, const uint64_t *e,
+				 uint64_t max, uint64_t entry,
+				 enum qcow2_kind kind)
 {
 	uint64_t n = 1, next = entry, host = entry & QCOW2_L2_OFFSET;
 
@@ -139,21 +143,21 @@ static int decode(struct qcow2 *q, uint64_t index, const uint64_t *e,
 	uint64_t n;
 	int ret = 0;
 
-	n = run_length(q, e, max, out->entry.word, out->kind);
+	n = entry_run_length(q, e, max, out->entry.word, out->kind);
 	out->len = (n << q->cluster_bits) - in;
 	if (out->entry.word)
-		ret = judge_entry(q, index, out->entry);
+		ret = validate_l2_entry(q, index, out->entry);
 	if (!ret && n > 1 && out->entry.word & QCOW2_L2_OFFSET)
-		ret = judge_entry(q, index + n - 1,
-				  qcow2_entry_load(&q->h, e, n - 1));
+		ret = validate_l2_entry(q, index + n - 1,
+					qcow2_entry_load(&q->h, e, n - 1));
 	return ret;
 }
 
 /* ---- extended entries ---- */
 
 /* Does `e` go on as the cluster before it, whose entry was `last`? */
-static bool follows(const struct qcow2 *q, const struct qcow2_mapping *m,
-		    uint64_t last, struct qcow2_entry e)
+static bool continues_run(const struct qcow2 *q, const struct qcow2_mapping *m,
+			  uint64_t last, struct qcow2_entry e)
 {
 	if (m->kind == QCOW2_COMPRESSED_CLUSTER ||
 	    qcow2_entry_kind(&q->h, e, 0) != m->kind)
@@ -172,19 +176,19 @@ static int decode_extended(struct qcow2 *q, uint64_t index, const void *table,
 	unsigned int sub = (unsigned int)(in >> q->sub_bits), n;
 	struct qcow2_entry e = out->entry;
 	uint64_t i = 0, last;
-	int ret = judge_entry(q, index, e);
+	int ret = validate_l2_entry(q, index, e);
 
 	n = qcow2_subs_alike(e, sub);
 	out->len = ((uint64_t)(sub + n) << q->sub_bits) - in;
 	while (!ret && sub + n == QCOW2_SUBCLUSTERS && ++i < max) {
 		last = e.word;
 		e = qcow2_entry_load(&q->h, table, i);
-		if (!follows(q, out, last, e))
+		if (!continues_run(q, out, last, e))
 			break;
 		sub = 0;
 		n = qcow2_subs_alike(e, 0);
 		out->len += (uint64_t)n << q->sub_bits;
-		ret = judge_entry(q, index + i, e);
+		ret = validate_l2_entry(q, index + i, e);
 	}
 	return ret;
 }
@@ -272,7 +276,7 @@ bool qcow2_reads_zero(const struct qcow2 *q, const struct qcow2_mapping *m,
 /* ---- L2 tables that may be changed ---- */
 
 /* co. The old table's entries into the new one, in memory. */
-static int copy_l2(struct qcow2 *q, uint64_t from, uint64_t to)
+static int copy_l2_slices(struct qcow2 *q, uint64_t from, uint64_t to)
 {
 	struct qcow2_slice *old, *new;
 	int ret;
@@ -324,8 +328,8 @@ static int replace_l2(struct qcow2 *q, uint64_t l1_index)
 	ret = qcow2_meta_add(&q->meta, offset >> q->cluster_bits,
 			     QCOW2_META_L2);
 	if (!ret)
-		ret = old ? copy_l2(q, old, offset) :
-			    clear_l2(q, offset, fresh);
+		ret = old ? copy_l2_slices(q, old, offset)
+			  : clear_l2(q, offset, fresh);
 	if (ret) {
 		qcow2_meta_del(&q->meta, offset >> q->cluster_bits);
 		qcow2_cache_drop(&q->l2_cache, offset, q->cluster_size);

@@ -25,7 +25,7 @@
 
 /* ---- the header ---- */
 
-static int read_header(struct image *file, struct qcow2_header *h,
+static int load_header(struct image *file, struct qcow2_header *h,
 		       struct error *err)
 {
 	cleanup_free uint8_t *buf = NULL;
@@ -52,8 +52,9 @@ static int read_header(struct image *file, struct qcow2_header *h,
 
 /* ---- tables ---- */
 
-static int load_table(struct qcow2 *q, struct qcow2_table *t, uint64_t entries,
-		      uint64_t offset, const char *name, struct error *err)
+static int load_metadata_table(struct qcow2 *q, struct qcow2_table *t,
+			       uint64_t entries, uint64_t offset,
+			       const char *name, struct error *err)
 {
 	int ret = image_take(q->img, entries * 8 + qcow2_table_sectors(entries),
 			     err);
@@ -281,15 +282,16 @@ static int load_metadata(struct qcow2 *q, struct error *err)
 	bool rdwr = q->img->flags & IMAGE_RDWR;
 	int ret, l2;
 
-	ret = load_table(q, &q->l1, q->h.l1_size, q->h.l1_table_offset,
-			 "L1 table", err);
+	ret = load_metadata_table(q, &q->l1, q->h.l1_size, q->h.l1_table_offset,
+				  "L1 table", err);
 	image_event(q->file, IMAGE_EVENT_REFTABLE_LOAD);
 	if (!ret)
-		ret = load_table(q, &q->reftable,
-				 ((uint64_t)q->h.refcount_table_clusters
-				  << q->cluster_bits) / 8,
-				 q->h.refcount_table_offset, "refcount table",
-				 err);
+		ret = load_metadata_table(
+			q, &q->reftable,
+			((uint64_t)q->h.refcount_table_clusters
+			 << q->cluster_bits) /
+				8,
+			q->h.refcount_table_offset, "refcount table", err);
 	if (!ret)
 		ret = validate_l1_end(q, rdwr, err);
 	if (!ret)
@@ -346,7 +348,7 @@ int qcow2_open_header(struct qcow2 *q, struct error *err)
 	int ret;
 
 	qcow2_header_free(&q->h);
-	ret = read_header(q->file, &q->h, err);
+	ret = load_header(q->file, &q->h, err);
 	if (!ret)
 		set_geometry(q);
 	return ret;

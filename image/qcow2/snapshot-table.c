@@ -101,7 +101,7 @@ static uint64_t record_size(const struct qcow2_snapshot_record *r)
 
 /* Into zeroed memory of record_size(). A VM state that the old field cannot
  * tell of is in the extra data alone. */
-static void encode(const struct qcow2_snapshot_record *r, uint8_t *p)
+static void encode_record(const struct qcow2_snapshot_record *r, uint8_t *p)
 {
 	const struct image_info_snapshot *i = &r->sn.info;
 	size_t id_len = strlen(i->id), name_len = strlen(i->name);
@@ -172,7 +172,7 @@ int qcow2_snapshot_table_write(struct qcow2 *q,
 	if (!buf)
 		return error_set_errno(err, ENOMEM, "the snapshot table");
 	for (unsigned int i = 0; i < t->nr; i++) {
-		encode(&t->v[i], buf + pos);
+		encode_record(&t->v[i], buf + pos);
 		pos += record_size(&t->v[i]);
 	}
 	ret = lay_down(q, buf, align_up(*bytes, q->cluster_size), offset);

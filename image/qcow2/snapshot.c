@@ -116,8 +116,8 @@ void qcow2_snapshot_deinit(struct qcow2_snapshot *sn)
 	sn->info.id = sn->info.name = NULL;
 }
 
-static int compare(void *arg, const struct qcow2_snapshot *sn,
-		   struct error *err)
+static int match_snapshot(void *arg, const struct qcow2_snapshot *sn,
+			  struct error *err)
 {
 	struct search *s = arg;
 
@@ -141,7 +141,7 @@ int qcow2_pick_snapshot(struct image *file, const struct qcow2_header *h,
 	struct search s = { pick, out };
 
 	*out = (struct qcow2_snapshot){ 0 };
-	return qcow2_for_each_snapshot(file, h, compare, &s, NULL, err);
+	return qcow2_for_each_snapshot(file, h, match_snapshot, &s, NULL, err);
 }
 
 /* The value of "KEY=VALUE" in *text up to the next comma, which is cut off. */

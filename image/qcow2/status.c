@@ -69,8 +69,8 @@ static bool is_preallocated(struct qcow2 *q)
 	return q->has_holes;
 }
 
-static void describe(struct qcow2 *q, const struct qcow2_mapping *m,
-		     struct image_extent *out)
+static void describe_mapping(struct qcow2 *q, const struct qcow2_mapping *m,
+			     struct image_extent *out)
 {
 	static const unsigned int flags[] = {
 		[QCOW2_UNALLOCATED] = 0,
@@ -106,7 +106,7 @@ int qcow2_block_status(struct image *img, uint64_t off, uint64_t len,
 	qcow2_request_begin(q, &r);
 	ret = qcow2_lookup(q, off, len, &m);
 	if (!ret) {
-		describe(q, &m, out);
+		describe_mapping(q, &m, out);
 		if (m.kind == QCOW2_NORMAL && !q->crypto && is_preallocated(q))
 			image_look_below(q->data, out);
 	}

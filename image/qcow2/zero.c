@@ -204,7 +204,7 @@ static int clear_subs(struct qcow2 *q, uint64_t off, uint64_t len,
 
 /* ---- parts of subclusters ---- */
 
-static bool has_data(enum qcow2_kind kind)
+static bool holds_data(enum qcow2_kind kind)
 {
 	return kind == QCOW2_NORMAL || kind == QCOW2_COMPRESSED_CLUSTER;
 }
@@ -223,7 +223,7 @@ static int clear_unwritten(struct qcow2 *q, uint64_t off)
 	if (ret)
 		return ret;
 	old = qcow2_entry_load(&q->h, table, 0);
-	if (has_data(qcow2_entry_kind(&q->h, old, sub))) {
+	if (holds_data(qcow2_entry_kind(&q->h, old, sub))) {
 		ret = -EAGAIN;
 	} else {
 		new = qcow2_extended(&q->h) ?
@@ -259,7 +259,7 @@ static int zero_within(struct qcow2 *q, const struct qcow2_mapping *m,
 	struct iovec iov;
 	int ret;
 
-	if (!has_data(m->kind) && q->h.version >= 3 &&
+	if (!holds_data(m->kind) && q->h.version >= 3 &&
 	    known_zero(q, start, off - start) &&
 	    known_zero(q, off + len, end - off - len)) {
 		ret = clear_unwritten(q, start);
@@ -276,7 +276,7 @@ static int zero_within(struct qcow2 *q, const struct qcow2_mapping *m,
 }
 
 /* co. Within a cluster. */
-static int write_zeroes(struct qcow2 *q, uint64_t off, uint64_t len)
+static int write_zero_clusters(struct qcow2 *q, uint64_t off, uint64_t len)
 {
 	uint64_t index = off >> q->cluster_bits, n;
 	struct qcow2_mapping m;
@@ -306,16 +306,17 @@ static int zero_part(struct qcow2 *q, uint64_t off, uint64_t len,
 	int ret = 0;
 
 	if (first >= end)
-		return may_write ? write_zeroes(q, off, len) : 0;
+		return may_write ? write_zero_clusters(q, off, len) : 0;
 	if (may_write)
-		ret = write_zeroes(q, off, first - off);
+		ret = write_zero_clusters(q, off, first - off);
 	if (!ret && may_write && end < stop)
-		ret = write_zeroes(q, end, stop - end);
+		ret = write_zero_clusters(q, end, stop - end);
 	if (!ret)
 		ret = clear_subs(q, first, end - first, how);
 	if (ret == -EAGAIN)
-		ret = may_write ? write_zeroes(q, first,
-					       min(end, stop) - first) : 0;
+		ret = may_write ? write_zero_clusters(q, first,
+						      min(end, stop) - first)
+				: 0;
 	return ret;
 }
 

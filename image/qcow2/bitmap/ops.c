@@ -19,7 +19,7 @@
 #define LEAST_DEFAULT_BITS 12u
 #define MOST_DEFAULT_BITS 16u
 
-static struct qcow2_bitmap *find(struct qcow2 *q, const char *name)
+static struct qcow2_bitmap *find_bitmap(struct qcow2 *q, const char *name)
 {
 	struct qcow2_bitmaps *s = q->bitmaps;
 
@@ -29,7 +29,7 @@ static struct qcow2_bitmap *find(struct qcow2 *q, const char *name)
 	return NULL;
 }
 
-static int not_found(const char *name, struct error *err)
+static int bitmap_not_found(const char *name, struct error *err)
 {
 	return error_set(err, ENOENT, "Dirty bitmap '%s' not found", name);
 }
@@ -38,11 +38,11 @@ static int not_found(const char *name, struct error *err)
 static int find_loaded(struct qcow2 *q, const char *name,
 		       struct qcow2_bitmap **out, struct error *err)
 {
-	struct qcow2_bitmap *b = find(q, name);
+	struct qcow2_bitmap *b = find_bitmap(q, name);
 	int ret;
 
 	if (!b)
-		return not_found(name, err);
+		return bitmap_not_found(name, err);
 	ret = qcow2_bitmap_judge_use(b, err);
 	if (ret)
 		return ret;
@@ -54,7 +54,8 @@ static int find_loaded(struct qcow2 *q, const char *name,
 
 /* ---- add ---- */
 
-static int judge_name(struct qcow2 *q, const char *name, struct error *err)
+static int validate_new_name(struct qcow2 *q, const char *name,
+			     struct error *err)
 {
 	if (!*name)
 		return error_set(err, EINVAL, "Bitmap name cannot be empty");
@@ -62,14 +63,14 @@ static int judge_name(struct qcow2 *q, const char *name, struct error *err)
 		return error_set(err, EINVAL, "Bitmap name is too long: %zu "
 				 "bytes, at most %u", strlen(name),
 				 QCOW2_BITMAP_MAX_NAME);
-	if (find(q, name))
+	if (find_bitmap(q, name))
 		return error_set(err, EEXIST, "Bitmap already exists: %s",
 				 name);
 	return 0;
 }
 
-static int judge_add(struct qcow2 *q, const struct qcow2_bitmap *b,
-		     uint64_t chunks, struct error *err)
+static int validate_new_bitmap(struct qcow2 *q, const struct qcow2_bitmap *b,
+			       uint64_t chunks, struct error *err)
 {
 	const struct qcow2_bitmaps *s = q->bitmaps;
 
@@ -95,7 +96,7 @@ static uint32_t default_granularity_bits(const struct qcow2 *q)
 	return min(max(q->cluster_bits, LEAST_DEFAULT_BITS), MOST_DEFAULT_BITS);
 }
 
-static int append(struct qcow2_bitmaps *s, const struct qcow2_bitmap *b)
+static int append_bitmap(struct qcow2_bitmaps *s, const struct qcow2_bitmap *b)
 {
 	unsigned int n = s->max ? s->max * 2 : 4;
 	struct qcow2_bitmap *v;
@@ -111,8 +112,8 @@ static int append(struct qcow2_bitmaps *s, const struct qcow2_bitmap *b)
 	return 0;
 }
 
-static int add(struct qcow2 *q, const char *name, uint64_t granularity,
-	       struct error *err)
+static int add_bitmap(struct qcow2 *q, const char *name, uint64_t granularity,
+		      struct error *err)
 {
 	struct qcow2_bitmap b = {
 		.name = (char *)name,
@@ -122,7 +123,7 @@ static int add(struct qcow2 *q, const char *name, uint64_t granularity,
 		.changed = true,
 	};
 	uint64_t chunks;
-	int ret = judge_name(q, name, err);
+	int ret = validate_new_name(q, name, err);
 
 	if (ret)
 		return ret;
@@ -137,14 +138,14 @@ static int add(struct qcow2 *q, const char *name, uint64_t granularity,
 	if (granularity)
 		b.granularity_bits = (uint8_t)log2_floor(granularity);
 	chunks = qcow2_bitmap_chunks(&q->h, q->img->size, b.granularity_bits);
-	ret = judge_add(q, &b, chunks, err);
+	ret = validate_new_bitmap(q, &b, chunks, err);
 	if (ret)
 		return ret;
 	b.table_entries = (uint32_t)chunks;
 	b.name = strdup(name);
 	ret = b.name ? qcow2_bitmap_init_bits(q, &b, q->img->size) : -ENOMEM;
 	if (!ret)
-		ret = append(q->bitmaps, &b);
+		ret = append_bitmap(q->bitmaps, &b);
 	if (ret)
 		qcow2_bitmap_free(&b);
 	q->bitmaps->list_changed |= !ret;
@@ -156,11 +157,11 @@ static int add(struct qcow2 *q, const char *name, uint64_t granularity,
 static int remove_bitmap(struct qcow2 *q, const char *name, struct error *err)
 {
 	struct qcow2_bitmaps *s = q->bitmaps;
-	struct qcow2_bitmap *b = find(q, name);
+	struct qcow2_bitmap *b = find_bitmap(q, name);
 	int ret;
 
 	if (!b)
-		return not_found(name, err);
+		return bitmap_not_found(name, err);
 	ret = qcow2_bitmap_give_up_space(q, b);
 	if (ret)
 		return ret;
@@ -171,14 +172,14 @@ static int remove_bitmap(struct qcow2 *q, const char *name, struct error *err)
 	return 0;
 }
 
-static int enable(struct qcow2 *q, const char *name, bool on,
-		  struct error *err)
+static int enable_bitmap(struct qcow2 *q, const char *name, bool on,
+			 struct error *err)
 {
-	struct qcow2_bitmap *b = find(q, name);
+	struct qcow2_bitmap *b = find_bitmap(q, name);
 	int ret;
 
 	if (!b)
-		return not_found(name, err);
+		return bitmap_not_found(name, err);
 	ret = qcow2_bitmap_judge_use(b, err);
 	if (ret)
 		return ret;
@@ -188,8 +189,9 @@ static int enable(struct qcow2 *q, const char *name, bool on,
 	return 0;
 }
 
-static int merge(struct qcow2 *q, const char *name,
-		 const struct image_bitmap_args *args, struct error *err)
+static int merge_bitmaps(struct qcow2 *q, const char *name,
+			 const struct image_bitmap_args *args,
+			 struct error *err)
 {
 	struct image *other = args->source;
 	struct qcow2_bitmap *b, *from;
@@ -197,7 +199,7 @@ static int merge(struct qcow2 *q, const char *name,
 	int ret = find_loaded(q, name, &b, err);
 
 	if (!ret && other->driver != q->img->driver)
-		return not_found(args->source_name, err);
+		return bitmap_not_found(args->source_name, err);
 	if (!ret && !qcow2_of(other)->bitmaps)
 		ret = qcow2_bitmaps_open(qcow2_of(other), err);
 	if (!ret)
@@ -216,7 +218,7 @@ static int merge(struct qcow2 *q, const char *name,
 	return ret;
 }
 
-static int clear(struct qcow2 *q, const char *name, struct error *err)
+static int clear_bitmap(struct qcow2 *q, const char *name, struct error *err)
 {
 	struct qcow2_bitmap *b;
 	int ret = find_loaded(q, name, &b, err);
@@ -242,16 +244,16 @@ int qcow2_bitmap_op(struct image *img, enum image_bitmap_op op,
 	qcow2_begin_data_again(q);
 	switch (op) {
 	case IMAGE_BITMAP_ADD:
-		return add(q, name, args ? args->granularity : 0, err);
+		return add_bitmap(q, name, args ? args->granularity : 0, err);
 	case IMAGE_BITMAP_REMOVE:
 		return remove_bitmap(q, name, err);
 	case IMAGE_BITMAP_CLEAR:
-		return clear(q, name, err);
+		return clear_bitmap(q, name, err);
 	case IMAGE_BITMAP_ENABLE:
 	case IMAGE_BITMAP_DISABLE:
-		return enable(q, name, op == IMAGE_BITMAP_ENABLE, err);
+		return enable_bitmap(q, name, op == IMAGE_BITMAP_ENABLE, err);
 	case IMAGE_BITMAP_MERGE:
-		return merge(q, name, args, err);
+		return merge_bitmaps(q, name, args, err);
 	}
 	return -EINVAL;
 }

@@ -38,7 +38,8 @@ static int free_unused(struct qcow2 *q)
 }
 
 /* co. In one piece at the end of the file. */
-static int allocate(struct qcow2 *q, uint64_t count, uint64_t *offset)
+static int allocate_bitmap_clusters(struct qcow2 *q, uint64_t count,
+				    uint64_t *offset)
 {
 	int ret = qcow2_alloc_contiguous(q, count, offset);
 
@@ -57,7 +58,7 @@ static int allocate_chunk(struct qcow2 *q, uint64_t *offset)
 
 /* ---- storing ---- */
 
-static bool is_zero(const uint8_t *p, size_t len)
+static bool is_chunk_zero(const uint8_t *p, size_t len)
 {
 	return !*p && !memcmp(p, p + 1, len - 1);
 }
@@ -69,7 +70,7 @@ static int store_chunk(struct qcow2 *q, struct qcow2_bitmap *b, uint32_t i)
 	const uint8_t *bits = b->chunks[i];
 	int ret = 0;
 
-	if (!bits || is_zero(bits, q->cluster_size)) {
+	if (!bits || is_chunk_zero(bits, q->cluster_size)) {
 		b->table[i] = bits || !b->ones[i] ? 0 : QCOW2_BITMAP_ENTRY_ONES;
 		return host ? qcow2_bitmap_give_up(q, host, 1) : 0;
 	}
@@ -87,8 +88,8 @@ static int store_bits(struct qcow2 *q, struct qcow2_bitmap *b)
 	int ret = 0;
 
 	if (!b->table_offset)
-		ret = allocate(q, qcow2_bitmap_table_clusters(q, b),
-			       &b->table_offset);
+		ret = allocate_bitmap_clusters(
+			q, qcow2_bitmap_table_clusters(q, b), &b->table_offset);
 	for (uint32_t i = 0; !ret && i < b->table_entries; i++) {
 		if (!b->chunk_changed[i])
 			continue;
@@ -130,7 +131,7 @@ static int store_directory(struct qcow2 *q, uint64_t *offset, uint64_t *bytes)
 	for (unsigned int i = 0; i < s->nr; i++)
 		s->v[i].flags_on_disk = qcow2_bitmap_final_flags(&s->v[i]);
 	qcow2_bitmap_dir_encode(s, dir);
-	ret = allocate(q, clusters, offset);
+	ret = allocate_bitmap_clusters(q, clusters, offset);
 	if (!ret)
 		ret = image_pwrite(q->file, *offset,
 				   clusters << q->cluster_bits, dir);

@@ -21,7 +21,7 @@
 
 #include "image/qcow2/core/refcount.h"
 
-static void forget(struct qcow2 *q, unsigned int i)
+static void forget_tail(struct qcow2 *q, unsigned int i)
 {
 	q->tails[i] = q->tails[--q->nr_tails];
 }
@@ -30,11 +30,11 @@ void qcow2_forget_tails(struct qcow2 *q, uint64_t cluster)
 {
 	for (unsigned int i = q->nr_tails; i--;)
 		if (q->tails[i].offset >> q->cluster_bits == cluster)
-			forget(q, i);
+			forget_tail(q, i);
 }
 
 /* Remembers a tail, at the cost of the smallest if there are too many. */
-static void remember(struct qcow2 *q, uint64_t offset, uint64_t len)
+static void remember_tail(struct qcow2 *q, uint64_t offset, uint64_t len)
 {
 	unsigned int least = 0;
 
@@ -46,7 +46,7 @@ static void remember(struct qcow2 *q, uint64_t offset, uint64_t len)
 				least = i;
 		if (q->tails[least].len >= len)
 			return;
-		forget(q, least);
+		forget_tail(q, least);
 	}
 	q->tails[q->nr_tails++] = (struct qcow2_tail){ offset, len };
 }
@@ -84,7 +84,7 @@ static int take_from_tail(struct qcow2 *q, unsigned int i, uint64_t len)
 	t->offset += len;
 	t->len -= len;
 	if (ret || !t->len)
-		forget(q, i);
+		forget_tail(q, i);
 	return ret;
 }
 
@@ -128,8 +128,8 @@ static int begin_cluster(struct qcow2 *q, uint64_t len, uint64_t host,
 		ret = 0;
 	}
 	if (!ret)
-		remember(q, host + len - in_tail,
-			 q->cluster_size - (len - in_tail));
+		remember_tail(q, host + len - in_tail,
+			      q->cluster_size - (len - in_tail));
 	co_mutex_unlock(&q->alloc_lock);
 	return ret;
 }

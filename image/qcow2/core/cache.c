@@ -64,7 +64,8 @@ static struct qcow2_slice **bucket(const struct qcow2_cache *c, uint64_t offset)
 	return &c->hash[key >> (64 - c->hash_bits)];
 }
 
-static struct qcow2_slice *find(const struct qcow2_cache *c, uint64_t offset)
+static struct qcow2_slice *find_slice(const struct qcow2_cache *c,
+				      uint64_t offset)
 {
 	struct qcow2_slice *s = *bucket(c, offset);
 
@@ -109,8 +110,8 @@ static void rehash(struct qcow2_cache *c)
 	}
 }
 
-static void insert(struct qcow2_cache *c, struct qcow2_slice *s,
-		   uint64_t offset)
+static void insert_slice(struct qcow2_cache *c, struct qcow2_slice *s,
+			 uint64_t offset)
 {
 	struct qcow2_slice **p;
 
@@ -137,7 +138,7 @@ static void detach(struct qcow2_cache *c, struct qcow2_slice *s)
 }
 
 /* Memory for as many slices as a chunk holds. */
-static int add_chunk(struct qcow2_cache *c)
+static int add_slice_chunk(struct qcow2_cache *c)
 {
 	void **chunks = realloc(c->chunks,
 				(c->nr_chunks + 1) * sizeof(*chunks));
@@ -169,7 +170,7 @@ static bool evictable(const struct qcow2_slice *s)
 
 /* The oldest first. What cannot go now moves out of the way, so that a block of
  * dirty slices is looked through once, not at each miss. */
-static struct qcow2_slice *evict(struct qcow2_cache *c)
+static struct qcow2_slice *evict_slice(struct qcow2_cache *c)
 {
 	struct qcow2_slice *s;
 
@@ -199,18 +200,18 @@ static void adopt_orphans(struct qcow2_cache *c)
 	}
 }
 
-static struct qcow2_slice *take(struct qcow2_cache *c)
+static struct qcow2_slice *take_slice(struct qcow2_cache *c)
 {
 	struct qcow2_slice *s = NULL;
 
 	if (unlikely(!list_empty(&c->orphans)))
 		adopt_orphans(c);
 	if (c->nr >= c->max)
-		s = evict(c);
+		s = evict_slice(c);
 	if (s)
 		return s;
-	if (list_empty(&c->spare) && add_chunk(c))
-		return evict(c);
+	if (list_empty(&c->spare) && add_slice_chunk(c))
+		return evict_slice(c);
 	s = list_first(&c->spare, struct qcow2_slice, lru);
 	list_del(&s->lru);
 	return s;
@@ -218,7 +219,7 @@ static struct qcow2_slice *take(struct qcow2_cache *c)
 
 struct qcow2_slice *qcow2_cache_peek(struct qcow2_cache *c, uint64_t offset)
 {
-	struct qcow2_slice *s = find(c, offset);
+	struct qcow2_slice *s = find_slice(c, offset);
 
 	if (!s || s->loading || s->error)
 		return NULL;
@@ -240,7 +241,7 @@ void qcow2_cache_put(struct qcow2_slice *s)
 }
 
 /* A table that is cut off says nothing, not even that there is nothing. */
-static int judge_end(struct qcow2_cache *c, uint64_t offset)
+static int validate_slice_end(struct qcow2_cache *c, uint64_t offset)
 {
 	if (likely(range_within(offset, c->slice_size, c->file->size)))
 		return 0;
@@ -253,11 +254,11 @@ static int judge_end(struct qcow2_cache *c, uint64_t offset)
 }
 
 /* The one who reads it in; others wait and see its error. */
-static int load(struct qcow2_cache *c, struct qcow2_slice *s)
+static int load_slice(struct qcow2_cache *c, struct qcow2_slice *s)
 {
 	s->loading = true;
 	image_event(c->file, c->loads);
-	s->error = judge_end(c, s->offset);
+	s->error = validate_slice_end(c, s->offset);
 	if (!s->error)
 		s->error = image_pread(c->file, s->offset, c->slice_size,
 				       s->data);
@@ -269,7 +270,7 @@ static int load(struct qcow2_cache *c, struct qcow2_slice *s)
 int qcow2_cache_get(struct qcow2_cache *c, uint64_t offset,
 		    struct qcow2_slice **out)
 {
-	struct qcow2_slice *s = find(c, offset);
+	struct qcow2_slice *s = find_slice(c, offset);
 	int ret = 0;
 
 	if (s && !s->error) {
@@ -281,12 +282,12 @@ int qcow2_cache_get(struct qcow2_cache *c, uint64_t offset,
 	} else {
 		if (s)
 			return s->error;	/* still held by a waiter */
-		s = take(c);
+		s = take_slice(c);
 		if (!s)
 			return -ENOMEM;
-		insert(c, s, offset);
+		insert_slice(c, s, offset);
 		s->pins = 1;
-		ret = load(c, s);
+		ret = load_slice(c, s);
 	}
 	if (ret) {
 		if (!--s->pins)
@@ -300,13 +301,13 @@ int qcow2_cache_get(struct qcow2_cache *c, uint64_t offset,
 int qcow2_cache_new(struct qcow2_cache *c, uint64_t offset,
 		    struct qcow2_slice **out)
 {
-	struct qcow2_slice *s = find(c, offset);
+	struct qcow2_slice *s = find_slice(c, offset);
 
 	if (!s) {
-		s = take(c);
+		s = take_slice(c);
 		if (!s)
 			return -ENOMEM;
-		insert(c, s, offset);
+		insert_slice(c, s, offset);
 		s->pins = 0;
 	}
 	s->error = 0;
@@ -328,7 +329,7 @@ void qcow2_cache_dirty(struct qcow2_cache *c, struct qcow2_slice *s)
 void qcow2_cache_drop(struct qcow2_cache *c, uint64_t offset, uint64_t len)
 {
 	for (uint64_t o = 0; o < len; o += c->slice_size) {
-		struct qcow2_slice *s = find(c, offset + o);
+		struct qcow2_slice *s = find_slice(c, offset + o);
 
 		if (!s)
 			continue;

@@ -60,7 +60,7 @@ struct checkpoint {
 
 /* ---- the checkpoint ---- */
 
-static int by_offset(const void *a, const void *b)
+static int by_slice_offset(const void *a, const void *b)
 {
 	const struct qcow2_slice *x = *(struct qcow2_slice *const *)a;
 	const struct qcow2_slice *y = *(struct qcow2_slice *const *)b;
@@ -87,7 +87,7 @@ static int copy_slices(struct qcow2_cache *c, struct batch *b)
 		b->slices[b->nr++] = s;
 	}
 	c->nr_dirty = 0;
-	qsort(b->slices, b->nr, sizeof(*b->slices), by_offset);
+	qsort(b->slices, b->nr, sizeof(*b->slices), by_slice_offset);
 	for (size_t i = 0; i < b->nr; i++)
 		memcpy(b->data + i * c->slice_size, b->slices[i]->data,
 		       c->slice_size);
@@ -119,7 +119,7 @@ static int copy_table(struct qcow2_table *table, uint64_t offset,
 	return 0;
 }
 
-/* Never waits. On failure nothing is lost: see undo(). */
+/* Never waits. On failure nothing is lost: see settle_checkpoint(). */
 static int take_checkpoint(struct qcow2 *q, struct checkpoint *cp)
 {
 	int ret;
@@ -172,7 +172,8 @@ static void settle_freed(struct qcow2 *q, struct qcow2_freed_list *kept)
 	free(later.v);
 }
 
-static void settle(struct qcow2 *q, struct checkpoint *cp, bool failed)
+static void settle_checkpoint(struct qcow2 *q, struct checkpoint *cp,
+			      bool failed)
 {
 	settle_batch(&q->ref_cache, &cp->refcounts, failed);
 	settle_batch(&q->l2_cache, &cp->l2, failed);
@@ -190,7 +191,7 @@ struct write_job {
 	const uint8_t *data;
 };
 
-static int run_write(void *arg)
+static int run_batch_write(void *arg)
 {
 	struct write_job job = *(struct write_job *)arg;
 
@@ -215,14 +216,14 @@ static int write_batch(const struct batch *b, enum image_event event)
 		while (++i < b->nr && job.len < WRITE_MAX &&
 		       b->slices[i]->offset == job.offset + job.len)
 			job.len += b->slice_size;
-		if (!co_group_start(&g, run_write, &job))
+		if (!co_group_start(&g, run_batch_write, &job))
 			break;
 	}
 	return co_group_wait(&g);
 }
 
-static int write_table(struct image *file, const struct table_copy *t,
-		       enum image_event event)
+static int write_table_sectors(struct image *file, const struct table_copy *t,
+			       enum image_event event)
 {
 	int ret = 0;
 
@@ -267,8 +268,8 @@ static int write_checkpoint(struct qcow2 *q, const struct checkpoint *cp)
 	if (!ret && cp->reftable.nr) {
 		ret = qcow2_barrier(q);
 		if (!ret)
-			ret = write_table(q->file, &cp->reftable,
-					  IMAGE_EVENT_REFTABLE_UPDATE);
+			ret = write_table_sectors(q->file, &cp->reftable,
+						  IMAGE_EVENT_REFTABLE_UPDATE);
 	}
 	if (!ret && (cp->l2.nr || cp->l1.nr))
 		ret = qcow2_barrier(q);
@@ -277,8 +278,8 @@ static int write_checkpoint(struct qcow2 *q, const struct checkpoint *cp)
 	if (!ret && cp->l1.nr) {
 		ret = qcow2_barrier(q);
 		if (!ret)
-			ret = write_table(q->file, &cp->l1,
-					  IMAGE_EVENT_L1_UPDATE);
+			ret = write_table_sectors(q->file, &cp->l1,
+						  IMAGE_EVENT_L1_UPDATE);
 	}
 	return ret ? ret : qcow2_barrier(q);
 }
@@ -302,13 +303,13 @@ static int commit_locked(struct qcow2 *q)
 	if (!ret)
 		ret = write_checkpoint(q, &cp);
 	if (ret) {
-		settle(q, &cp, true);
+		settle_checkpoint(q, &cp, true);
 		return qcow2_stop(q, ret, "writing metadata");
 	}
 	q->committed = modified;
 	qcow2_resume(q);
 	ret = qcow2_release_freed(q, &cp.freed);
-	settle(q, &cp, false);
+	settle_checkpoint(q, &cp, false);
 	q->freed_held = q->freed.nr;
 	return ret ? qcow2_stop(q, ret, "reading refcounts") : 0;
 }

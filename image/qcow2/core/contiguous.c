@@ -153,7 +153,8 @@ static int take_at_end(struct qcow2 *q, uint64_t first, uint64_t count,
 
 /* co. The whole table in one write, its refcounts on disk before; then the header
  * leads to it. A failure leaves memory ahead of the file. */
-static int switch_reftable(struct qcow2 *q, uint64_t offset, uint64_t clusters)
+static int switch_to_reftable(struct qcow2 *q, uint64_t offset,
+			      uint64_t clusters)
 {
 	uint64_t old = q->h.refcount_table_offset;
 	uint32_t old_clusters = q->h.refcount_table_clusters;
@@ -223,13 +224,13 @@ static int grow_reftable(struct qcow2 *q, uint64_t cluster)
 	if (!ret)
 		ret = take_at_end(q, s.end, clusters, &offset);
 	if (!ret)
-		ret = switch_reftable(q, offset, clusters);
+		ret = switch_to_reftable(q, offset, clusters);
 	return ret ? qcow2_lose(q, ret, "growing the refcount table") : 0;
 }
 
 int qcow2_move_reftable(struct qcow2 *q, uint64_t offset)
 {
-	int ret = switch_reftable(q, offset, q->h.refcount_table_clusters);
+	int ret = switch_to_reftable(q, offset, q->h.refcount_table_clusters);
 
 	return ret ? qcow2_lose(q, ret, "moving the refcount table") : 0;
 }

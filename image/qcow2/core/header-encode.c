@@ -203,8 +203,8 @@ static void store_fields(const struct qcow2_header *h, uint8_t *buf)
 	buf[104] = h->compression_type;
 }
 
-static int encode(const struct qcow2_header *h, uint32_t tail,
-		  uint8_t *cluster, uint32_t *end)
+static int encode_header(const struct qcow2_header *h, uint32_t tail,
+			 uint8_t *cluster, uint32_t *end)
 {
 	struct layout l = { cluster, 0, (size_t)qcow2_cluster_size(h) };
 	int ret = 0;
@@ -230,7 +230,7 @@ int qcow2_header_encode(const struct qcow2_header *h, uint8_t *cluster,
 			struct error *err)
 {
 	uint32_t end;
-	int ret = encode(h, 0, cluster, &end);
+	int ret = encode_header(h, 0, cluster, &end);
 
 	if (ret)
 		return error_set(err, -ret, "the header, its extensions and the "
@@ -242,5 +242,5 @@ int qcow2_header_encode(const struct qcow2_header *h, uint8_t *cluster,
 int qcow2_header_encode_tail(const struct qcow2_header *h, uint32_t tail,
 			     uint8_t *cluster, uint32_t *end)
 {
-	return encode(h, tail, cluster, end);
+	return encode_header(h, tail, cluster, end);
 }

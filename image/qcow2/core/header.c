@@ -125,7 +125,7 @@ static int keep_extension(struct qcow2_header *h, uint32_t type,
 	return 0;
 }
 
-static bool is_zero(const uint8_t *p, size_t len)
+static bool is_row_empty(const uint8_t *p, size_t len)
 {
 	while (len && !*p)
 		p++, len--;
@@ -235,7 +235,7 @@ static void note_tail(struct qcow2_header *h, const uint8_t *buf, size_t pos,
 		      uint32_t len)
 {
 	if (pos <= SECTOR_SIZE && pos + len > SECTOR_SIZE &&
-	    is_zero(buf + SECTOR_SIZE, pos + len - SECTOR_SIZE))
+	    is_row_empty(buf + SECTOR_SIZE, pos + len - SECTOR_SIZE))
 		h->tail_start = (uint32_t)(pos + len);
 }
 
@@ -318,7 +318,7 @@ static void name_features(const struct qcow2_header *h, uint64_t bits,
 			 "feature: %" PRIx64, len ? ", " : "", nameless);
 }
 
-static int judge_features(const struct qcow2_header *h, struct error *err)
+static int validate_features(const struct qcow2_header *h, struct error *err)
 {
 	uint64_t unknown = h->incompat & ~QCOW2_INCOMPAT_KNOWN;
 	bool bit = h->incompat & QCOW2_INCOMPAT_COMPRESSION;
@@ -352,9 +352,9 @@ static int judge_features(const struct qcow2_header *h, struct error *err)
 }
 
 /* Place and size of a table that must start at a cluster and fit 2^56. */
-static int judge_table(const struct qcow2_header *h, const char *what,
-		       uint64_t offset, uint64_t bytes, uint64_t limit,
-		       struct error *err)
+static int validate_table_place(const struct qcow2_header *h, const char *what,
+				uint64_t offset, uint64_t bytes, uint64_t limit,
+				struct error *err)
 {
 	if (bytes > limit)
 		return error_set(err, EFBIG, "%s too large: %" PRIu64
@@ -373,26 +373,27 @@ static int judge_tables(const struct qcow2_header *h, struct error *err)
 	uint64_t need = qcow2_l1_needed(h, h->size);
 	int ret;
 
-	ret = judge_table(h, "refcount table", h->refcount_table_offset,
-			  (uint64_t)h->refcount_table_clusters
-				  << h->cluster_bits,
-			  QCOW2_MAX_REFTABLE_BYTES, err);
+	ret = validate_table_place(
+		h, "refcount table", h->refcount_table_offset,
+		(uint64_t)h->refcount_table_clusters << h->cluster_bits,
+		QCOW2_MAX_REFTABLE_BYTES, err);
 	if (ret)
 		return ret;
 	if (h->nb_snapshots > QCOW2_MAX_SNAPSHOTS)
 		return error_set(err, EFBIG, "snapshot table too large: %u "
 				 "snapshots, at most %u", h->nb_snapshots,
 				 QCOW2_MAX_SNAPSHOTS);
-	ret = judge_table(h, "snapshot table", h->snapshots_offset,
-			  h->nb_snapshots, UINT64_MAX, err);
+	ret = validate_table_place(h, "snapshot table", h->snapshots_offset,
+				   h->nb_snapshots, UINT64_MAX, err);
 	if (ret)
 		return ret;
 	if (h->size > INT64_MAX || need > QCOW2_MAX_L1_BYTES / 8)
 		return error_set(err, EFBIG, "image is too big: %" PRIu64
 				 " bytes with clusters of %" PRIu64, h->size,
 				 qcow2_cluster_size(h));
-	ret = judge_table(h, "active L1 table", h->l1_table_offset,
-			  (uint64_t)h->l1_size * 8, QCOW2_MAX_L1_BYTES, err);
+	ret = validate_table_place(h, "active L1 table", h->l1_table_offset,
+				   (uint64_t)h->l1_size * 8, QCOW2_MAX_L1_BYTES,
+				   err);
 	if (ret)
 		return ret;
 	if (h->l1_size < need)
@@ -425,8 +426,8 @@ static int load_backing_name(const uint8_t *buf, size_t len, uint64_t offset,
 			   &h->backing_file, err);
 }
 
-static int parse(const uint8_t *buf, size_t len, struct qcow2_header *h,
-		 struct error *err)
+static int parse_first_cluster(const uint8_t *buf, size_t len,
+			       struct qcow2_header *h, struct error *err)
 {
 	uint64_t backing_offset;
 	uint32_t bits;
@@ -451,7 +452,7 @@ static int parse(const uint8_t *buf, size_t len, struct qcow2_header *h,
 	h->used_end = h->header_length;
 	ret = load_extensions(buf, end, h, err);
 	if (!ret)
-		ret = judge_features(h, err);
+		ret = validate_features(h, err);
 	if (!ret && backing_offset)
 		ret = load_backing_name(buf, len, backing_offset,
 					load_be32(buf + 16), h, err);
@@ -466,7 +467,7 @@ int qcow2_header_parse(const uint8_t *buf, size_t len, struct qcow2_header *h,
 	int ret;
 
 	memset(h, 0, sizeof(*h));
-	ret = parse(buf, len, h, err);
+	ret = parse_first_cluster(buf, len, h, err);
 	if (ret)
 		qcow2_header_free(h);
 	return ret;

@@ -49,7 +49,8 @@ void qcow2_meta_deinit(struct qcow2_meta_map *m)
 }
 
 /* The slot of `cluster`, or the empty one where it would go. */
-static uint64_t *find(const struct qcow2_meta_map *m, uint64_t cluster)
+static uint64_t *find_meta_slot(const struct qcow2_meta_map *m,
+				uint64_t cluster)
 {
 	uint64_t mask = (UINT64_C(1) << m->bits) - 1;
 	uint64_t i = (cluster * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - m->bits);
@@ -62,10 +63,10 @@ static uint64_t *find(const struct qcow2_meta_map *m, uint64_t cluster)
 enum qcow2_meta qcow2_meta_type(const struct qcow2_meta_map *m,
 				uint64_t cluster)
 {
-	return (enum qcow2_meta)(*find(m, cluster) & TYPE_MASK);
+	return (enum qcow2_meta)(*find_meta_slot(m, cluster) & TYPE_MASK);
 }
 
-static int grow(struct qcow2_meta_map *m)
+static int grow_meta_map(struct qcow2_meta_map *m)
 {
 	struct qcow2_meta_map bigger = { .bits = m->bits + 1, .nr = m->nr };
 	size_t n = (size_t)1 << m->bits;
@@ -75,7 +76,7 @@ static int grow(struct qcow2_meta_map *m)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		if (m->keys[i])
-			*find(&bigger, m->keys[i] >> 4) = m->keys[i];
+			*find_meta_slot(&bigger, m->keys[i] >> 4) = m->keys[i];
 	free(m->keys);
 	*m = bigger;
 	return 0;
@@ -88,11 +89,11 @@ int qcow2_meta_add(struct qcow2_meta_map *m, uint64_t cluster,
 	int ret;
 
 	if (m->nr * 2 >= UINT64_C(1) << m->bits) {
-		ret = grow(m);
+		ret = grow_meta_map(m);
 		if (ret)
 			return ret;
 	}
-	slot = find(m, cluster);
+	slot = find_meta_slot(m, cluster);
 	if (*slot)
 		return -EEXIST;
 	*slot = cluster << 4 | (uint64_t)type;
@@ -104,7 +105,7 @@ int qcow2_meta_add(struct qcow2_meta_map *m, uint64_t cluster,
 void qcow2_meta_del(struct qcow2_meta_map *m, uint64_t cluster)
 {
 	uint64_t mask = (UINT64_C(1) << m->bits) - 1;
-	uint64_t *slot = find(m, cluster);
+	uint64_t *slot = find_meta_slot(m, cluster);
 	uint64_t i, key;
 
 	if (!*slot)
@@ -115,7 +116,7 @@ void qcow2_meta_del(struct qcow2_meta_map *m, uint64_t cluster)
 	     i = (i + 1) & mask) {
 		key = m->keys[i];
 		m->keys[i] = 0;
-		*find(m, key >> 4) = key;
+		*find_meta_slot(m, key >> 4) = key;
 	}
 }
 

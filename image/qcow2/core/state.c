@@ -9,8 +9,8 @@
 #include "image/qcow2/core/qcow2.h"
 
 /* what NULL: the caller logs it. */
-static int set_state(struct qcow2 *q, enum qcow2_state state, int error,
-		     const char *what)
+static int set_write_state(struct qcow2 *q, enum qcow2_state state, int error,
+			   const char *what)
 {
 	if (q->state > QCOW2_STOPPED && state <= q->state)
 		return error;
@@ -24,12 +24,12 @@ static int set_state(struct qcow2 *q, enum qcow2_state state, int error,
 
 int qcow2_stop(struct qcow2 *q, int error, const char *what)
 {
-	return set_state(q, QCOW2_STOPPED, error, what);
+	return set_write_state(q, QCOW2_STOPPED, error, what);
 }
 
 int qcow2_lose(struct qcow2 *q, int error, const char *what)
 {
-	return set_state(q, QCOW2_LOST, error, what);
+	return set_write_state(q, QCOW2_LOST, error, what);
 }
 
 static int flush_file(struct qcow2 *q, struct image *file)
@@ -51,7 +51,7 @@ int qcow2_data_barrier(struct qcow2 *q)
 
 void qcow2_resume(struct qcow2 *q)
 {
-	set_state(q, QCOW2_WRITABLE, 0, NULL);
+	set_write_state(q, QCOW2_WRITABLE, 0, NULL);
 }
 
 int qcow2_corrupt(struct qcow2 *q, const char *fmt, ...)
@@ -67,7 +67,7 @@ int qcow2_corrupt(struct qcow2 *q, const char *fmt, ...)
 	log_error("%s: the image is corrupt: %s%s", q->img->path, text,
 		  q->img->flags & IMAGE_RDWR ?
 			  "; no more writes to it: run xdisk check" : "");
-	return set_state(q, QCOW2_CORRUPT, -EIO, NULL);
+	return set_write_state(q, QCOW2_CORRUPT, -EIO, NULL);
 }
 
 void qcow2_tell(struct qcow2 *q, enum log_level level, const char *fmt, ...)

@@ -72,8 +72,8 @@ struct layout {
 	uint64_t nr_luks, nr_data;	/* clusters */
 };
 
-static int lay_out(const struct qcow2_settings *s, struct qcow2_header *h,
-		   struct layout *l, struct error *err)
+static int lay_out_image(const struct qcow2_settings *s, struct qcow2_header *h,
+			 struct layout *l, struct error *err)
 {
 	uint64_t cs = qcow2_cluster_size(h), total, blocks = 1, table = 1;
 
@@ -115,8 +115,9 @@ static int lay_out(const struct qcow2_settings *s, struct qcow2_header *h,
 	return 0;
 }
 
-static int fill_header(const struct qcow2_settings *s, struct qcow2_header *h,
-		       struct layout *l, struct error *err)
+static int fill_new_header(const struct qcow2_settings *s,
+			   struct qcow2_header *h, struct layout *l,
+			   struct error *err)
 {
 	int ret;
 
@@ -140,7 +141,7 @@ static int fill_header(const struct qcow2_settings *s, struct qcow2_header *h,
 		.backing_format = (char *)s->backing_fmt,
 	};
 	h->crypt_method = s->encrypt.method;
-	ret = lay_out(s, h, l, err);
+	ret = lay_out_image(s, h, l, err);
 	h->has_crypto = l->nr_luks;
 	h->crypto_offset = l->luks << h->cluster_bits;
 	h->crypto_length = qcow2_encrypt_len(&s->encrypt);
@@ -276,7 +277,7 @@ static int write_luks(struct job *j)
 				     j->l.luks << j->h.cluster_bits);
 }
 
-static int write_data(struct job *j)
+static int write_preallocated(struct job *j)
 {
 	uint64_t off = j->l.data << j->h.cluster_bits;
 	uint64_t len = j->l.nr_data << j->h.cluster_bits;
@@ -329,7 +330,7 @@ static int64_t write_image(void *arg)
 	if (!ret)
 		ret = write_luks(j);
 	if (!ret)
-		ret = write_data(j);
+		ret = write_preallocated(j);
 	if (!ret)
 		ret = write_all(j->fd, j->header, qcow2_cluster_size(&j->h), 0);
 	if (!ret && fdatasync(j->fd))
@@ -392,8 +393,8 @@ static void remove_made(const char *path)
 }
 
 /* co. A data file is only touched when it is sure that the image can be made. */
-static int run_job(struct loop *loop, struct job *j,
-		   const struct qcow2_settings *s, struct error *err)
+static int run_create_job(struct loop *loop, struct job *j,
+			  const struct qcow2_settings *s, struct error *err)
 {
 	bool is_new = access(j->path, F_OK);
 	cleanup_fd int fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -433,7 +434,7 @@ int qcow2_create(struct loop *loop, const char *path, uint64_t size,
 	if (!ret && s.size == UINT64_MAX)
 		ret = size_of_backing(loop, path, &s, err);
 	if (!ret)
-		ret = fill_header(&s, &j.h, &j.l, err);
+		ret = fill_new_header(&s, &j.h, &j.l, err);
 	if (ret)
 		return ret;
 	header = malloc(qcow2_cluster_size(&j.h));
@@ -448,5 +449,5 @@ int qcow2_create(struct loop *loop, const char *path, uint64_t size,
 	j.preallocation = s.preallocation;
 	j.nocow = s.nocow;
 	j.encrypt = &s.encrypt;
-	return run_job(loop, &j, &s, err);
+	return run_create_job(loop, &j, &s, err);
 }

@@ -99,8 +99,8 @@ static int set_compat(struct qcow2_settings *s, const char *value,
 	return 0;
 }
 
-static int set_bool(const char *name, const char *value, bool *out,
-		    struct error *err)
+static int set_bool_option(const char *name, const char *value, bool *out,
+			   struct error *err)
 {
 	*out = !strcmp(value, "on");
 	if (!*out && strcmp(value, "off"))
@@ -112,19 +112,20 @@ static int set_bool(const char *name, const char *value, bool *out,
 static int set_lazy_refcounts(struct qcow2_settings *s, const char *value,
 			      struct error *err)
 {
-	return set_bool("lazy_refcounts", value, &s->lazy_refcounts, err);
+	return set_bool_option("lazy_refcounts", value, &s->lazy_refcounts,
+			       err);
 }
 
 static int set_nocow(struct qcow2_settings *s, const char *value,
 		     struct error *err)
 {
-	return set_bool("nocow", value, &s->nocow, err);
+	return set_bool_option("nocow", value, &s->nocow, err);
 }
 
 static int set_extended_l2(struct qcow2_settings *s, const char *value,
 			   struct error *err)
 {
-	return set_bool("extended_l2", value, &s->extended_l2, err);
+	return set_bool_option("extended_l2", value, &s->extended_l2, err);
 }
 
 static int set_compression_type(struct qcow2_settings *s, const char *value,
@@ -163,8 +164,8 @@ static int set_extent_size_hint(struct qcow2_settings *s, const char *value,
 			 "size, not '%s'", value);
 }
 
-static int set_size(struct qcow2_settings *s, const char *value,
-		    struct error *err)
+static int set_create_size(struct qcow2_settings *s, const char *value,
+			   struct error *err)
 {
 	if (s->size != UINT64_MAX)
 		return error_set(err, EINVAL, "The image size must be "
@@ -197,8 +198,8 @@ static int set_backing_fmt(struct qcow2_settings *s, const char *value,
 	return 0;
 }
 
-static int set_data_file(struct qcow2_settings *s, const char *value,
-			 struct error *err)
+static int set_data_file_option(struct qcow2_settings *s, const char *value,
+				struct error *err)
 {
 	s->data_file = *value ? value : NULL;
 	return 0;
@@ -207,7 +208,7 @@ static int set_data_file(struct qcow2_settings *s, const char *value,
 static int set_data_file_raw(struct qcow2_settings *s, const char *value,
 			     struct error *err)
 {
-	return set_bool("data_file_raw", value, &s->data_file_raw, err);
+	return set_bool_option("data_file_raw", value, &s->data_file_raw, err);
 }
 
 static const struct {
@@ -219,7 +220,7 @@ static const struct {
 	{ "cluster_size", set_cluster_size },
 	{ "compat", set_compat },
 	{ "compression_type", set_compression_type },
-	{ "data_file", set_data_file },
+	{ "data_file", set_data_file_option },
 	{ "data_file_raw", set_data_file_raw },
 	{ "extended_l2", set_extended_l2 },
 	{ "extent_size_hint", set_extent_size_hint },
@@ -227,11 +228,12 @@ static const struct {
 	{ "nocow", set_nocow },
 	{ "preallocation", set_preallocation },
 	{ "refcount_bits", set_refcount_bits },
-	{ "size", set_size },
+	{ "size", set_create_size },
 };
 
-static int set_option(struct qcow2_settings *s,
-		      const struct image_create_option *o, struct error *err)
+static int set_create_option(struct qcow2_settings *s,
+			     const struct image_create_option *o,
+			     struct error *err)
 {
 	int ret;
 
@@ -249,7 +251,7 @@ static int set_option(struct qcow2_settings *s,
 			 "preallocation, refcount_bits, size)", o->name);
 }
 
-static int judge_data_file(const struct qcow2_settings *s, struct error *err)
+static int validate_data_file(const struct qcow2_settings *s, struct error *err)
 {
 	if (s->data_file_raw && !s->data_file)
 		return error_set(err, EINVAL, "data-file-raw requires "
@@ -299,7 +301,7 @@ static int judge_settings(const struct qcow2_settings *s, struct error *err)
 	if (s->size == UINT64_MAX && !s->backing_file)
 		return error_set(err, EINVAL, "Image creation needs a size "
 				 "parameter");
-	return judge_data_file(s, err);
+	return validate_data_file(s, err);
 }
 
 int qcow2_parse_settings(struct qcow2_settings *s, uint64_t size,
@@ -316,7 +318,7 @@ int qcow2_parse_settings(struct qcow2_settings *s, uint64_t size,
 	};
 	qcow2_encrypt_init(&s->encrypt);
 	for (unsigned int i = 0; i < nr && !ret; i++)
-		ret = set_option(s, &options[i], err);
+		ret = set_create_option(s, &options[i], err);
 	/* What is in the data file is allocated, as in QEMU. */
 	if (s->data_file_raw && s->preallocation == IMAGE_PREALLOC_OFF)
 		s->preallocation = IMAGE_PREALLOC_METADATA;

@@ -36,7 +36,8 @@ struct width {
 	uint64_t loaded;		/* index of old_block, UINT64_MAX: none */
 };
 
-static void show(const struct width *w, uint64_t done, uint64_t walk)
+static void show_width_progress(const struct width *w, uint64_t done,
+				uint64_t walk)
 {
 	if (w->progress)
 		w->progress->set(w->progress->arg, walk * w->base + done,
@@ -67,7 +68,7 @@ static int old_refcount(struct width *w, uint64_t cluster, uint64_t *value)
 }
 
 /* co. Which new blocks are needed, and does everything fit? */
-static int survey(struct width *w, struct error *err)
+static int survey_refcounts(struct width *w, struct error *err)
 {
 	uint64_t limit = qcow2_refcount_max(w->order), value;
 	int ret;
@@ -85,7 +86,7 @@ static int survey(struct width *w, struct error *err)
 		if (value)
 			w->wanted[c >> w->block_bits] = 1;
 		if (!(c & 0xffff))
-			show(w, c, 0);
+			show_width_progress(w, c, 0);
 	}
 	return 0;
 }
@@ -96,7 +97,7 @@ static bool is_wanted(const struct width *w, uint64_t block)
 }
 
 /* The structure counts itself: lay it out until it covers what it takes. */
-static int plan(struct width *w, struct error *err)
+static int plan_structure(struct width *w, struct error *err)
 {
 	uint64_t first = w->base >> w->block_bits, below = 0, end;
 
@@ -154,7 +155,7 @@ static int write_structure(struct width *w)
 					   w->new_block);
 		w->table.v[i] = at;
 		at += q->cluster_size;
-		show(w, min(i << w->block_bits, w->base), 1);
+		show_width_progress(w, min(i << w->block_bits, w->base), 1);
 	}
 	if (!ret)
 		ret = qcow2_table_write(&w->table, q->file,
@@ -226,15 +227,15 @@ static int switch_over(struct width *w, struct error *err)
 	return 0;
 }
 
-static int change(struct width *w, struct error *err)
+static int change_width(struct width *w, struct error *err)
 {
 	struct qcow2 *q = w->q;
 	uint64_t end;
 	int ret;
 
-	ret = survey(w, err);
+	ret = survey_refcounts(w, err);
 	if (!ret)
-		ret = plan(w, err);
+		ret = plan_structure(w, err);
 	if (ret)
 		return ret;
 	end = (w->base + w->table_clusters + w->nr_blocks) << q->cluster_bits;
@@ -276,7 +277,7 @@ int qcow2_change_refcount_order(struct qcow2 *q, uint32_t order,
 			   max(q->cluster_size, UINT64_C(4096))))
 		ret = -ENOMEM;
 	if (!ret)
-		ret = change(&w, err);
+		ret = change_width(&w, err);
 	free(w.wanted);
 	free(w.old_block);
 	free(w.new_block);

@@ -40,8 +40,8 @@ struct expand {
 
 /* ---- all L2 tables ---- */
 
-static int add_table(struct expand *x, uint64_t entry, bool active,
-		     struct error *err)
+static int add_l2_table(struct expand *x, uint64_t entry, bool active,
+			struct error *err)
 {
 	uint64_t offset = entry & QCOW2_L1_OFFSET;
 
@@ -65,8 +65,8 @@ static int add_table(struct expand *x, uint64_t entry, bool active,
 	return 0;
 }
 
-static int add_snapshot(void *arg, const struct qcow2_snapshot *sn,
-			struct error *err)
+static int add_snapshot_tables(void *arg, const struct qcow2_snapshot *sn,
+			       struct error *err)
 {
 	struct expand *x = arg;
 	size_t bytes = (size_t)sn->l1_size * 8;	/* judged when opened */
@@ -79,11 +79,11 @@ static int add_snapshot(void *arg, const struct qcow2_snapshot *sn,
 	if (ret)
 		return error_set_errno(err, -ret, "reading an L1 table");
 	for (size_t i = 0; i < bytes && !ret; i += 8)
-		ret = add_table(x, load_be64(l1 + i), false, err);
+		ret = add_l2_table(x, load_be64(l1 + i), false, err);
 	return ret;
 }
 
-static int by_offset(const void *a, const void *b)
+static int by_table_offset(const void *a, const void *b)
 {
 	const struct table *x = a, *y = b;
 
@@ -97,13 +97,13 @@ static int list_tables(struct expand *x, struct error *err)
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && i < q->l1.nr; i++)
-		ret = add_table(x, q->l1.v[i], true, err);
+		ret = add_l2_table(x, q->l1.v[i], true, err);
 	if (!ret)
-		ret = qcow2_for_each_snapshot(q->file, &q->h, add_snapshot, x,
-					      NULL, err);
+		ret = qcow2_for_each_snapshot(
+			q->file, &q->h, add_snapshot_tables, x, NULL, err);
 	if (ret || !x->nr)
 		return ret;
-	qsort(x->tables, x->nr, sizeof(*x->tables), by_offset);
+	qsort(x->tables, x->nr, sizeof(*x->tables), by_table_offset);
 	for (size_t i = 1; i < x->nr; i++) {
 		if (x->tables[i].offset != x->tables[n].offset) {
 			x->tables[++n] = x->tables[i];
@@ -166,7 +166,7 @@ static int replace_entries(struct expand *x, const struct table *t,
 }
 
 /* co. What is on disk leads to nothing that is not: then the rest goes. */
-static int write_table(struct expand *x, const struct table *t)
+static int write_expanded_table(struct expand *x, const struct table *t)
 {
 	struct qcow2 *q = x->q;
 	enum qcow2_meta type = qcow2_meta_type(&q->meta,
@@ -210,7 +210,7 @@ static int expand_table(struct expand *x, const struct table *t)
 	ret = replace_entries(x, t, &changed);
 	if (ret || !changed)
 		return ret;
-	ret = write_table(x, t);
+	ret = write_expanded_table(x, t);
 	if (!ret)
 		free_replaced(x, t);
 	return ret;

@@ -70,8 +70,8 @@ const struct image_create_help qcow2_amend_help[] = {
 
 /* ---- options ---- */
 
-static int parse_bool(const char *name, const char *value, bool *out,
-		      struct error *err)
+static int parse_amend_bool(const char *name, const char *value, bool *out,
+			    struct error *err)
 {
 	*out = !strcmp(value, "on");
 	if (*out || !strcmp(value, "off"))
@@ -80,7 +80,7 @@ static int parse_bool(const char *name, const char *value, bool *out,
 			 "not '%s'", name, value);
 }
 
-static int set_compat(struct amend *a, const char *value, struct error *err)
+static int amend_compat(struct amend *a, const char *value, struct error *err)
 {
 	if (!strcmp(value, "0.10") || !strcmp(value, "v2"))
 		a->version = 2;
@@ -92,14 +92,15 @@ static int set_compat(struct amend *a, const char *value, struct error *err)
 	return 0;
 }
 
-static int set_lazy_refcounts(struct amend *a, const char *value,
-			      struct error *err)
+static int amend_lazy_refcounts(struct amend *a, const char *value,
+				struct error *err)
 {
-	return parse_bool("lazy_refcounts", value, &a->lazy_refcounts, err);
+	return parse_amend_bool("lazy_refcounts", value, &a->lazy_refcounts,
+				err);
 }
 
-static int set_refcount_bits(struct amend *a, const char *value,
-			     struct error *err)
+static int amend_refcount_bits(struct amend *a, const char *value,
+			       struct error *err)
 {
 	uint64_t bits;
 
@@ -114,7 +115,7 @@ static int set_refcount_bits(struct amend *a, const char *value,
 	return 0;
 }
 
-static int set_size(struct amend *a, const char *value, struct error *err)
+static int amend_size(struct amend *a, const char *value, struct error *err)
 {
 	if (size_parse(value, &a->size))
 		return error_set(err, EINVAL, "Parameter 'size' expects a "
@@ -124,8 +125,8 @@ static int set_size(struct amend *a, const char *value, struct error *err)
 	return 0;
 }
 
-static int set_backing_file(struct amend *a, const char *value,
-			    struct error *err)
+static int amend_backing_file(struct amend *a, const char *value,
+			      struct error *err)
 {
 	if (strlen(value) > QCOW2_MAX_BACKING_NAME)
 		return error_set(err, EINVAL, "Backing file name too long: %zu "
@@ -135,8 +136,8 @@ static int set_backing_file(struct amend *a, const char *value,
 	return 0;
 }
 
-static int set_backing_fmt(struct amend *a, const char *value,
-			   struct error *err)
+static int amend_backing_fmt(struct amend *a, const char *value,
+			     struct error *err)
 {
 	if (*value && !image_create_options(value))
 		return error_set(err, EINVAL, "Unknown backing format '%s'",
@@ -145,7 +146,8 @@ static int set_backing_fmt(struct amend *a, const char *value,
 	return 0;
 }
 
-static int set_data_file(struct amend *a, const char *value, struct error *err)
+static int amend_data_file(struct amend *a, const char *value,
+			   struct error *err)
 {
 	if (!(a->q->h.incompat & QCOW2_INCOMPAT_DATA_FILE))
 		return error_set(err, EINVAL, "data-file can only be set for "
@@ -154,11 +156,12 @@ static int set_data_file(struct amend *a, const char *value, struct error *err)
 	return 0;
 }
 
-static int set_data_file_raw(struct amend *a, const char *value,
-			     struct error *err)
+static int amend_data_file_raw(struct amend *a, const char *value,
+			       struct error *err)
 {
 	bool is_raw = a->data_file_raw;
-	int ret = parse_bool("data_file_raw", value, &a->data_file_raw, err);
+	int ret = parse_amend_bool("data_file_raw", value, &a->data_file_raw,
+				   err);
 
 	if (!ret && a->data_file_raw && !is_raw)
 		return error_set(err, EINVAL, "data-file-raw cannot be set on "
@@ -170,14 +173,14 @@ static const struct {
 	const char *name;
 	int (*set)(struct amend *a, const char *value, struct error *err);
 } setters[] = {
-	{ "backing_file", set_backing_file },
-	{ "backing_fmt", set_backing_fmt },
-	{ "compat", set_compat },
-	{ "data_file", set_data_file },
-	{ "data_file_raw", set_data_file_raw },
-	{ "lazy_refcounts", set_lazy_refcounts },
-	{ "refcount_bits", set_refcount_bits },
-	{ "size", set_size },
+	{ "backing_file", amend_backing_file },
+	{ "backing_fmt", amend_backing_fmt },
+	{ "compat", amend_compat },
+	{ "data_file", amend_data_file },
+	{ "data_file_raw", amend_data_file_raw },
+	{ "lazy_refcounts", amend_lazy_refcounts },
+	{ "refcount_bits", amend_refcount_bits },
+	{ "size", amend_size },
 };
 
 static int refuse_option(const char *name, struct error *err)
@@ -195,8 +198,8 @@ static int refuse_option(const char *name, struct error *err)
 				 "creation" : "");
 }
 
-static int set_option(struct amend *a, const struct image_create_option *o,
-		      struct error *err)
+static int amend_option(struct amend *a, const struct image_create_option *o,
+			struct error *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(setters); i++)
 		if (!strcmp(o->name, setters[i].name))
@@ -284,7 +287,7 @@ static int judge_versions(struct amend *a, struct error *err)
 	return 0;
 }
 
-static int judge_encryption(const struct amend *a, struct error *err)
+static int validate_encryption_change(const struct amend *a, struct error *err)
 {
 	if (!a->encrypt)
 		return 0;
@@ -297,11 +300,11 @@ static int judge_encryption(const struct amend *a, struct error *err)
 	return luks_amend_judge(&a->keys, err);
 }
 
-static int judge(struct amend *a, struct error *err)
+static int validate_amendment(struct amend *a, struct error *err)
 {
 	const char *file = a->backing_file ? a->backing_file :
 					     a->q->h.backing_file;
-	int ret = judge_encryption(a, err);
+	int ret = validate_encryption_change(a, err);
 
 	if (!ret && a->backing_fmt && *a->backing_fmt && !(file && *file))
 		return error_set(err, EINVAL, "Backing format cannot be used "
@@ -439,7 +442,7 @@ static int amend_keys(struct amend *a, struct error *err)
 	return luks_amend(&area, &a->keys, err);
 }
 
-static int carry_out(struct amend *a, struct error *err)
+static int carry_out_amendment(struct amend *a, struct error *err)
 {
 	struct qcow2 *q = a->q;
 	int ret;
@@ -488,8 +491,8 @@ int qcow2_amend(struct image *img, const struct image_create_option *options,
 		flags & IMAGE_AMEND_FORCE,
 	};
 	for (unsigned int i = 0; i < nr && !ret; i++)
-		ret = set_option(&a, &options[i], err);
+		ret = amend_option(&a, &options[i], err);
 	if (!ret)
-		ret = judge(&a, err);
-	return ret ? ret : carry_out(&a, err);
+		ret = validate_amendment(&a, err);
+	return ret ? ret : carry_out_amendment(&a, err);
 }

@@ -20,8 +20,8 @@
 
 /* ---- another backing file ---- */
 
-static int judge_backing(const struct qcow2 *q, const char *file,
-			 const char *format, struct error *err)
+static int validate_backing_name(const struct qcow2 *q, const char *file,
+				 const char *format, struct error *err)
 {
 	if (q->write_error)
 		return error_set_errno(err, -q->write_error, "%s", q->img->path);
@@ -67,7 +67,7 @@ int qcow2_change_backing(struct image *img, const char *file,
 	struct qcow2 *q = qcow2_of(img);
 	char *new_file = file ? strdup(file) : NULL;
 	char *new_format = file && format ? strdup(format) : NULL;
-	int ret = judge_backing(q, file, format, err);
+	int ret = validate_backing_name(q, file, format, err);
 
 	if (!ret && ((file && !new_file) || (file && format && !new_format)))
 		ret = error_set_errno(err, ENOMEM, "%s", img->path);
@@ -90,7 +90,7 @@ int qcow2_change_backing(struct image *img, const char *file,
 /* ---- an empty overlay ---- */
 
 /* Nothing but data may be freed on an L2 entry's word. */
-static int judge_entry(struct qcow2 *q, uint64_t word)
+static int validate_freed_entry(struct qcow2 *q, uint64_t word)
 {
 	uint64_t first = word & QCOW2_L2_OFFSET, last = first;
 
@@ -119,7 +119,7 @@ static int judge_entry(struct qcow2 *q, uint64_t word)
 }
 
 /* co. Frees what a table points at, all of it or nothing. */
-static int free_entries(struct qcow2 *q, uint64_t table, uint8_t *buf)
+static int free_sound_entries(struct qcow2 *q, uint64_t table, uint8_t *buf)
 {
 	uint64_t nr = UINT64_C(1) << q->l2_bits;
 	int ret = image_pread(q->file, table, q->cluster_size, buf);
@@ -127,7 +127,8 @@ static int free_entries(struct qcow2 *q, uint64_t table, uint8_t *buf)
 	if (ret || (q->h.incompat & QCOW2_INCOMPAT_DATA_FILE))
 		return ret;		/* the data is not in this file */
 	for (uint64_t i = 0; !ret && i < nr; i++)
-		ret = judge_entry(q, qcow2_entry_load(&q->h, buf, i).word);
+		ret = validate_freed_entry(
+			q, qcow2_entry_load(&q->h, buf, i).word);
 	for (uint64_t i = 0; !ret && i < nr; i++)
 		qcow2_free_entry(q, qcow2_entry_load(&q->h, buf, i),
 				 q->h.nb_snapshots);
@@ -144,7 +145,7 @@ static int drop_l2(struct qcow2 *q, uint64_t i, uint8_t *buf)
 		return 0;
 	ret = qcow2_writable(q, 0, 0);
 	if (!ret)
-		ret = free_entries(q, table, buf);
+		ret = free_sound_entries(q, table, buf);
 	if (ret)
 		return ret;
 	qcow2_table_set(&q->l1, i, 0);

@@ -178,7 +178,7 @@ static void clear_copied(struct qcow2 *q, struct qcow2_slice *slice)
 /* ---- tables ---- */
 
 /* co. A table that is about to be changed is an active one. */
-static int judge_table(struct walk *w, uint64_t offset)
+static int validate_tree_table(struct walk *w, uint64_t offset)
 {
 	struct qcow2 *q = w->q;
 	uint64_t c = offset >> q->cluster_bits;
@@ -245,7 +245,7 @@ static int walk_tree(struct walk *w, struct qcow2_tree t)
 			continue;
 		if (!w->raise && w->done == w->limit)
 			break;
-		ret = judge_table(w, offset);
+		ret = validate_tree_table(w, offset);
 		if (!ret)
 			ret = walk_table(w, offset);
 		if (!ret)
@@ -275,7 +275,7 @@ int qcow2_lower_tree(struct qcow2 *q, struct qcow2_tree t, uint64_t limit,
 /* ---- COPIED ---- */
 
 /* co. Of what a table points at. */
-static int mark_slice(struct qcow2 *q, struct qcow2_slice *slice)
+static int mark_copied_slice(struct qcow2 *q, struct qcow2_slice *slice)
 {
 	uint64_t n = q->slice_size >> qcow2_entry_bits(&q->h), refcount;
 	int ret;
@@ -309,7 +309,7 @@ static int mark_table(struct qcow2 *q, uint64_t offset)
 		ret = qcow2_cache_get(&q->l2_cache, offset + o, &slice);
 		if (ret)
 			return ret;
-		ret = mark_slice(q, slice);
+		ret = mark_copied_slice(q, slice);
 		qcow2_cache_put(slice);
 		if (!ret)
 			ret = relieve(q);

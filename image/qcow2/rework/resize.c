@@ -64,7 +64,7 @@ static int clear_new_space(struct image *img, uint64_t from)
 	return ret ? ret : qcow2_commit_all(q);
 }
 
-static int grow(struct qcow2 *q, uint64_t size, struct error *err)
+static int grow_disk(struct qcow2 *q, uint64_t size, struct error *err)
 {
 	uint64_t entries = qcow2_l1_needed(&q->h, size);
 	uint64_t old = q->img->size;
@@ -103,7 +103,7 @@ static int grow(struct qcow2 *q, uint64_t size, struct error *err)
 
 /* co. Lets go of what the entries of a table point at; they themselves stay.
  * The L1 entry that led to them is gone already. */
-static int free_entries(struct qcow2 *q, uint64_t table)
+static int free_l2_entries(struct qcow2 *q, uint64_t table)
 {
 	uint64_t n = q->slice_size >> qcow2_entry_bits(&q->h);
 	struct qcow2_slice *s;
@@ -131,7 +131,7 @@ static int drop_l1_entry(struct qcow2 *q, uint32_t i)
 	if (!table)
 		return 0;
 	qcow2_table_set(&q->l1, i, 0);
-	ret = free_entries(q, table);
+	ret = free_l2_entries(q, table);
 	return ret ? ret : qcow2_free_l2(q, table, true);
 }
 
@@ -180,7 +180,7 @@ static int drop_beyond_end(struct qcow2 *q)
 	return ret ? ret : qcow2_commit_all(q);
 }
 
-static int shrink(struct qcow2 *q, uint64_t size, struct error *err)
+static int shrink_disk(struct qcow2 *q, uint64_t size, struct error *err)
 {
 	int ret;
 
@@ -203,7 +203,7 @@ static int shrink(struct qcow2 *q, uint64_t size, struct error *err)
 
 /* ---- both ---- */
 
-static int judge(const struct qcow2 *q, struct error *err)
+static int validate_resize(const struct qcow2 *q, struct error *err)
 {
 	if (q->write_error)
 		return error_set_errno(err, -q->write_error, "%s", q->img->path);
@@ -218,7 +218,7 @@ int qcow2_truncate(struct image *img, uint64_t size, struct error *err)
 	struct qcow2 *q = qcow2_of(img);
 	int ret;
 
-	ret = judge(q, err);
+	ret = validate_resize(q, err);
 	if (!ret && !is_aligned(size, SECTOR_SIZE))
 		ret = error_set(err, EINVAL, "The new size must be a multiple "
 				"of 512, not %" PRIu64, size);
@@ -234,7 +234,8 @@ int qcow2_truncate(struct image *img, uint64_t size, struct error *err)
 		return ret;
 	if (size > img->size)
 		qcow2_bitmaps_resize(q, size);
-	ret = size < img->size ? shrink(q, size, err) : grow(q, size, err);
+	ret = size < img->size ? shrink_disk(q, size, err)
+			       : grow_disk(q, size, err);
 	qcow2_bitmaps_resize(q, img->size);
 	return ret;
 }
@@ -274,8 +275,8 @@ static void mark_zero(const struct qcow2 *q, struct qcow2_entry *e)
 
 /* co. Points guest clusters, which read as zeroes, at host clusters that do;
  * *linked of them. */
-static int link_clusters(struct qcow2 *q, uint64_t index, uint64_t count,
-			 uint64_t host, uint64_t *linked)
+static int link_preallocated(struct qcow2 *q, uint64_t index, uint64_t count,
+			     uint64_t host, uint64_t *linked)
 {
 	struct qcow2_slice *slice;
 	struct qcow2_entry new;
@@ -319,7 +320,7 @@ static int preallocate_some(struct qcow2 *q, uint64_t index, uint64_t max,
 		return error_set_errno(err, -ret, "allocating clusters");
 	ret = prepare_data(q, host, *done, fresh, mode, err);
 	if (!ret) {
-		ret = link_clusters(q, index, *done, host, &linked);
+		ret = link_preallocated(q, index, *done, host, &linked);
 		error_set_errno(ret ? err : NULL, -ret, "allocating L2 tables");
 	}
 	if (ret)

@@ -46,7 +46,7 @@
 /* QEMU keeps names in 256 bytes. */
 #define NAME_MAX_BYTES 255u
 
-static int begin(struct qcow2 *q, struct error *err)
+static int begin_snapshot_op(struct qcow2 *q, struct error *err)
 {
 	int ret = q->write_error;
 
@@ -60,7 +60,7 @@ static int begin(struct qcow2 *q, struct error *err)
 	return ret ? error_set_errno(err, -ret, "%s", q->img->path) : 0;
 }
 
-static int commit(struct qcow2 *q, struct error *err)
+static int commit_or_say(struct qcow2 *q, struct error *err)
 {
 	int ret = qcow2_commit_all(q);
 
@@ -124,11 +124,11 @@ static void take_back(struct qcow2 *q, struct qcow2_tree t, uint64_t done)
 
 	ret = qcow2_lower_tree(q, t, done, &err);
 	if (!ret)
-		ret = commit(q, &err);
+		ret = commit_or_say(q, &err);
 	if (!ret)
 		ret = qcow2_mark_copied(q, &err);
 	if (!ret)
-		ret = commit(q, &err);
+		ret = commit_or_say(q, &err);
 	if (ret)
 		log_warn("%s: clusters have leaked: %s", q->img->path,
 			 error_text(&err, ret));
@@ -148,8 +148,9 @@ static int new_id(const struct qcow2_snapshot_table *t, char **id)
 	return asprintf(id, "%lu", highest + 1) < 0 ? -ENOMEM : 0;
 }
 
-static int describe(struct qcow2 *q, struct qcow2_snapshot_table *t,
-		    const char *name, struct error *err)
+static int describe_new_snapshot(struct qcow2 *q,
+				 struct qcow2_snapshot_table *t,
+				 const char *name, struct error *err)
 {
 	struct qcow2_snapshot_record *r;
 	struct timespec now;
@@ -193,7 +194,7 @@ static int prepare_tables(struct qcow2 *q, struct qcow2_snapshot_table *t,
 		return ret;
 	ret = qcow2_snapshot_table_write(q, t, offset, bytes, err);
 	if (!ret)
-		ret = commit(q, err);
+		ret = commit_or_say(q, err);
 	if (!ret)
 		return 0;
 	qcow2_forget_clusters(q, *offset, *bytes);
@@ -201,8 +202,8 @@ static int prepare_tables(struct qcow2 *q, struct qcow2_snapshot_table *t,
 	return ret;
 }
 
-static int create(struct qcow2 *q, struct qcow2_snapshot_table *t,
-		  struct error *err)
+static int create_snapshot(struct qcow2 *q, struct qcow2_snapshot_table *t,
+			   struct error *err)
 {
 	uint64_t old = q->h.snapshots_offset, done, offset, bytes;
 	int ret;
@@ -221,7 +222,7 @@ static int create(struct qcow2 *q, struct qcow2_snapshot_table *t,
 	if (ret)
 		return ret;
 	qcow2_forget_clusters(q, old, t->bytes);
-	return commit(q, err);
+	return commit_or_say(q, err);
 }
 
 int qcow2_snapshot_create(struct image *img, const char *name,
@@ -234,13 +235,13 @@ int qcow2_snapshot_create(struct image *img, const char *name,
 	if (strlen(name) > NAME_MAX_BYTES)
 		return error_set(err, EINVAL, "a name of %zu bytes is too long, "
 				 "at most %u", strlen(name), NAME_MAX_BYTES);
-	ret = begin(q, err);
+	ret = begin_snapshot_op(q, err);
 	if (!ret)
 		ret = qcow2_snapshot_table_load(q, &t, err);
 	if (!ret)
-		ret = describe(q, &t, name, err);
+		ret = describe_new_snapshot(q, &t, name, err);
 	if (!ret)
-		ret = create(q, &t, err);
+		ret = create_snapshot(q, &t, err);
 	qcow2_snapshot_table_free(&t);
 	return ret;
 }
@@ -269,8 +270,8 @@ static int find_snapshot(const struct qcow2_snapshot_table *t, const char *text,
 }
 
 /* co. Its L1 table, to be freed. */
-static int load_l1(struct qcow2 *q, const struct qcow2_snapshot *sn,
-		   struct qcow2_table *l1, struct error *err)
+static int load_snapshot_l1(struct qcow2 *q, const struct qcow2_snapshot *sn,
+			    struct qcow2_table *l1, struct error *err)
 {
 	int ret = qcow2_judge_snapshot(q, sn, err);
 
@@ -299,7 +300,7 @@ static int delete_record(struct qcow2 *q, struct qcow2_snapshot_table *t,
 	ret = qcow2_snapshot_table_write(q, t, &offset, &bytes, err);
 	if (ret)
 		return ret;
-	ret = commit(q, err);
+	ret = commit_or_say(q, err);
 	if (ret) {
 		qcow2_forget_clusters(q, offset, bytes);
 		return ret;
@@ -311,10 +312,10 @@ static int delete_record(struct qcow2 *q, struct qcow2_snapshot_table *t,
 	qcow2_forget_clusters(q, l1_offset, tree.nr * 8);
 	ret = qcow2_lower_tree(q, tree, UINT64_MAX, err);
 	if (!ret)
-		ret = commit(q, err);
+		ret = commit_or_say(q, err);
 	if (!ret)
 		ret = qcow2_mark_copied(q, err);
-	return ret ? ret : commit(q, err);
+	return ret ? ret : commit_or_say(q, err);
 }
 
 int qcow2_snapshot_delete(struct image *img, const char *name_or_id,
@@ -325,13 +326,13 @@ int qcow2_snapshot_delete(struct image *img, const char *name_or_id,
 	struct qcow2_table l1 = { 0 };
 	int ret, i = -1;
 
-	ret = begin(q, err);
+	ret = begin_snapshot_op(q, err);
 	if (!ret)
 		ret = qcow2_snapshot_table_load(q, &t, err);
 	if (!ret) {
 		i = find_snapshot(&t, name_or_id, false);
-		ret = i < 0 ? error_set(err, ENOENT, "snapshot not found") :
-			      load_l1(q, &t.v[i].sn, &l1, err);
+		ret = i < 0 ? error_set(err, ENOENT, "snapshot not found")
+			    : load_snapshot_l1(q, &t.v[i].sn, &l1, err);
 	}
 	if (!ret)
 		ret = delete_record(q, &t, (unsigned int)i, tree_of(&l1), err);
@@ -351,7 +352,7 @@ static int drop_active(struct qcow2 *q, const struct qcow2_table *l1,
 
 	qcow2_forget_clusters(q, offset, l1->nr * UINT64_C(8));
 	ret = qcow2_lower_tree(q, tree_of(l1), UINT64_MAX, err);
-	return ret ? ret : commit(q, err);
+	return ret ? ret : commit_or_say(q, err);
 }
 
 /* co. To the table at `offset`, which is *l1, and to that size. The old one is in
@@ -377,9 +378,9 @@ static int switch_active(struct qcow2 *q, struct qcow2_table *l1,
 	return drop_active(q, l1, old_offset, err);
 }
 
-/* co. *l1: as load_l1() read it, of the VM state, too. */
-static int apply(struct qcow2 *q, const struct qcow2_snapshot *sn,
-		 struct qcow2_table *l1, struct error *err)
+/* co. *l1: as load_snapshot_l1() read it, of the VM state, too. */
+static int apply_snapshot(struct qcow2 *q, const struct qcow2_snapshot *sn,
+			  struct qcow2_table *l1, struct error *err)
 {
 	uint64_t done = 0, offset = 0;
 	int ret;
@@ -389,7 +390,7 @@ static int apply(struct qcow2 *q, const struct qcow2_snapshot *sn,
 	if (!ret)
 		ret = write_l1_copy(q, l1, QCOW2_META_L1, &offset, err);
 	if (!ret) {
-		ret = commit(q, err);
+		ret = commit_or_say(q, err);
 		if (ret)
 			qcow2_forget_clusters(q, offset, l1->nr * UINT64_C(8));
 	}
@@ -407,7 +408,7 @@ int qcow2_snapshot_apply(struct image *img, const char *id_or_name,
 	struct qcow2_table l1 = { 0 };
 	int ret, i = -1;
 
-	ret = begin(q, err);
+	ret = begin_snapshot_op(q, err);
 	if (!ret)
 		ret = qcow2_snapshot_table_load(q, &t, err);
 	if (!ret) {
@@ -421,9 +422,9 @@ int qcow2_snapshot_apply(struct image *img, const char *id_or_name,
 					"change");
 	}
 	if (!ret)
-		ret = load_l1(q, &t.v[i].sn, &l1, err);
+		ret = load_snapshot_l1(q, &t.v[i].sn, &l1, err);
 	if (!ret)
-		ret = apply(q, &t.v[i].sn, &l1, err);
+		ret = apply_snapshot(q, &t.v[i].sn, &l1, err);
 	q->inflated_entry = 0;
 	qcow2_table_free(&l1);
 	qcow2_snapshot_table_free(&t);
