@@ -4,7 +4,10 @@
 #	ok DESCRIPTION COMMAND...	the command must succeed
 #	rc N DESCRIPTION COMMAND...	the command must exit with status N
 #	said DESCRIPTION PATTERN	the last command must have printed that
+#	says PATTERN			the same, described by the pattern
 #	is DESCRIPTION GOT WANTED	two strings must be equal
+#	group [TEXT]			what the checks from here on are about: it
+#					stands before their descriptions
 #	requires COMMAND...		skips the whole test where one is missing
 #	finish				prints the plan; the last line of a test
 #
@@ -44,6 +47,7 @@ trap 'rm -rf "$T"' EXIT
 cd "$T" || exit 99
 tap_count=0
 tap_failed=0
+tap_group=
 
 xdisk() { ${WRAP:-} "$builddir/tool/xdisk" "$@"; }
 
@@ -128,9 +132,11 @@ number_words()
 	fi
 }
 
+group() { tap_group=${1:+$1: }; }
+
 tap_result()
 {
-	local status=$1 text=$2
+	local status=$1 text=$tap_group$2
 
 	tap_count=$((tap_count + 1))
 	if [ "$status" -eq 0 ]; then
@@ -174,6 +180,8 @@ said()
 		return 1
 	fi
 }
+
+says() { said "says: $1" "$1"; }
 
 is()
 {

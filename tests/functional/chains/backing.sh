@@ -75,7 +75,7 @@ done
 qemu-img create -q -f qcow2 -b layer5 -F qcow2 -u circle 1M
 qemu-img rebase -q -u -b circle -F qcow2 layer1
 rc 1 'a circle is refused' xdisk io -f qcow2 -c 'read 0 1' circle
-said 'and told' 'circle'
+says 'circle'
 xdisk create -q -u -f qcow2 -b json:{} -F raw evil 1M
 rc 1 'a backing image is a plain path' xdisk io -f qcow2 -c 'read 0 1' evil
 xdisk create -q -u -f qcow2 -b gone -F raw orphan 1M

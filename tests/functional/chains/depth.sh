@@ -134,7 +134,7 @@ ok 'vpc: all is there' model -n 0 "$below" qcow2 want
 ok 'vpc: written to at random' model -s 2 -n 300 "$below" qcow2 want
 ok 'vpc: all is there, and what was written' model -n 0 "$below" qcow2 want
 
-# These name no format of what they stand on: it is raw.
+group 'these name no format of what they stand on: it is raw'
 for kind in qed qcow; do
 	begin
 	cp want bottom

@@ -31,7 +31,7 @@ ok 'works' both_ways "$(qcow2 y)"
 is 'info as qemu-img has it' "$(xdisk info -f qcow2 y | info_words)" \
 	"$(qemu-img info -f qcow2 y | info_words)"
 
-# Version 1 has the same.
+group 'Version 1 has the same'
 qemu_create -f qcow -o encrypt.format=aes,encrypt.key-secret=s v1 3M
 v1=driver=qcow,file.filename=v1,encrypt.key-secret=s
 theirs $v1 -c 'write -P 1 1000 9000' -c 'write -P 2 2M 700k' > /dev/null
@@ -43,7 +43,7 @@ said 'says which option' "Parameter 'encrypt.key-secret' is required"
 is 'info needs none' "$(xdisk info -f qcow v1 | info_words)" \
 	"$(qemu-img info -f qcow v1 | info_words)"
 
-# A passphrase of more than 16 bytes is cut, a shorter one filled with zeroes.
+group 'a passphrase of more than 16 bytes is cut, a shorter one filled with zeroes'
 long=(--object secret,id=l,data=0123456789abcdefXYZ)
 qemu-img create -q "${long[@]}" -f qcow2 \
 	-o encrypt.format=aes,encrypt.key-secret=l z 1M
@@ -57,7 +57,7 @@ rc 1 'another passphrase reads as noise' ours "$(qcow2 y t)" -c 'read -P 1 0 512
 rc 1 'no secret named' xdisk io -f qcow2 -c 'read 0 1' y
 said 'says which option' "Parameter 'encrypt.key-secret' is required"
 rc 1 'a secret that is not there' ours "$(qcow2 y none)" -c 'read 0 1'
-said 'names it' "No secret with id 'none'"
+says "No secret with id 'none'"
 rc 1 'another format asked for' ours "$(qcow2 y),encrypt.format=luks" \
 	-c 'read 0 1'
 said 'says what it is' "'aes' encryption format but options specify 'luks'"

@@ -41,10 +41,10 @@ rc 1 'encryption without a secret' xdisk convert -f raw -O qcow2 -o encryption \
 said 'as qemu-img says it' \
 	"error while converting qcow2: Parameter 'encrypt.key-secret' is required"
 rc 1 'compressed and encrypted' convert -c -f raw -O qcow2 -o $q raw no.qcow2
-said 'as qemu-img says it' 'Compression and encryption not supported'
+says 'Compression and encryption not supported'
 rc 1 'of no use without the secret' xdisk convert -f qcow2 -O raw l.qcow2 no
 
-# Places are known, but are of no use to others.
+group 'places are known, but are of no use to others'
 is 'map as qemu-img has it' \
 	"$(xdisk map --output=json "${secret[@]}" --image-opts "$(qcow2 l.qcow2)" |
 		jq -c 'map({start, length, depth, zero, data, offset})')" \
@@ -54,7 +54,7 @@ is 'map as qemu-img has it' \
 rc 1 'map for people' xdisk map "${secret[@]}" --image-opts "$(qcow2 l.qcow2)"
 said 'says why not' 'encrypted'
 
-# Snapshots share clusters with the disk.
+group 'snapshots share clusters with the disk'
 for f in l.qcow2:s a.qcow2:t; do
 	o=$(qcow2 ${f%:*} ${f#*:})
 	qemu-img snapshot "${secret[@]}" -c one --image-opts "$o"

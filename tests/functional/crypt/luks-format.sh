@@ -27,7 +27,7 @@ is 'info as qemu-img has it' "$(xdisk info -f luks y | info_words)" \
 is 'in JSON too' "$(xdisk info --output=json -f luks y | info_json)" \
 	"$(qemu-img info --output=json -f luks y | info_json)"
 ok 'is recognised' xdisk info y
-said 'and said' 'guessed luks'
+says 'guessed luks'
 is 'the same options are listed as set' \
 	"$(xdisk create -f luks "${secret[@]}" -o "$how,cipher-mode=cbc" z 1M)" \
 	"$(qemu-img create -f luks "${secret[@]}" -o "$how,cipher-mode=cbc" z 1M 2> /dev/null)"

@@ -26,7 +26,7 @@ check_keys()
 	is 'the slots' "$(slots x)" '[1,1,0,0,0,1,0,0]'
 	rc 1 'not into one in use' amend "$($named x)" \
 		-o ${p}state=active,${p}new-secret=t,${p}keyslot=5
-	said 'says which' 'active keyslot 5'
+	says 'active keyslot 5'
 	ok 'but with --force' amend "$($named x)" --force \
 		-o ${p}state=active,${p}new-secret=wrong,${p}keyslot=5,${p}iter-time=20
 	ok 'it opens the image' opens "$($named x wrong)"
@@ -43,7 +43,7 @@ check_keys()
 	ok 'the other is not' opens "$($named x t)"
 	rc 1 'never the last' amend "$($named x t)" \
 		-o ${p}state=inactive,${p}old-secret=t
-	said 'says why' 'irreversibly'
+	says 'irreversibly'
 	rc 1 'not by slot either' amend "$($named x t)" \
 		-o ${p}state=inactive,${p}keyslot=1
 	is 'the slots' "$(slots x)" '[0,1,0,0,0,0,0,0]'

@@ -53,7 +53,7 @@ refused 'essiv of a hash that is no key' \
 	"$how,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha1" 'key size 20'
 refused 'aes-192' "$how,encrypt.cipher-alg=aes-192,encrypt.cipher-mode=cbc" aes-192
 
-# An encrypted overlay of an encrypted image, each with its own passphrase.
+group 'an encrypted overlay of an encrypted image, each with its own passphrase'
 xdisk create -q "${secret[@]}" -f qcow2 \
 	-o "${how/secret=s/secret=t},backing_file=y,backing_fmt=qcow2" over
 chain="$(qcow2 over t),backing.encrypt.key-secret=s"
@@ -62,5 +62,5 @@ ok 'an overlay' ours "$chain" -c 'read -P 3 513k 700k' -c 'write -P 9 600k 10k' 
 ok 'for both' theirs "$chain" -c 'read -P 3 513k 87k' -c 'read -P 9 600k 10k' \
 	-c 'read -P 3 610k 100k'
 rc 1 'without the secret of the backing image' ours "$(qcow2 over t)" -c 'read 0 1'
-said 'names it' "backing file 'y': Parameter"
+says "backing file 'y': Parameter"
 finish

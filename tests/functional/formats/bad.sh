@@ -46,7 +46,7 @@ while read -r file format said; do
 	ok "$file: $said" refused "$file" "$format" "$said"
 done < list
 
-# Found by the check, too.
+group 'found by the check, too'
 for file in vdi-entry vmdk-table vmdk-entry qed-l2 parallels-entry; do
 	rc 2 "check finds $file" limited check -f ${file%-*} $file.bad
 done

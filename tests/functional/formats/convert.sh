@@ -45,7 +45,7 @@ for format in parallels qcow qed vdi vhdx vmdk; do
 	ok 'is the same' qemu-img compare -f raw -F qcow2 r.raw x.qcow2
 done
 
-# An overlay over such an image, which is read only.
+group 'an overlay over such an image, which is read only'
 qemu-img convert -f raw -O vhdx r.raw base.vhdx
 ok 'qcow2 over vhdx' xdisk create -q -f qcow2 -b base.vhdx -F vhdx o.qcow2
 ok 'is the same' xdisk compare -f raw -F qcow2 r.raw o.qcow2

@@ -50,16 +50,16 @@ if grep -q 'define HAVE_LIBBZ2 1' "$builddir/config.h"; then
 		made_dmg bzip2-$defect odd.raw
 		rc 1 "bzip2 chunks that are wrong: $defect" \
 			in_kib 700000 xdisk convert -f dmg -O raw x.img x.raw
-		said 'is told' 'Input/output error'
+		says 'Input/output error'
 	done
 else
 	made_dmg bzip2 small.raw
 	rc 1 'dmg with bzip2 chunks' xdisk io -r -f dmg -c 'read 0 1' x.img
-	said 'says what is missing' 'built without libbz2'
+	says 'built without libbz2'
 fi
 made_dmg lzfse odd.raw
 rc 1 'dmg with lzfse chunks' xdisk io -r -f dmg -c 'read 0 1' x.img
-said 'names them' 'LZFSE'
+says 'LZFSE'
 ok 'info tells of it all the same' xdisk info -f dmg x.img
 
 python3 "$srcdir/tests/functional/formats/mkimage.py" dmg odd.raw x.dmg
@@ -98,7 +98,7 @@ qemu-img convert -f raw -O qcow2 r.raw base.img
 for format in qed qcow; do
 	ok "$format over qcow2" overlay $format qcow2
 	rc 1 'is not guessed' xdisk io -r -f $format -c 'read 0 1' o.img
-	said 'the reason' 'which looks like qcow2'
+	says 'which looks like qcow2'
 	ok 'info needs no backing image' same_info o.img $format
 	ok 'it can be said' xdisk io -r --image-opts -c 'read -P 3 1M 100k' \
 		"driver=$format,file.filename=o.img,backing.driver=qcow2"
@@ -123,11 +123,11 @@ ok 'vmdk with a parent' model -n 0 o.vmdk vmdk o.raw
 ok 'info, map and check as qemu-img' like_qemu o.vmdk vmdk
 ok 'the parent is written to' xdisk io -f vmdk -c 'write 0 512' base.vmdk
 rc 1 'a parent that was changed' xdisk io -r -f vmdk -c 'read 0 1' o.vmdk
-said 'is told' 'was changed since'
+says 'was changed since'
 
 cp o.img base.img
 rc 1 'an image that is its own backing image' \
 	xdisk io -r --image-opts -c 'read 0 1' \
 	driver=qcow,file.filename=base.img,backing.driver=qcow
-said 'is told' 'circle'
+says 'circle'
 finish

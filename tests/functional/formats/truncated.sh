@@ -119,7 +119,7 @@ for name in bochs2 cloop; do
 	try $name ${name%2} disk
 done
 
-# One file of several.
+group 'one file of several'
 qemu-img create -q -f vmdk -o subformat=twoGbMaxExtentSparse parts.vmdk 4G
 qemu-io -f vmdk -c 'write -P 1 0 64k' -c 'write -P 2 3G 128k' parts.vmdk \
 	> /dev/null
@@ -131,7 +131,7 @@ said 'which file, and where on the disk' \
 ok 'all else is' xdisk io -r -f vmdk -c 'read -P 1 0 64k' \
 	-c 'read -P 2 3G 130048' parts.vmdk
 
-# ---- served
+group 'served'
 cp vdi cut
 truncate -s -98304 cut
 "$builddir/tool/xdisk" serve -k "$T/s" -f vdi cut > serve.log 2>&1 &
@@ -143,14 +143,14 @@ done
 uri="nbd+unix:///?socket=$T/s"
 rc 1 'a client that comes to what is missing' \
 	qemu-io -r -f raw -c 'read 10452992 32k' "$uri"
-said 'is told' 'Input/output error'
+says 'Input/output error'
 ok 'served is all else' qemu-io -r -f raw -c 'read 0 9M' "$uri"
 kill -TERM $server
 wait $server
 ok 'the server says what it is' grep -q 'error: cut: block 9 .*guest offset' \
 	serve.log
 
-# ---- what is refused as a whole
+group 'what is refused as a whole'
 qemu-img convert -f raw -O vmdk -o subformat=monolithicFlat disk flat.vmdk
 truncate -s -1 flat-flat.vmdk
 rc 1 'a flat file that is too short' xdisk io -r -f vmdk -c 'read 0 512' flat.vmdk
@@ -166,7 +166,7 @@ rc 1 'a LUKS header that is cut off' \
 	--image-opts driver=luks,key-secret=s,file.filename=luks
 said 'with the length of the file' '1048576'
 
-# ---- VHD: footers
+group 'VHD: footers'
 good() { cp vpc x.vhd; }
 good
 truncate -s -512 x.vhd
@@ -177,7 +177,7 @@ xdisk info -f vpc --output=json x.vhd > json 2> err
 ok 'info: the JSON is whole' jq -e .format json
 ok 'beside the warning' grep -q 'the VHD footer is missing' err
 rc 2 'check finds it' xdisk check -f vpc x.vhd
-said 'and says so' '^ERROR: the footer is missing at the end of the file'
+says '^ERROR: the footer is missing at the end of the file'
 is 'counted in JSON' 1 \
 	"$(xdisk check -q -f vpc --output=json x.vhd | jq .corruptions)"
 cp x.vhd before
@@ -215,7 +215,7 @@ said 'with its length' 'the file has 10416272 bytes'
 tail -c 512 fixed.vhd | dd of=cut.vhd conv=notrunc status=none
 rc 1 'whatever its first sector looks like' xdisk info -f vpc cut.vhd
 
-# The file ends where its footer does, whatever the size of its blocks.
+group 'the file ends where its footer does, whatever the size of its blocks'
 xdisk create -q -f vpc -o force_size=on x.vhd 10M
 ok 'a disk with sectors of 4 KiB is written to' xdisk io -c 'write -P 1 0 64k' \
 	--image-opts \
@@ -224,7 +224,7 @@ ok 'and has its footer' xdisk check -f vpc x.vhd
 is 'as its last bytes' $((512 + 1024 + 512 + 512 + (2 << 20) + 512)) \
 	"$(stat -c %s x.vhd)"
 
-# ---- VHD: blocks that are not where they can be
+group 'VHD: blocks that are not where they can be'
 # Entry $1 of the table of x.vhd, and the same set to $2.
 entry()
 {
@@ -244,7 +244,7 @@ bad_entry()
 	good
 	entry 1 "$2"
 	rc 2 "$1" xdisk check -f vpc x.vhd
-	said 'is told' "$3"
+	says "$3"
 }
 
 good
@@ -262,9 +262,9 @@ tail -c 512 vpc > footer
 truncate -s $((size - 512)) x.vhd
 cat footer >> x.vhd
 rc 2 'a block over the footer' xdisk check -f vpc x.vhd
-said 'is told' 'over the footer'
+says 'over the footer'
 
-# ---- differencing VHD
+group 'differencing VHD'
 cp disk base.raw
 noise top.raw $((10 << 20)) 2
 printf 'another end' | dd of=top.raw bs=1 conv=notrunc status=none \

@@ -78,7 +78,7 @@ head -c 5M one.raw > small.raw
 child base.vhd base.raw small.raw small.vhd
 ok 'smaller than its parent' shows small.vhd small.raw
 
-# Names.
+group 'names'
 mkdir -p d/e && cp base.vhd 'd/bäse 😀.vhd'
 child base.vhd base.raw one.raw d/e/c.vhd 'relative=..\bäse 😀.vhd'
 ok 'a parent in another folder' shows d/e/c.vhd one.raw
@@ -118,10 +118,10 @@ rc 1 'two that are parents of each other' \
 	xdisk io -r -f vpc -c 'read 0 512' c.vhd
 said 'circle' circle
 
-# Reading only.
+group 'reading only'
 before=$(cat two.vhd one.vhd base.vhd | sha256sum)
 rc 1 'it is not written to' xdisk io -f vpc -c 'write 0 512' two.vhd
-said 'says so' 'differencing VHD images can only be read'
+says 'differencing VHD images can only be read'
 rc 1 'nor emptied' xdisk commit -f vpc two.vhd
 rc 1 'nor put on another parent' xdisk rebase -u -f vpc -b base.vhd two.vhd
 is 'all is as it was' "$(cat two.vhd one.vhd base.vhd | sha256sum)" "$before"

@@ -52,7 +52,7 @@ is 'what the log changes has no place in the file' \
 		jq '[.[] | select(.data and (has("offset") | not))] | length > 0')" \
 	true
 rc 1 'it is not written to' xdisk io -f vhdx -c 'write 0 512' x.vhdx
-said 'says so' 'can only be read'
+says 'can only be read'
 
 limited()
 {

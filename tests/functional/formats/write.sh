@@ -70,9 +70,9 @@ said 'the known ones are told' 'known: size, static'
 rc 1 'nor such a value' xdisk create -f vdi -o static=maybe x 1M
 said 'the known ones are told' 'known: off, on'
 rc 1 'too large a vmdk' xdisk create -f vmdk x 3T
-said 'is told' 'at most'
+says 'at most'
 rc 1 'too large a vpc' xdisk create -f vpc x 3T
-said 'is told' 'at most'
+says 'at most'
 rc 1 'too large a vdi' xdisk create -f vdi x 2P
-said 'is told' 'at most'
+says 'at most'
 finish

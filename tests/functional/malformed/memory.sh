@@ -59,7 +59,7 @@ greedy dirty x 9000
 rc 1 'more of them are not repaired at opening' read_write 360 x
 said 'by sum and limit' 'takes more than 2[0-9]* bytes of memory'
 
-# What is large, and not only says so, is opened.
+group 'what is large, and not only says so, is opened'
 ok 'a disk of a petabyte' xdisk create -q -f qcow2 x 1P
 ok 'is opened' read_write 100 x
 ok 'its overlay, too' xdisk create -q -f qcow2 -b x -F qcow2 y

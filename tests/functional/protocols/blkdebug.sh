@@ -27,12 +27,12 @@ printf '[inject-error]\nevent = "read_aio"\n' > rules
 works 'nothing to do' node-name=x -c 'read -P 5 0 64k'
 ok 'nor by the name' xdisk io -f qcow2 -c 'read -P 5 0 64k' blkdebug::a
 rc 1 'a file of rules' xdisk io -f qcow2 -c 'read 0 64k' blkdebug:rules:a
-said 'is obeyed' 'Input/output error'
+says 'Input/output error'
 rc 1 'the same guessed' xdisk io -c 'read 0 64k' blkdebug:rules:a
-said 'is qcow2' 'guessed qcow2'
+says 'guessed qcow2'
 rc 1 'convert' xdisk convert -f qcow2 -O raw blkdebug:rules:a out
 rc 1 'no such file of rules' xdisk io -f qcow2 -c 'read 0 1' blkdebug:no:a
-said 'is told' "'no'"
+says "'no'"
 rc 1 'no image' xdisk info blkdebug:a
 fails 'by options' file.config=rules -c 'read 0 1'
 fails 'one rule without a number' file.inject-error.event=l2_load -c 'read 0 1'
@@ -87,7 +87,7 @@ for event in l2_load l1_update reftable_load refblock_load; do
 	works "$event is known" "$rule.event=$event,$rule.state=9" -c 'read 0 1'
 done
 
-# ---- limits ----
+group 'limits'
 xdisk io -f qcow2 -c 'write -P 5 0 1M' a > /dev/null
 xdisk create -q -f qcow2 -o cluster_size=1M b 128M
 xdisk io -f qcow2 -c 'write -P 2 0 128M' b > /dev/null
@@ -119,18 +119,18 @@ refused 'a section' "$debug,file.config=bad" 'line 1'
 printf '[set-state]\nevent\n' > bad
 refused 'a line' "$debug,file.config=bad" 'line 2'
 
-# ---- breakpoints ----
+group 'breakpoints'
 ok 'a write that waits' xdisk io -f qcow2 -c 'break write_aio A' \
 	-c 'aio_write -P 9 0 64k' -c 'wait_break A' -c 'write -P 8 64k 64k' \
 	-c 'read -P 5 0 64k' -c 'resume A' -c aio_flush -c 'read -P 9 0 64k' \
 	-c 'read -P 8 64k 64k' blkdebug::a
-said 'is told' "^blkdebug: Suspended request 'A'"
+says "^blkdebug: Suspended request 'A'"
 said 'to go on, too' "^blkdebug: Resuming request 'A'"
 ok 'a breakpoint that goes unused' xdisk io -f qcow2 -c 'break write_aio A' \
 	-c 'remove_break A' -c 'write 0 64k' blkdebug::a
 
-# Two writes into one block of a host that has large ones: the second does not
-# take back what the first has written.
+# The second does not take back what the first has written.
+group 'two writes into one block of a host that has large ones'
 truncate -s 64k blocks
 for event in pwritev_rmw_head pwritev_rmw_after_head pwritev pwritev_done; do
 	ok "held at $event" xdisk io \

@@ -19,14 +19,14 @@ ok 'info' xdisk info -f raw blkverify:r:q
 xdisk io -f qcow2 -c 'write -P 2 70000 512' q > /dev/null
 rc 1 'a difference' xdisk io -f raw -c 'read 64k 64k' -c 'write 0 1' \
 	blkverify:r:q
-said 'is told' 'blkverify: read offset=65536 bytes=65536 contents mismatch at offset 70000'
+says 'blkverify: read offset=65536 bytes=65536 contents mismatch at offset 70000'
 rc 1 'by options' xdisk io --image-opts -c 'read 64k 64k' \
 	driver=raw,file.driver=blkverify,file.raw.filename=r,file.test.driver=qcow2,file.test.file.filename=q
-said 'the same' 'offset 70000'
+says 'offset 70000'
 rc 1 'by a name beside them' xdisk io -c \
 	'open -o driver=raw,file.driver=blkverify,file.raw.filename=r q' \
 	-c 'read 64k 64k'
-said 'too' 'offset 70000'
+says 'offset 70000'
 rc 1 'one of them missing' xdisk info --image-opts \
 	driver=raw,file.driver=blkverify,file.raw.filename=r
 said 'both are wanted' 'raw and test'

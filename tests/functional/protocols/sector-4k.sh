@@ -29,11 +29,11 @@ for size in 512 4k 64k; do
 	rm -f want
 	truncate -s 4M want
 	ok "clusters of $size" model -s 5 -n 200 x qcow2 want
-	ok 'clean' clean x
+	ok 'the image is clean' clean x
 	ok 'they hold' qemu-img compare -q -f raw -F qcow2 want x
 done
 
-# ---- a raw file whose last block is not whole
+group 'a raw file whose last block is not whole'
 truncate -s $((1048576 + 512)) x
 ok 'its last sector' io -f raw -c 'write -P 3 1048576 512' \
 	-c 'read -P 3 1048576 512' x
@@ -44,7 +44,7 @@ ok 'across sectors' io -f raw -c 'write -P 4 100 9000' -c 'read -P 4 100 9000' \
 	-c 'read -P 0 9100 100' x
 cd .. && umount mnt
 
-# ---- the device
+group 'the device'
 ok 'small writes to the device' io -f raw -c 'write -P 5 512 512' \
 	-c 'write -P 6 4000 200' -c 'read -P 5 512 512' \
 	-c 'read -P 6 4000 200' "$device"

@@ -55,7 +55,7 @@ qemu-img create -q -f qcow2 -o data_file=data,data_file_raw=on a 1M
 reading data 'a data file' qcow2 a
 writing data 'a data file for writing' qcow2 a
 
-# What a person names, too, and where a format is guessed.
+group 'what a person names, too, and where a format is guessed'
 reading typed 'a name that was typed' raw typed
 never_opens typed 'an image of unknown format' info typed
 qemu-img create -q -f qcow2 -u -b base -F raw over.qcow2 1M

@@ -26,7 +26,7 @@ qemu-img convert -f qcow2 -O raw a.qcow2 a.raw
 printf tail >> a.raw
 
 ok 'info' xdisk info "$url/a.qcow2"
-said 'format' 'file format: qcow2'
+says 'file format: qcow2'
 ok 'small reads' xdisk io -r -f qcow2 -c 'read -P 6 20M 100' \
 	-c 'read -P 5 1M 512' -c 'read -P 0 0 1M' -c 'read -P 5 5555555 70000' \
 	"$url/a.qcow2"
@@ -42,7 +42,7 @@ qemu-img create -q -f qcow2 -b "$T/a.qcow2" -F qcow2 over.qcow2
 qemu-img rebase -q -u -f qcow2 -b "$url/a.qcow2" -F qcow2 over.qcow2
 rc 1 'a backing file never comes from there' xdisk io -r -f qcow2 \
 	-c 'read 0 512' over.qcow2
-said 'says so' "http"
+says "http"
 
 # no RESPONSE DESCRIPTION PATTERN: that cannot be read, and it says why
 no()
@@ -51,7 +51,7 @@ no()
 	said "$2: says so" "$3"
 }
 rc 1 'writing' xdisk io -f raw -c 'write 0 512' "$url/a.raw"
-said 'says so' 'can only be read'
+says 'can only be read'
 no whole/ 'a server without ranges' 'does not send parts'
 no grown/ 'a file that changes' 'another length'
 no cut/ 'a cut answer' 'cannot be read'

@@ -17,9 +17,9 @@ for size in 512 4k 64k; do
 			xdisk amend -f qcow2 -o refcount_bits=$bits x
 		is 'it is so' "$(qemu-img info x | sed -n 's/.*refcount bits: //p')" \
 			$bits
-		ok 'clean' clean x
-		ok 'written to' model -s $seed -n 150 x qcow2 want
-		ok 'clean' clean x
+		ok 'the image is clean' clean x
+		ok 'random requests on it hold' model -s $seed -n 150 x qcow2 want
+		ok 'the image is clean' clean x
 	done
 	ok 'the same width' xdisk amend -f qcow2 -o refcount_bits=16 x
 	ok 'holds it all' holds x qcow2 want
@@ -30,15 +30,15 @@ for size in 512 4k 64k; do
 	said 'and which cluster' 'Cluster at offset 0x[0-9a-f]* has a refcount of [2-9]'
 	is 'nothing has changed' "$(md5sum < x)" "$before"
 	ok 'wide enough' xdisk amend -p -f qcow2 -o refcount_bits=8 x
-	ok 'written to' model -s 9 -n 150 x qcow2 want
-	ok 'clean' clean x
+	ok 'random requests on it hold' model -s 9 -n 150 x qcow2 want
+	ok 'the image is clean' clean x
 	qemu-img snapshot -a s x
 	ok 'the snapshot is as it was' holds x qcow2 want1
 done
 
-# A disk of which only some refcount blocks are in use.
+group 'a disk of which only some refcount blocks are in use'
 rm -f x && qemu-img create -q -f qcow2 -o cluster_size=512 x 64M
 ok 'a sparse file' xdisk io -f qcow2 -c 'write 60M 512' x
 ok 'its refcounts change' xdisk amend -f qcow2 -o refcount_bits=64 x
-ok 'clean' clean x
+ok 'the image is clean' clean x
 finish

@@ -80,7 +80,7 @@ for extra in 1025 2000 70000; do
 	put(r)"
 	cp long theirs
 	rc 2 "$extra bytes of extra data are found" xdisk check -f qcow2 long
-	said 'and named' "entry 0 .*has $extra bytes of extra data, at most 1024"
+	says "entry 0 .*has $extra bytes of extra data, at most 1024"
 	qemu-img check -q -r all theirs > theirs.log 2>&1
 	ok 'QEMU keeps such a snapshot' keeps_both theirs
 	rc 0 'a repair' xdisk check -r all -f qcow2 long
@@ -113,7 +113,7 @@ changed large "
 	put(r)"
 repair_does_nothing large 'a table of 65 MiB'
 
-# It is so large for what a repair cuts off.
+group 'large for what a repair cuts off'
 changed large "
 	r = list(records())
 	for n in range(70):
@@ -125,7 +125,7 @@ ok 'is made shorter, and keeps all' keeps_both large
 is 'that there are' "$(xdisk snapshot -l -f qcow2 large | wc -l)" 74
 ok 'nothing is wrong any more' clean large
 
-# a table of 40 MiB, full of nothing
+group 'a table of 40 MiB, full of nothing'
 changed l1 "
 	end = -(-os.path.getsize(sys.argv[1]) // 65536) * 65536
 	f.truncate(end + (40 << 20))

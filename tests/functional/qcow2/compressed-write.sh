@@ -45,7 +45,7 @@ qemu-img create -q -f qcow2 -o compat=v2 x 1M
 ok 'version 2' xdisk io -q -f qcow2 -c 'write -c -P 1 0 1M' -c reopen \
 	-c 'write -P 2 64k 64k' -c 'write -c -P 3 128k 64k' \
 	-c 'read -P 1 0 64k' -c 'read -P 2 64k 64k' -c 'read -P 3 128k 64k' x
-ok 'is clean' clean x
+ok 'the image is clean' clean x
 
 # the last cluster ends with the disk
 qemu-img create -q -f qcow2 x 100k
@@ -55,7 +55,7 @@ ok 'is clean, too' clean x
 ok 'and qemu reads it' bash -c \
 	"qemu-io -f qcow2 -c 'read -P 4 64k 36k' x | grep -qv failed"
 rc 1 'not a whole cluster' xdisk io -f qcow2 -c 'write -c 0 4k' x
-said 'is said' 'Invalid argument'
+says 'Invalid argument'
 rc 1 'not at a cluster' xdisk io -f qcow2 -c 'write -c 4k 64k' x
 truncate -s 1M raw
 rc 1 'raw images have no compression' xdisk io -f raw -c 'write -c 0 64k' raw

@@ -15,7 +15,7 @@ trap 'losetup -d "$dev"; rm -rf "$T"' EXIT
 
 rc 1 'one that is too small' \
 	xdisk create -q -f qcow2 -o data_file="$dev" x 10M
-said 'is refused' "has 9000448 bytes, not 10485760"
+says "has 9000448 bytes, not 10485760"
 
 for options in cluster_size=64k cluster_size=4k extended_l2=on; do
 	fresh data_file="$dev",$options 9000448
@@ -36,12 +36,13 @@ for options in cluster_size=64k cluster_size=4k extended_l2=on; do
 	ok 'the device is the image' cmp "$dev" want
 done
 
-# What the kernel has not written yet must survive a discard that fails.
+group 'what the kernel has not written yet must survive a discard that fails'
 for seed in 1 2 3; do
 	cat "$dev" > want
 	ok "the device as a disk, seed $seed" model -s $seed -n 1500 "$dev" raw want
 done
 
+group 'resize'
 rm -f x
 xdisk create -q -f qcow2 -o data_file="$dev" x 4M
 xdisk io -f qcow2 -c 'write -P 1 0 4M' x
@@ -49,9 +50,9 @@ ok 'grows on the device' xdisk resize -q -f qcow2 x 9000448
 ok 'where it is empty' xdisk io -f qcow2 -c 'read -P 1 0 4M' \
 	-c 'read -P 0 4M 4806144' x
 rc 1 'not beyond its end' xdisk resize -q -f qcow2 x 9M
-said 'and says so' "is a device of 9000448 bytes"
-ok 'clean' clean x
+says "is a device of 9000448 bytes"
+ok 'the image is clean' clean x
 ok 'shrinks' xdisk resize -q -f qcow2 --shrink x 1M
-ok 'clean' clean x
+ok 'the image is clean' clean x
 is 'the device is as long as ever' 9000448 "$(blockdev --getsize64 "$dev")"
 finish

@@ -69,7 +69,7 @@ rc 1 'refused: the backing file' xdisk create -f qcow2 -b base -F raw \
 ok 'which is as it was' cmp base copy
 ok 'and no image is left' test ! -e b
 
-# An image that cannot be made costs no data file.
+group 'an image that cannot be made costs no data file'
 rc 1 'refused: no such folder' \
 	xdisk create -f qcow2 -o data_file="$PWD/base" nowhere/b 1M
 ok 'the data file is as it was' cmp base copy
@@ -115,6 +115,7 @@ turns()
 	xdisk compare -f raw -F qcow2 flat x
 }
 
+group 'written and read in turns'
 for options in cluster_size=64k cluster_size=4k extended_l2=on \
 	data_file_raw=on data_file_raw=on,extended_l2=on; do
 	ok "ours, $options" turns xdisk $options
@@ -150,12 +151,13 @@ resize()
 	clean x
 }
 
+group 'other sizes'
 for options in cluster_size=64k cluster_size=4k extended_l2=on \
 	data_file_raw=on; do
 	ok "resize, $options" resize $options
 done
 
-# The image has no space of its own for data, and its check counts none.
+group 'the image has no space of its own for data, and its check counts none'
 xdisk create -q -f qcow2 -o data_file=x.raw x 64M
 xdisk io -f qcow2 -c 'write -P 1 0 64M' x > /dev/null
 is 'a full disk in a small image' yes \
@@ -169,7 +171,7 @@ is 'of the data file' yes \
 rc 1 'no compressed clusters' xdisk io -f qcow2 -c 'write -c 0 64k' x
 rc 1 'no snapshots' xdisk snapshot -f qcow2 -c s x
 
-# In a folder: relative to the image, as backing files.
+group 'in a folder: relative to the image, as backing files'
 mkdir d
 ok 'a data file in the folder of its image' \
 	xdisk create -q -f qcow2 -o data_file=x.raw d/x 1M
@@ -178,7 +180,7 @@ ok 'and found' xdisk io -f qcow2 -c 'write 0 64k' d/x
 ok 'and by them, there' bash -c 'cd d; qemu-img check -f qcow2 x'
 mv d/x.raw d/y.raw
 rc 1 'a missing one' xdisk io -f qcow2 -c 'read 0 64k' d/x
-said 'is named' "data file 'd/x.raw'"
+says "data file 'd/x.raw'"
 named=driver=qcow2,file.filename=d/x,data-file.filename=d/y.raw
 ok 'the user names another' xdisk io --image-opts -c 'write -P 7 0 64k' $named
 ok 'as for them' qemu-io --image-opts -c 'read -P 7 0 64k' $named
@@ -196,7 +198,7 @@ ok 'the bytes are as they were' cmp base d/x.raw
 rm d/x.raw
 ln d/x d/x.raw
 rc 1 'the image as its own data file' xdisk io -f qcow2 -c 'read 0 64k' d/x
-said 'is refused' "is the image 'd/x'"
+says "is the image 'd/x'"
 rm d/x.raw
 mkfifo d/x.raw
 rc 1 'a FIFO' xdisk io -f qcow2 -c 'read 0 64k' d/x

@@ -100,7 +100,7 @@ for options in cluster_size=16k cluster_size=64k cluster_size=2M \
 done
 rc 1 'small clusters are refused' xdisk create -f qcow2 \
 	-o extended_l2=on,cluster_size=8k a 1M
-said 'with the limit' 'at least 16384 bytes'
+says 'at least 16384 bytes'
 rc 1 'and version 2' xdisk create -f qcow2 -o extended_l2=on,compat=v2 a 1M
 
 head -c 30M /dev/zero | tr '\0' '\7' > base
@@ -109,7 +109,7 @@ for size in 16384 65536 2097152; do
 	ok "clusters of $size, overlay" try $size overlay
 done
 
-# A write into a cluster copies its subcluster and no more.
+group 'a write into a cluster copies its subcluster and no more'
 rm -f a
 xdisk create -q -f qcow2 -b base -F raw -o extended_l2=on a 30M
 xdisk io -f qcow2 -c 'write -P 1 100k 512' a
@@ -119,7 +119,8 @@ is 'what an overlay copies' '[{"start":102400,"length":2048}]' \
 ok 'is right' xdisk io -f qcow2 -c 'read -P 7 0 100k' -c 'read -P 1 100k 512' \
 	-c 'read -P 7 102912 1M' a
 
-# Preallocated overlays: a place for all, and the backing image's data still.
+# A place for all, and the backing image's data still.
+group 'preallocated overlays'
 for mode in metadata falloc full; do
 	rm -f a
 	ok "an overlay with preallocation=$mode" xdisk create -q -f qcow2 \
@@ -130,25 +131,26 @@ for mode in metadata falloc full; do
 	ok 'we write' xdisk io -f qcow2 -c 'write -P 8 1M 3000' \
 		-c 'write -z 2M 3000' -c 'write -P 9 3000k 512' a
 	is 'where there is room' "$end" "$(stat -c %s a)"
-	ok 'clean' clean a
+	ok 'the image is clean' clean a
 	ok 'they read' qemu-io -f qcow2 -c 'read -P 8 1M 3000' \
 		-c 'read -P 0 2M 3000' -c 'read -P 7 2100152 512' a
 done
 
+group 'a preallocated overlay, resized'
 ok 'resize' xdisk io -f qcow2 -c 'truncate 50M' a
-ok 'clean' clean a
+ok 'the image is clean' clean a
 ok 'the new part' xdisk io -f qcow2 -c 'read -P 0 30M 20M' \
 	-c 'write -P 3 31458k 17k' a
-ok 'clean' clean a
+ok 'the image is clean' clean a
 ok 'they read it' qemu-io -f qcow2 -c 'read -P 3 31458k 17k' \
 	-c 'read -P 0 30M 10k' a
 
-# Compressed clusters have no subclusters.
+group 'compressed clusters have no subclusters'
 qemu-img convert -c -f raw -O qcow2 -o extended_l2=on base a
 ok 'a write into a compressed cluster' xdisk io -f qcow2 \
 	-c 'write -P 1 1M 512' -c 'write -z 2M 2k' -c 'discard 3M 2k' \
 	-c 'write -z 4M 64k' a
-ok 'clean' clean a
+ok 'the image is clean' clean a
 ok 'they read it' qemu-io -f qcow2 -c 'read -P 1 1M 512' \
 	-c 'read -P 7 1049088 64k' -c 'read -P 0 2M 2k' -c 'read -P 7 2050k 62k' \
 	-c 'read -P 7 3M 64k' -c 'read -P 0 4M 64k' -c 'read -P 7 4160k 1M' a

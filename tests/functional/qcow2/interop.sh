@@ -49,5 +49,5 @@ ok 'zstd' both_ways compression_type=zstd
 size=0
 qemu-img create -q -f qcow2 x 0
 ok 'no disk at all' xdisk io -f qcow2 -c length -c map x
-ok 'is clean' clean x
+ok 'the image is clean' clean x
 finish

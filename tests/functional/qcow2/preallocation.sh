@@ -9,9 +9,10 @@ blocks() { stat -c '%b * 512 / 1048576' "$1" | { read -r e; echo $((e)); }; }
 for size in 512 4k 64k 2M; do
 	for mode in metadata falloc full; do
 		rm -f x
-		ok "$mode, cluster size $size" xdisk create -q -f qcow2 \
+		group "$mode, cluster size $size"
+		ok 'it is made' xdisk create -q -f qcow2 \
 			-o preallocation=$mode,cluster_size=$size x 21M
-		ok 'is clean' clean x
+		ok 'the image is clean' clean x
 		if [ $mode = metadata ]; then
 			ok 'takes little' test "$(blocks x)" -lt 12
 		else
@@ -27,8 +28,9 @@ for size in 512 4k 64k 2M; do
 			-c 'read -P 0 0 512' -c 'read -P 0 12M 9M' x
 	done
 done
-ok 'a terabyte of metadata' xdisk create -q -f qcow2 \
+group 'a terabyte of metadata'
+ok 'is made' xdisk create -q -f qcow2 \
 	-o preallocation=metadata x 1T
-ok 'in little memory' in_kib 200000 xdisk check -f qcow2 x
-said 'allocated' '16777216/16777216 = 100.00% allocated'
+ok 'is checked in little memory' in_kib 200000 xdisk check -f qcow2 x
+says '16777216/16777216 = 100.00% allocated'
 finish

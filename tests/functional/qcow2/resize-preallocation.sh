@@ -41,15 +41,16 @@ grows()
 
 	old=$(size)
 	truncate -s "+$3" want
-	ok "$2, $1: +$3" xdisk resize -q -f qcow2 --preallocation=$2 x "+$3"
+	group "$2, $1: +$3"
+	ok 'it grows' xdisk resize -q -f qcow2 --preallocation=$2 x "+$3"
 	end=$(size)
 	ok 'all has a place' placed "$old" -f qcow2 x
-	ok 'right' holds x qcow2 want
+	ok 'the disk holds what was written' holds x qcow2 want
 	ok 'written to, it takes no more space' takes_nothing $2 "${4:-x}" \
 		"$old" $((end - old)) -f qcow2 x
 	qemu-io -f raw -c "write -P 9 $old $((end - old))" want > /dev/null
-	ok 'right again' holds x qcow2 want
-	ok 'clean' clean x
+	ok 'the disk holds what was written then' holds x qcow2 want
+	ok 'the image is clean' clean x
 }
 
 fresh() # SIZE ARGUMENTS...
@@ -76,7 +77,7 @@ for mode in metadata falloc full; do
 		qemu-img snapshot -c s x
 		cp want want.s
 		grows "a snapshot has the end, $options" $mode 1K
-		ok 'that is what it was' model -l s -n 0 x qcow2 want.s
+		ok 'the snapshot is what it was' model -l s -n 0 x qcow2 want.s
 	done
 	truncate -s 2048512 raw
 	model -s 2 -n 200 raw raw want
@@ -95,18 +96,21 @@ for mode in metadata falloc full; do
 	fresh 2048512 -o data_file=x.data,data_file_raw=on
 	grows 'raw data file' $mode 16K x.data
 	rm x
-	ok "$mode, created" xdisk create -q -f qcow2 -o preallocation=$mode x \
+	group "$mode, created"
+	ok 'it is made' xdisk create -q -f qcow2 -o preallocation=$mode x \
 		2048512
 	ok 'all has a place' placed 0 -f qcow2 x
-	ok 'and space' takes_nothing $mode x 2031616 16896 -f qcow2 x
+	ok 'all has space' takes_nothing $mode x 2031616 16896 -f qcow2 x
 	rm x
-	ok "$mode, converted" xdisk convert -f raw -O qcow2 \
+	group "$mode, converted"
+	ok 'it is made' xdisk convert -f raw -O qcow2 \
 		-o preallocation=$mode raw x
 	ok 'all has a place' placed 0 -f qcow2 x
-	ok 'and space' takes_nothing $mode x 2031616 16896 -f qcow2 x
+	ok 'all has space' takes_nothing $mode x 2031616 16896 -f qcow2 x
 done
 
-# Encrypted: zero clusters with a place, and the rest of the old one
+# Zero clusters with a place, and the rest of the old one.
+group 'encrypted'
 secret='--object secret,id=s,data=key'
 opts='driver=qcow2,file.filename=x,encrypt.key-secret=s'
 for mode in metadata falloc full; do
@@ -120,7 +124,8 @@ for mode in metadata falloc full; do
 	ok 'space' takes_nothing $mode x 1000448 16K $secret --image-opts "$opts"
 done
 
-# Raw files end where they end: their file system's block there has space, too.
+# They end where they end: their file system's block there has space, too.
+group 'raw files'
 for mode in falloc full; do
 	for start in 1000 4608 1000448; do
 		rm -f r; truncate -s $start r

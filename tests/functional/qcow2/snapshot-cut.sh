@@ -93,7 +93,7 @@ for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
 			xdisk snapshot -f qcow2 -c s x
 		ok 'leaves no wrong flag' no_worse
 		cp want want.s
-		ok 'written to' model -s 2 -n 100 x qcow2 want
+		ok 'random requests on it hold' model -s 2 -n 100 x qcow2 want
 		ok 'the snapshot is what it was' model -l s -n 0 x qcow2 want.s
 		ok 'it is deleted' xdisk snapshot -f qcow2 -d s x
 		ok 'no wrong flag' no_worse
@@ -108,11 +108,11 @@ for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
 	python3 cut.py flags x
 	ok "$options, no flags: smaller" xdisk resize -q -f qcow2 --shrink x 2560k
 	truncate -s 2560k want
-	ok 'right' holds x qcow2 want
+	ok 'the disk holds what was written' holds x qcow2 want
 	ok 'larger, with space' xdisk resize -q -f qcow2 --preallocation=falloc x 6M
 	truncate -s 6M want
-	ok 'right' holds x qcow2 want
-	ok 'written to' model -s 3 -n 100 x qcow2 want
+	ok 'the disk holds what was written' holds x qcow2 want
+	ok 'random requests on it hold' model -s 3 -n 100 x qcow2 want
 	ok 'and not marked corrupt' sound
 	python3 cut.py flags x
 	ok 'smaller, larger and written to at once' xdisk io -f qcow2 \
@@ -129,7 +129,7 @@ for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
 	ok 'the base has it' cmp base want
 done
 
-# What is not ours alone still is the snapshot's.
+group "what is not ours alone still is the snapshot's"
 fresh -o cluster_size=4k
 cp want want.s
 qemu-img snapshot -c s x

@@ -22,34 +22,36 @@ for options in cluster_size=64k cluster_size=512,refcount_bits=8 \
 	rm -f x want*
 	truncate -s 6M want
 	qemu-img create -q -f qcow2 -o $options x 6M
-	ok "$options: before any snapshot" model -s 1 -n 500 x qcow2 want
+	group "$options"
+	ok 'random requests hold before any snapshot' model -s 1 -n 500 x qcow2 want
 	for i in 1 2 3; do
 		cp want want$i
-		ok "snapshot $i" qemu-img snapshot -c s$i x
-		ok 'clean' clean x
-		ok 'written to' model -s 1$i -n 400 x qcow2 want
-		ok 'clean still' clean x
+		ok "snapshot $i is made" qemu-img snapshot -c s$i x
+		ok 'the image is clean' clean x
+		ok 'random requests on it hold' model -s 1$i -n 400 x qcow2 want
+		ok 'the image is clean still' clean x
 	done
 	for i in 1 2 3; do
 		ok "snapshot $i is as it was" snapshot_holds x s$i want$i
-		ok 'for us, too' shows x $i want$i
-		ok 'by name' shows x snapshot.name=s$i want$i
+		ok "snapshot $i is as it was for us" shows x $i want$i
+		ok "snapshot $i is as it was by its name" shows x snapshot.name=s$i want$i
 	done
 	ok 'the disk is as it should be' holds x qcow2 want
 	qemu-img snapshot -d s2 x
-	ok 'one is deleted' model -s 20 -n 400 x qcow2 want
-	ok 'clean' clean x
+	ok 'random requests hold after one is deleted' model -s 20 -n 400 x qcow2 want
+	ok 'the image is clean' clean x
 	ok 'the last is as it was' snapshot_holds x s3 want3
 	qemu-img snapshot -a s1 x
 	ok 'the first is gone back to' holds x qcow2 want1
-	ok 'and written to' model -s 21 -n 400 x qcow2 want1
-	ok 'clean' clean x
+	ok 'random requests hold on that' model -s 21 -n 400 x qcow2 want1
+	ok 'the image is clean' clean x
 done
-rc 1 'no such snapshot' xdisk io -r -f qcow2 --snapshot s9 -c length x
-said 'says so' "there is no snapshot 's9'"
-rc 1 'no such id' xdisk map -f qcow2 --snapshot snapshot.id=s1 x
-rc 1 'no such pair' xdisk map -f qcow2 --snapshot snapshot.id=1,snapshot.name=s3 x
-ok 'such a pair' xdisk map -f qcow2 --snapshot snapshot.id=1,snapshot.name=s1 x
-rc 1 'not in raw' xdisk map -f raw --snapshot s1 want1
-rc 1 'not for writing' xdisk io -f qcow2 --snapshot s1 -c length x
+group
+rc 1 'a snapshot that is not there' xdisk io -r -f qcow2 --snapshot s9 -c length x
+says "there is no snapshot 's9'"
+rc 1 'an id that is not there' xdisk map -f qcow2 --snapshot snapshot.id=s1 x
+rc 1 'an id and a name of two snapshots' xdisk map -f qcow2 --snapshot snapshot.id=1,snapshot.name=s3 x
+ok 'an id and its name' xdisk map -f qcow2 --snapshot snapshot.id=1,snapshot.name=s1 x
+rc 1 'a raw image has no snapshots' xdisk map -f raw --snapshot s1 want1
+rc 1 'a snapshot cannot be written to' xdisk io -f qcow2 --snapshot s1 -c length x
 finish

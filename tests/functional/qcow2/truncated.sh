@@ -16,7 +16,7 @@ unreadable()
 }
 read_at() { xdisk io -r -f qcow2 -c "read $1" x; }
 
-# ---- data clusters
+group 'data clusters'
 new x 4M
 qemu-io -f qcow2 -c 'write -P 7 0 1M' x > /dev/null
 cp x good
@@ -43,7 +43,7 @@ ok 'the same' qemu-img compare -f raw -F qcow2 out x
 rc 2 'verify finds it' xdisk verify -f qcow2 x
 said 'as the check does' 'cut off by the end of the file: 64936 of 65536'
 
-# ---- compressed clusters
+group 'compressed clusters'
 seq 1 400000 | head -c 2M > text
 rm -f x
 qemu-img convert -c -f raw -O qcow2 text x
@@ -63,12 +63,12 @@ for n in 513 1500 9000; do
 		driver=raw,size=1966080,file.driver=qcow2,file.file.filename=x
 done
 
-# ---- tables
+group 'tables'
 new x 2G
 qemu-io -f qcow2 -c 'write -P 7 0 64k' -c 'write -z 1G 64k' x > /dev/null
 cut 4096
 rc 1 'an L2 table that is cut off does not say "zeroes"' read_at '1530M 64k'
-said 'is told' 'error: x: the table at 0x6f000 is cut off by the end of the file'
+says 'error: x: the table at 0x6f000 is cut off by the end of the file'
 ok 'what it still says holds' read_at '-P 0 1G 64k'
 ok 'and so does another' read_at '-P 7 0 64k'
 rc 1 'it is not written by' xdisk io -f qcow2 -c 'write 1530M 64k' x
@@ -86,22 +86,22 @@ python3 - <<- 'END'
 	    f.truncate(at + size * 8 - 4096)
 END
 rc 1 'that is cut off does not say "zeroes"' read_at '63M 64k'
-said 'is told' 'error: x: .*L1 entry .*beyond the end of the file'
+says 'error: x: .*L1 entry .*beyond the end of the file'
 ok 'what it still says holds' read_at '-P 7 0 64k'
 rc 1 'it is not written to' xdisk io -f qcow2 -c 'write 0 512' x
-said 'says why' 'the L1 table of 2048 entries at .* is cut off by the end'
+says 'the L1 table of 2048 entries at .* is cut off by the end'
 
-# ---- data files
+group 'data files'
 new -o data_file=x.data x 4M
 qemu-io -f qcow2 -c 'write -P 7 0 4M' x > /dev/null
 ok 'a data file' read_at '-P 7 0 4M'
 truncate -s 2M x.data
 rc 1 'that is cut off' xdisk convert -f qcow2 -O raw x out
-said 'is told' "guest offset 0x200000 lies beyond the end of the data file 'x.data' of 2097152 bytes"
+says "guest offset 0x200000 lies beyond the end of the data file 'x.data' of 2097152 bytes"
 ok 'all else is read' read_at '-P 7 0 2M'
 rc 2 'verify finds it' xdisk verify -f qcow2 x
 
-# ---- what programs make
+group 'what programs make'
 whole()
 {
 	rm -f out

@@ -25,7 +25,7 @@ for options in compat=v3 compat=v2; do
 	ok 'a discard' xdisk io -f qcow2 -c 'discard 768k 256k' over
 	ok 'a discard over the backing image' \
 		xdisk io -f qcow2 -c 'discard 3584k 512k' over
-	ok 'clean' clean over
+	ok 'the image is clean' clean over
 	cat > reads <<- 'END'
 		read -P 0 0 256k
 		read -P 5 256k 256k
@@ -46,7 +46,7 @@ for options in compat=v3 compat=v2; do
 	ok 'what is discarded is zero or as it was' \
 		bash -c '! grep -v "^\(00 \?\|05 \?\|07 \?\)*$" bytes'
 	ok 'we write there again' xdisk io -f qcow2 -c 'write -P 9 0 4M' over
-	ok 'clean' clean over
+	ok 'the image is clean' clean over
 	ok 'they read it' qemu-io -f qcow2 -c 'read -P 9 0 4M' over
 done
 
@@ -60,11 +60,11 @@ is 'most of it is freed' 32 "$(allocated x)"
 end=$(stat -c %s x)
 xdisk io -f qcow2 -c 'write 0 6M' x
 is 'and used again' "$end" "$(stat -c %s x)"
-ok 'clean' clean x
+ok 'the image is clean' clean x
 qemu-io -f qcow2 -c 'write -z 0 1M' -c 'write -z -u 1M 1M' x
 ok 'zero clusters of qemu' xdisk io -f qcow2 -c 'read -P 0 0 2M' \
 	-c 'write -P 1 100 512k' -c 'write -P 2 1100k 700k' \
 	-c 'read -P 0 0 100' -c 'read -P 1 100 512k' \
 	-c 'read -P 2 1100k 700k' -c 'read -P 0 1800k 200k' x
-ok 'clean' clean x
+ok 'the image is clean' clean x
 finish

@@ -24,7 +24,7 @@ for options in $sizes; do
 	ok "overlay, $options, again" run qcow2
 done
 
-# Clusters that a snapshot shares, and compressed ones.
+group 'clusters that a snapshot shares, and compressed ones'
 cp base want
 rm -f x
 xdisk create -q -f qcow2 -o extended_l2=on x 6M

@@ -21,6 +21,7 @@ both()
 
 qemu-img create -q -f raw a.raw 10M
 qemu-img create -q -f qcow2 a.qcow2 10M
+group 'like qemu-img'
 for f in raw qcow2; do
 	ok "$f: read" both -c 100 -f $f a.$f
 	ok "$f: write" both -c 100 -w -f $f a.$f
@@ -46,15 +47,15 @@ rc 1 'no requests' xdisk bench -c 0 -f raw a.raw
 ok '-U' both -U -c 10 -f raw a.raw
 ok '--image-opts' both -c 10 --image-opts driver=raw,file.filename=a.raw
 
-# What is written, and where.
+group 'what is written, and where'
 qemu-img create -q -f raw b.raw 1M
-ok 'write all' xdisk bench -q -w -f raw -c 256 --pattern 9 b.raw
-is 'with the pattern, everywhere' "$(tr -d '\11' < b.raw | wc -c)" 0
+ok 'all is written' xdisk bench -q -w -f raw -c 256 --pattern 9 b.raw
+is 'the pattern is everywhere' "$(tr -d '\11' < b.raw | wc -c)" 0
 qemu-img create -q -f raw b.raw 1M
-ok 'write half' xdisk bench -q -w -f raw -c 64 -S 16k --pattern 9 b.raw
-is 'as much as asked for' "$(tr -d '\0' < b.raw | wc -c)" $((64 * 4096))
-ok 'random offsets' xdisk bench -q -w -f raw -c 100 --random 5 --pattern 1 b.raw
-is 'are multiples of the step' "$(od -An -v -w4096 -tx1 b.raw | tr -d ' ' |
+ok 'some is written, in steps' xdisk bench -q -w -f raw -c 64 -S 16k --pattern 9 b.raw
+is 'as much as asked for is written' "$(tr -d '\0' < b.raw | wc -c)" $((64 * 4096))
+ok 'it writes to random offsets' xdisk bench -q -w -f raw -c 100 --random 5 --pattern 1 b.raw
+is 'random offsets are multiples of the step' "$(od -An -v -w4096 -tx1 b.raw | tr -d ' ' |
 	sort -u | cut -c 1-2,8191-8192 | sort -u | tr '\n' ' ')" '0000 0101 0909 '
 cp b.raw c.raw
 xdisk bench -q -w -f raw -c 100 --random 5 --pattern 1 c.raw
@@ -63,7 +64,7 @@ truncate -s 1001k b.raw
 ok 'an image that ends within a step' xdisk bench -q -f raw -s 12k -c 1000 b.raw
 ok 'a qcow2, random writes, flushes' xdisk bench -q -w -f qcow2 -c 2000 -s 8k \
 	--random 1 --flush-interval=100 a.qcow2
-ok 'is clean' clean a.qcow2
+ok 'the image is clean' clean a.qcow2
 json() { xdisk bench --output=json -f raw "$@" | python3 -c '
 import json, sys
 j = json.load(sys.stdin)
@@ -72,10 +73,10 @@ assert l["p50"] <= l["p90"] <= l["p99"] <= l["p99.9"] <= l["max"]
 assert 0 < l["mean"] <= l["max"]
 assert abs(j["iops"] * j["seconds"] - j["requests"]) < 1
 print(j["operation"], j["requests"], j["bytes-each"], j["in-parallel"])'; }
-is 'JSON' "$(json -c 1000 -d 4 a.raw)" 'read 1000 4096 4'
+is 'JSON of reads' "$(json -c 1000 -d 4 a.raw)" 'read 1000 4096 4'
 is 'JSON of writes' "$(json -w -c 100 -s 512 a.raw)" 'write 100 512 64'
 
-# Errors.
+group 'errors'
 ok 'no image' both
 ok 'two images' both a.raw a.raw
 rc 1 'no such image' xdisk bench nope
@@ -88,7 +89,7 @@ done
 rc 1 'a cache mode that is none' xdisk bench -t foo -f raw a.raw
 rc 1 'native, but buffered' xdisk bench -n -f raw a.raw
 rc 1 'beyond the end' xdisk bench -o 20M -f raw a.raw
-said 'as qemu-img says it' 'Failed request: '
+says 'Failed request: '
 rc 1 'larger than the image' xdisk bench -s 20M -f raw a.raw
 rc 1 'no depth' xdisk bench -d 0 -f raw a.raw
 rc 1 'too great a depth' xdisk bench -d 65537 -f raw a.raw
@@ -96,5 +97,5 @@ said 'is told' 'a queue depth of 65537 is above 65536'
 rc 1 'no size' xdisk bench -s 0 -f raw a.raw
 : > empty.raw
 rc 1 'an empty image' xdisk bench -f raw empty.raw
-said 'is said' 'empty'
+says 'empty'
 finish

@@ -15,7 +15,7 @@ qemu-img create -q -f qcow2 good 16M
 qemu-io -f qcow2 -c 'write -P 5 0 960k' good > /dev/null
 L1=$((3 << 16)) L2=$((4 << 16)) REFS=$((2 << 16))
 
-# ---- what a repair would do
+group 'what a repair would do'
 dry()
 {
 	cp x y
@@ -50,7 +50,7 @@ chmod 400 good
 ok 'one that may not be written to' xdisk check -f qcow2 --dry-run -r all good
 rc 1 '--dry-run without -r' xdisk check -f qcow2 --dry-run good
 
-# ---- payloads
+group 'payloads'
 for kind in zlib zstd; do
 	qemu-img convert -c -O qcow2 -o compression_type=$kind good c
 	ok "$kind: all can be unpacked" xdisk check -f qcow2 --data c
@@ -66,7 +66,7 @@ for kind in zlib zstd; do
 	is 'and is counted' "$(json --data x | jq .corruptions)" 1
 done
 
-# ---- progress
+group 'progress'
 tty() { python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))' "$@"; }
 qemu-img create -q -f qcow2 -o preallocation=metadata big 64G
 ok 'progress' tty "$builddir/tool/xdisk" check -p -f qcow2 big
@@ -74,7 +74,7 @@ said 'is shown to its end' '(100.00/100%)'
 ok 'not without -p' tty "$builddir/tool/xdisk" check -f qcow2 big
 is 'really' "$(grep -c '/100%' .log)" 0
 
-# ---- what it costs
+group 'what it costs'
 ok 'holes cost nothing' in_kib 100000 timeout 10 "$builddir/tool/xdisk" check \
 	-f qcow2 big
 truncate -s 15T big

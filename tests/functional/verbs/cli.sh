@@ -12,23 +12,25 @@ ok '--help' xdisk --help
 ok '--version' xdisk --version
 said 'says its name' '^xdisk [0-9]'
 for verb in $verbs; do
+	group "$verb"
 	ok "help $verb" xdisk help "$verb"
-	said 'tells how to use it' "^Usage: xdisk $verb "
+	said 'help tells how to use it' "^Usage: xdisk $verb "
 	ok "$verb --help" xdisk "$verb" --help
-	said 'tells the same' "^Usage: xdisk $verb "
-	rc 1 "$verb: unknown option" xdisk "$verb" --frobnicate x
-	said 'names it' 'frobnicate'
-	said 'and says where to look' "xdisk help $verb"
-	rc 1 "$verb: unknown letter" xdisk "$verb" -Z x
-	said 'names it' "'-Z'"
-	rc 1 "$verb: too many images" xdisk "$verb" a 1 b
+	said '--help tells how to use it' "^Usage: xdisk $verb "
+	rc 1 'an unknown option' xdisk "$verb" --frobnicate x
+	says 'frobnicate'
+	said 'it says where to look' "xdisk help $verb"
+	rc 1 'an unknown letter' xdisk "$verb" -Z x
+	says "'-Z'"
+	rc 1 'too many images' xdisk "$verb" a 1 b
 done
+group
 rc 1 'no verb' xdisk
 rc 1 'unknown verb' xdisk frobnicate
 said 'is named' frobnicate
 rc 1 'help on an unknown verb' xdisk help frobnicate
 rc 1 'an option without its argument' xdisk info x -f
-said 'is named' "'-f' needs an argument"
+says "'-f' needs an argument"
 rc 1 'unknown shell' xdisk completion tcsh
 rc 1 'stdout that is full' bash -c "$builddir/tool/xdisk help > /dev/full"
 

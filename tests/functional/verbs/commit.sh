@@ -68,11 +68,12 @@ image mid.qcow2 qcow2 4M -b base.raw -F raw -- 'write -P 3 512k 1M' \
 image over.qcow2 qcow2 4M -b mid.qcow2 -F qcow2 -- 'write -P 4 700k 70k' \
 	'write -z 0 64k' 'write -P 5 3M 512' 'discard 1M 128k'
 cd ..
+group 'like qemu-img'
 ok 'into the image below' as_qemu -f qcow2 over.qcow2
-is 'and so it says' "$(cat .ours)" 'Image committed.'
+is 'the commit is told' "$(cat .ours)" 'Image committed.'
 is 'the overlay is empty' "$(xdisk map -f qcow2 --output=json \
 	ours/over.qcow2 | grep -c '"depth": 0, "present": true')" 0
-ok 'small again' [ "$(stat -c %s ours/over.qcow2)" -le 393216 ]
+ok 'the overlay is small again' [ "$(stat -c %s ours/over.qcow2)" -le 393216 ]
 ok '-d' as_qemu -d -f qcow2 over.qcow2
 is 'the overlay is as it was' "$(cmp set/over.qcow2 ours/over.qcow2 && echo y)" y
 ok '-b, further below' as_qemu -b base.raw -f qcow2 over.qcow2
@@ -85,18 +86,19 @@ for c in none writeback writethrough directsync unsafe; do
 	ok "-t $c" as_qemu -t $c over.qcow2
 done
 ok 'guessing the format' as_qemu over.qcow2
+group
 ok 'the whole chain' sh -c 'cd ours && "$0" commit mid.qcow2 &&
 	qemu-img compare -f raw -F qcow2 base.raw ../qemu/mid.qcow2' \
 	"$builddir/tool/xdisk"
 
-# Errors.
+group 'errors'
 ok 'no such base' as_qemu -b nope over.qcow2
-rc 1 'is named' xdisk commit -b nope set/over.qcow2
-said 'as qemu-img does' "Did not find 'nope' in the backing chain of"
+rc 1 'no such base is named' xdisk commit -b nope set/over.qcow2
+says "Did not find 'nope' in the backing chain of"
 ok 'itself as base' as_qemu -b over.qcow2 over.qcow2
 ok 'a raw image' as_qemu -f raw base.raw
-rc 1 'has no backing file' xdisk commit -f raw set/base.raw
-said 'is said' 'Image does not have a backing file'
+rc 1 'a raw image has no backing file' xdisk commit -f raw set/base.raw
+says 'Image does not have a backing file'
 ok 'no such image' as_qemu nope
 ok 'a bad rate' as_qemu -r foo over.qcow2
 ok 'a bad cache mode' as_qemu -t foo over.qcow2
@@ -109,7 +111,7 @@ if ! (: >> ours/mid.qcow2) 2> /dev/null; then
 fi
 chmod 644 set/mid.qcow2
 
-# A base in use is not written to.
+group 'a base in use is not written to'
 twins
 "$builddir/tool/xdisk" io -r -f qcow2 -c 'sleep 60000' ours/mid.qcow2 &
 reader=$!
@@ -117,11 +119,11 @@ until grep -q ":$(stat -c %i ours/mid.qcow2) " /proc/locks; do
 	sleep 0.02
 done
 rc 1 'a base that another program reads' xdisk commit -f qcow2 ours/over.qcow2
-said 'says why' 'lock'
+says 'lock'
 kill "$reader"
 wait "$reader" 2> /dev/null
 
-# Kinds of images.
+group 'kinds of images'
 for o in compat=v2 cluster_size=512 cluster_size=2M extended_l2=on \
 		refcount_bits=64 compression_type=zstd; do
 	rm -rf set
@@ -154,14 +156,14 @@ qemu-img convert -c -O qcow2 -B base.qcow2 -F qcow2 -f raw big.raw over.qcow2
 cd ..
 ok 'compressed, onto a smaller base' as_qemu over.qcow2
 rm set/big.raw
-ok 'snapshots' sh -c 'cd set && qemu-img snapshot -c a over.qcow2'
+ok 'qemu-img makes a snapshot' sh -c 'cd set && qemu-img snapshot -c a over.qcow2'
 # (qemu-img shows what a snapshot still holds: the same)
 ok 'an overlay with a snapshot' as_qemu over.qcow2
 ok 'the snapshot is what it was' sh -c 'qemu-img snapshot -a a ours/over.qcow2 &&
 	qemu-img snapshot -a a qemu/over.qcow2 &&
 	qemu-img compare qemu/over.qcow2 ours/over.qcow2'
 
-# Sizes.
+group 'sizes'
 for format in raw qcow2; do
 	rm -rf set
 	mkdir set
@@ -185,7 +187,8 @@ for format in raw qcow2; do
 		holds ours/base.$format $format top.raw
 done
 
-# Killed at any time: what the overlay shows stays.
+# What the overlay shows stays.
+group 'killed at any time'
 rm -rf set
 mkdir set
 cd set || exit 99
@@ -197,13 +200,14 @@ for ms in 002 005 010 020 040; do
 	twins
 	(timeout -s KILL 0.$ms "$builddir/tool/xdisk" commit ours/over.qcow2) \
 		> /dev/null 2>&1
-	ok "killed after $ms ms: once more" sh -c 'for i in $(seq 50); do
+	ok "after $ms ms, it can be done once more" sh -c 'for i in $(seq 50); do
 		"$0" commit ours/over.qcow2 && exit; sleep 0.05; done; exit 1' \
 		"$builddir/tool/xdisk"
-	ok 'the content is there' holds ours/base.qcow2 qcow2 before.raw
-	ok 'nothing is corrupt' sh -c 'qemu-img check ours/base.qcow2
+	ok "after $ms ms, the content is there" holds ours/base.qcow2 qcow2 before.raw
+	ok "after $ms ms, nothing is corrupt" sh -c 'qemu-img check ours/base.qcow2
 		status=$?; [ $status = 0 ] || [ $status = 3 ]'
 done
-is 'JSON' "$(twins; xdisk commit --output=json -f qcow2 ours/over.qcow2 |
+group
+is 'JSON tells what was copied and emptied' "$(twins; xdisk commit --output=json -f qcow2 ours/over.qcow2 |
 	tr -d ' \n')" '{"committed":true,"bytes-copied":41943040,"emptied":true}'
 finish

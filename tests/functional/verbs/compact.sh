@@ -15,22 +15,23 @@ for options in cluster_size=64k cluster_size=512 cluster_size=4k,compat=v2 \
 	qemu-img create -q -f qcow2 -o $options x 24M
 	qemu-io -f qcow2 -c 'write -P 3 0 24M' x > /dev/null
 	qemu-io -f raw -c 'write -P 3 0 24M' want > /dev/null
-	ok "$options: all but some given up" xdisk io -f qcow2 \
+	group "$options"
+	ok 'most of it is discarded' xdisk io -f qcow2 \
 		-c 'discard 512k 7M' -c 'discard 8M 6M' -c 'discard 15M 8M' x
 	xdisk convert -f qcow2 -O raw x want
 	before=$(length x)
-	ok 'a look' xdisk compact -f qcow2 --dry-run --output=json x
+	ok 'a dry run' xdisk compact -f qcow2 --dry-run --output=json x
 	expected=$(sed -n 's/.*"file-size": \([0-9]*\).*/\1/p' .log | head -n 1)
-	is 'changes nothing' "$before" "$(length x)"
-	ok 'compacted' xdisk compact -f qcow2 x
-	ok 'much shorter' test "$(length x)" -lt $((before / 3))
-	ok 'about as expected' test "$(length x)" -le $((expected + 262144))
-	ok 'clean' clean x
-	ok 'right' holds x qcow2 want
-	ok 'written to' model -s 1 -n 120 x qcow2 want
-	ok 'compacted again' xdisk compact -q -f qcow2 x
-	ok 'clean' clean x
-	ok 'right' holds x qcow2 want
+	is 'a dry run changes no length' "$before" "$(length x)"
+	ok 'it is compacted' xdisk compact -f qcow2 x
+	ok 'the file is much shorter' test "$(length x)" -lt $((before / 3))
+	ok 'its length is about that of the dry run' test "$(length x)" -le $((expected + 262144))
+	ok 'the image is clean' clean x
+	ok 'the disk holds what was written' holds x qcow2 want
+	ok 'random requests on it hold' model -s 1 -n 120 x qcow2 want
+	ok 'it is compacted again' xdisk compact -q -f qcow2 x
+	ok 'the image is clean' clean x
+	ok 'the disk holds what was written' holds x qcow2 want
 	for i in 1 2 3; do
 		cp want want$i
 		qemu-img snapshot -c s$i x
@@ -40,31 +41,33 @@ for options in cluster_size=64k cluster_size=512 cluster_size=4k,compat=v2 \
 	xdisk io -f qcow2 -c 'discard 0 20M' x > /dev/null
 	xdisk convert -f qcow2 -O raw x want
 	before=$(length x)
-	ok 'with snapshots' xdisk compact -f qcow2 x
-	ok 'not longer' test "$(length x)" -le "$before"
-	ok 'clean' clean x
+	group "$options, with snapshots"
+	ok 'it is compacted' xdisk compact -f qcow2 x
+	ok 'the file is not longer' test "$(length x)" -le "$before"
+	ok 'the image is clean' clean x
 	ok 'the disk is right' holds x qcow2 want
-	ok 'the second snapshot, too' shows x s2 want2
-	ok 'and the third' shows x s3 want3
-	ok 'written to' model -s 9 -n 100 x qcow2 want
-	ok 'clean' clean x
-	ok 'the third is right still' shows x s3 want3
+	ok 'the second snapshot is right' shows x s2 want2
+	ok 'the third snapshot is right' shows x s3 want3
+	ok 'random requests on it hold' model -s 9 -n 100 x qcow2 want
+	ok 'the image is clean' clean x
+	ok 'the third snapshot is right still' shows x s3 want3
 	qemu-img snapshot -d s2 x
 	qemu-img snapshot -a s3 x
 	qemu-img snapshot -d s3 x
-	ok 'without them' xdisk compact -q -f qcow2 x
-	ok 'clean' clean x
-	ok 'right' holds x qcow2 want3
+	group "$options, snapshots deleted"
+	ok 'it is compacted' xdisk compact -q -f qcow2 x
+	ok 'the image is clean' clean x
+	ok 'the disk holds what was written' holds x qcow2 want3
 done
 
-# Zeroes
+group 'zeroes'
 qemu-img create -q -f qcow2 x 16M
 qemu-io -f qcow2 -c 'write -P 0 0 8M' -c 'write -P 1 8M 4M' -c 'write -P 0 12M 4M' x > /dev/null
-ok 'zeroes go' xdisk compact -f qcow2 --zeroes x
-said 'so many' 'zeroes let go: 12 MiB'
-ok 'shorter' test "$(length x)" -lt 5242880
-ok 'clean' clean x
-ok 'content' qemu-io -c 'read -P 0 0 8M' -c 'read -P 1 8M 4M' -c 'read -P 0 12M 4M' x
+ok 'it is compacted' xdisk compact -f qcow2 --zeroes x
+said 'tells how many were let go' 'zeroes let go: 12 MiB'
+ok 'the file is shorter' test "$(length x)" -lt 5242880
+ok 'the image is clean' clean x
+ok 'the content stays' qemu-io -c 'read -P 0 0 8M' -c 'read -P 1 8M 4M' -c 'read -P 0 12M 4M' x
 
 # Compressed clusters are packed anew.
 python3 - words <<'P'
@@ -89,28 +92,31 @@ for options in compression_type=zlib compression_type=zstd \
 		-c 'write -c -P 3 18M 2M' x > /dev/null
 	xdisk convert -f qcow2 -O raw x want
 	before=$(length x)
-	ok "$options: snapshots share them" xdisk compact -f qcow2 x
-	ok 'clean' clean x
+	group "compressed, $options, shared by a snapshot"
+	ok 'it is compacted' xdisk compact -f qcow2 x
+	ok 'the image is clean' clean x
 	ok 'the disk is right' holds x qcow2 want
-	ok 'the snapshot, too' shows x one words
-	ok 'not longer' test "$(length x)" -le "$before"
-	ok 'nor longer, again' xdisk compact -f qcow2 x
-	ok 'not at all' test "$(length x)" -le "$before"
 	ok 'the snapshot is right' shows x one words
-	ok 'written to' model -s 3 -n 100 x qcow2 want
+	ok 'the file is not longer' test "$(length x)" -le "$before"
+	ok 'it is compacted again' xdisk compact -f qcow2 x
+	ok 'the file is not longer then' test "$(length x)" -le "$before"
+	ok 'the snapshot is right then' shows x one words
+	ok 'random requests on it hold' model -s 3 -n 100 x qcow2 want
 	qemu-img snapshot -d one x
 	xdisk io -f qcow2 -c 'discard 0 9M' x > /dev/null
 	xdisk convert -f qcow2 -O raw x want
 	before=$(length x)
-	ok 'most of them are gone' xdisk compact -f qcow2 x
-	ok 'shorter' test "$(length x)" -lt "$before"
-	ok 'clean' clean x
-	ok 'right' holds x qcow2 want
-	ok 'all is read' xdisk verify -f qcow2 x
-	ok 'written to' model -s 4 -n 100 x qcow2 want
-	ok 'clean' clean x
+	group "compressed, $options, most discarded"
+	ok 'it is compacted' xdisk compact -f qcow2 x
+	ok 'the file is shorter' test "$(length x)" -lt "$before"
+	ok 'the image is clean' clean x
+	ok 'the disk holds what was written' holds x qcow2 want
+	ok 'verify reads all' xdisk verify -f qcow2 x
+	ok 'random requests on it hold' model -s 4 -n 100 x qcow2 want
+	ok 'the image is clean' clean x
 done
-rc 1 'raw' xdisk compact -f raw want
-said 'says so' "images of format 'raw' cannot be compacted"
-rc 1 'no zeroes in a dry run' xdisk compact -f qcow2 --dry-run --zeroes x
+group 'refused'
+rc 1 'a raw image' xdisk compact -f raw want
+says "images of format 'raw' cannot be compacted"
+rc 1 '--zeroes in a dry run' xdisk compact -f qcow2 --dry-run --zeroes x
 finish

@@ -31,7 +31,7 @@ for options in cluster_size=64k cluster_size=512 \
 	cluster_size=16k,extended_l2=on; do
 	rm -f y theirs
 	ok "to $options" xdisk convert --bitmaps -f qcow2 -O qcow2 -o $options x y
-	ok 'clean' clean y
+	ok 'the image is clean' clean y
 	qemu-img convert --bitmaps -f qcow2 -O qcow2 -o $options x theirs
 	is 'the same list' \
 		"$(qemu-img info y | sed -n '/bitmaps:/,/refcount/p')" \
@@ -49,14 +49,14 @@ bitmaps flags x all 3
 refused --bitmaps -f qcow2 -O qcow2 x y
 ok 'nothing was made' test ! -e y
 ok 'left out' xdisk convert --bitmaps --skip-broken-bitmaps -f qcow2 -O qcow2 x y
-said 'said so' "warning: Skipping inconsistent bitmap 'all'"
+says "warning: Skipping inconsistent bitmap 'all'"
 is 'the others are there' "$(qemu-img info y | grep -w name:)" \
 	"            name: fine
             name: off"
 rc 1 'names that are there already' \
 	xdisk convert -n --bitmaps --skip-broken-bitmaps -f qcow2 -O qcow2 x y
-said 'said so' 'Bitmap already exists: fine'
-ok 'clean' clean y
+says 'Bitmap already exists: fine'
+ok 'the image is clean' clean y
 ok 'not into version 2' \
 	sh -c '! "$0" convert --bitmaps --skip-broken-bitmaps -f qcow2 -O qcow2 -o compat=v2 x z' \
 	"$builddir/tool/xdisk"

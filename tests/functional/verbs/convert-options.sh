@@ -66,6 +66,6 @@ both 0 'compression_type' -o help -O qcow2
 both 0 'preallocation' -o '?' -O raw -f qcow2 a b
 
 rc 1 'onto itself without locks' xdisk convert -U -f raw -O qcow2 a a
-said 'is refused' "'a' would be overwritten, but it is the file 'a'"
+says "'a' would be overwritten, but it is the file 'a'"
 ok 'the source is whole after all that' xdisk check -f qcow2 a
 finish

@@ -23,6 +23,7 @@ refused()
 
 truncate -s 3M base.raw
 qemu-img create -q -f qcow2 base.qcow2 5M
+group 'the words of qemu-img'
 ok 'qcow2' formatting -f qcow2 x 20G
 ok 'raw' formatting -f raw x 4G
 ok 'raw is the default' formatting x 1M
@@ -37,6 +38,7 @@ ok 'backing image as options' formatting -f qcow2 \
 ok 'preallocation' formatting -f qcow2 -o preallocation=metadata x 10M
 ok 'zstd' formatting -f qcow2 -o compression_type=zstd x 10M
 ok 'empty' formatting -f qcow2 x 0
+group
 ok '-q prints nothing' test -z "$(xdisk create -q -f qcow2 x 1M)"
 
 while read -r options size; do
@@ -71,51 +73,54 @@ ok 'refused: three arguments' refused -f qcow2 x 1M 1M
 
 for help in '?' help; do
 	ok "-o $help" xdisk create -f qcow2 -o "$help" x
-	said 'lists options' '^  cluster_size='
+	says '^  cluster_size='
 done
 
-# A guess is never recorded: a guest may have written what we would recognise.
+# A guest may have written what we would recognise.
+group 'a guess is never recorded'
 rm -f x
 rc 1 '-b without -F over qcow2 is refused' \
 	xdisk create -b base.qcow2 -f qcow2 x 50G
-said 'with the command to type' 'xdisk create -F qcow2 -b base.qcow2 -f qcow2 x 50G'
-ok 'and nothing was made' test ! -e x
+says 'xdisk create -F qcow2 -b base.qcow2 -f qcow2 x 50G'
+ok '-b without -F over qcow2 makes nothing' test ! -e x
 ok '-b without -F over raw' xdisk create -f qcow2 -b base.raw x
-is 'is recorded as raw' raw \
+is 'raw is recorded' raw \
 	"$(qemu-img info --output=json x | jq -r '.["backing-filename-format"]')"
 rc 1 '-u needs a format' xdisk create -u -b nowhere -f qcow2 x 1M
 ok '-u opens nothing' xdisk create -u -b nowhere -F qcow2 -f qcow2 x 1M
 
+group 'names'
 mkdir d
 qemu-img create -q -f qcow2 d/base.qcow2 8M
 ok 'a backing image is named relative to the overlay' \
 	xdisk create -q -f qcow2 -b base.qcow2 -F qcow2 d/over.qcow2
-is 'its size' 8388608 \
+is 'the overlay has the size of that image' 8388608 \
 	"$(qemu-img info --output=json d/over.qcow2 | jq '.["virtual-size"]')"
-is 'its name as given' base.qcow2 \
+is 'its name is recorded as given' base.qcow2 \
 	"$(qemu-img info --output=json d/over.qcow2 | jq -r '.["backing-filename"]')"
 name=$(printf '%01023d' 0)
 ok 'the longest name' xdisk create -u -q -f qcow2 -b "$name" -F raw x 1M
-ok 'is read by qemu-img' grep -q "$name" <(qemu-img info x)
-rc 1 'one byte more is not' xdisk create -u -f qcow2 -b "0$name" -F raw x 1M
-rc 1 'nor one in a small cluster' \
+ok 'the longest name is read by qemu-img' grep -q "$name" <(qemu-img info x)
+rc 1 'a name one byte longer is refused' xdisk create -u -f qcow2 -b "0$name" -F raw x 1M
+rc 1 'a long name is refused in a small cluster' \
 	xdisk create -u -f qcow2 -o cluster_size=512 -b "$name" -F raw x 1M
 ok 'a comma in a name' xdisk create -u -q -f qcow2 \
 	-o backing_file=a,,b,backing_fmt=raw x 1M
-is 'is one' a,b \
+is 'it is one name' a,b \
 	"$(qemu-img info --output=json x | jq -r '.["backing-filename"]')"
 rm -f x
+group
 rc 1 'a backing file without a name' xdisk create -f qcow2 -b '' x 1M
-said 'says so' 'x: Expected backing file name, got empty string'
-rc 1 'among the options' xdisk create -f qcow2 -o backing_file= x 1M
-rc 1 'makes nothing' test -e x
+says 'x: Expected backing file name, got empty string'
+rc 1 'an empty name among the options' xdisk create -f qcow2 -o backing_file= x 1M
+rc 1 'an empty name makes nothing' test -e x
 ok 'an extent size hint' xdisk create -q -f qcow2 -o extent_size_hint=1M x 1M
-rc 1 'which is a size' xdisk create -q -f qcow2 -o extent_size_hint=big x 1M
+rc 1 'an extent size hint that is no size' xdisk create -q -f qcow2 -o extent_size_hint=big x 1M
 ok 'a size of whole bytes' xdisk create -q -f qcow2 x 1048576.0
 rc 1 'a size that is none' xdisk create -q -f qcow2 -o size=-1024 x
-said 'is told' "Parameter 'size' expects a non-negative number"
+says "Parameter 'size' expects a non-negative number"
 
-# options of the file below, and of others
+group 'options of the file below, and of others'
 for o in nocow=on nocow=off,preallocation=off extent_size_hint=2M,nocow=on \
 	nocow=on,preallocation=falloc; do
 	for format in raw qcow2; do
@@ -125,26 +130,26 @@ for o in nocow=on nocow=off,preallocation=off extent_size_hint=2M,nocow=on \
 		ok 'told as qemu-img does' diff want got
 	done
 done
-rc 1 'no such value' xdisk create -f raw -o nocow=maybe f 1M
-rc 1 'no size' xdisk create -f raw -o extent_size_hint=x f 1M
-ok 'vmdk' xdisk create -f vmdk -o zeroed_grain=on f 64M
+rc 1 'nocow=maybe' xdisk create -f raw -o nocow=maybe f 1M
+rc 1 'extent_size_hint=x' xdisk create -f raw -o extent_size_hint=x f 1M
+ok 'vmdk, zeroed_grain=on' xdisk create -f vmdk -o zeroed_grain=on f 64M
 cp .log got
 qemu-img create -f vmdk -o zeroed_grain=on f2 64M | sed s/f2/f/ > want
-ok 'told as qemu-img does' diff want got
+ok 'vmdk is told as qemu-img does' diff want got
 qemu-io -f vmdk -c 'write -z 0 1M' -c 'write -P 3 2M 1M' f > log
-ok 'zero grains' xdisk io -f vmdk -c 'read -P 0 0 1M' -c 'write -P 5 64k 64k' \
+ok 'zero grains of a vmdk are read' xdisk io -f vmdk -c 'read -P 0 0 1M' -c 'write -P 5 64k 64k' \
 	-c 'read -P 3 2M 1M' f
-ok 'written over' qemu-io -f vmdk -c 'read -P 5 64k 64k' -c 'read -P 0 0 64k' f
-ok 'are fine' qemu-img check -f vmdk f
+ok 'qemu-io reads grains written over' qemu-io -f vmdk -c 'read -P 5 64k 64k' -c 'read -P 0 0 64k' f
+ok 'qemu-img finds the vmdk consistent' qemu-img check -f vmdk f
 
-# names of protocols are formats of a backing file, too
+group 'names of protocols as formats of a backing file'
 truncate -s 3M bytes
 for format in file host_device; do
-	ok "on a $format" xdisk create -q -f qcow2 -b bytes -F $format over
-	is 'as recorded' "$(xdisk info -f qcow2 --output=json over |
+	ok "$format is taken" xdisk create -q -f qcow2 -b bytes -F $format over
+	is "$format is recorded" "$(xdisk info -f qcow2 --output=json over |
 		sed -n 's/.*"backing-filename-format": "\(.*\)".*/\1/p')" $format
-	ok 'it reads' xdisk io -f qcow2 -c 'read -P 0 0 3M' over
-	ok 'rebased' xdisk rebase -u -f qcow2 -b bytes -F $format over
-	ok 'it reads' xdisk io -f qcow2 -c 'read -P 0 0 3M' over
+	ok 'it is read' xdisk io -f qcow2 -c 'read -P 0 0 3M' over
+	ok "it is rebased to a $format" xdisk rebase -u -f qcow2 -b bytes -F $format over
+	ok 'it is read then' xdisk io -f qcow2 -c 'read -P 0 0 3M' over
 done
 finish

@@ -41,6 +41,7 @@ for in in raw qcow2; do
 		done
 	done
 done
+group 'like qemu-img'
 ok 'the raw format is the default' both raw -f qcow2 if=a.qcow2 of=% bs=1M
 ok 'the input is guessed' both raw if=a.qcow2 of=% bs=1M
 ok '-U' both raw -U -f qcow2 if=a.qcow2 of=% bs=1M
@@ -59,39 +60,40 @@ cp x q
 ok 'over a file that is there' both raw -f raw if=a.raw of=% bs=1M
 
 # count blocks behind those skipped, as dd(1) and the manual have it.
+group
 ok 'skip and count' xdisk dd -f raw if=a.raw of=x bs=1M skip=8 count=2
 dd if=a.raw of=q bs=1M skip=8 count=2 status=none
-ok 'are what dd copies' cmp q x
+ok 'skip and count are those of dd' cmp q x
 
-# Holes.
+group 'holes'
 xdisk dd -f raw if=a.raw of=x bs=1M
 ok 'holes stay holes' [ "$(stat -c %b x)" -le "$(($(stat -c %b a.raw) + 16))" ]
 qemu-img create -q -f raw big.raw 1T
-ok 'a terabyte of them' xdisk dd -f raw -O qcow2 if=big.raw of=x bs=1M
-is 'JSON' "$(xdisk dd --output=json -f raw if=a.raw of=x bs=1M count=3 |
+ok 'a terabyte of holes is copied' xdisk dd -f raw -O qcow2 if=big.raw of=x bs=1M
+is 'JSON tells what was copied and written' "$(xdisk dd --output=json -f raw if=a.raw of=x bs=1M count=3 |
 	tr -d ' \n')" '{"bytes-copied":3145728,"bytes-written":1048576,"blocks":3}'
 
-# Errors.
-ok 'nothing' both raw
+group 'errors'
+ok 'no operands' both raw
 ok 'no output' both raw if=a.raw
 ok 'no input' both raw of=%
 ok 'an unknown operand' both raw if=a.raw of=% foo=1
 ok 'one that dd has' both raw if=a.raw of=% conv=notrunc
-ok 'no operand' both raw foo
+ok 'a word that is no operand' both raw foo
 for bs in 0 -1 x 4G ''; do
 	ok "bs=$bs" both raw -f raw if=a.raw of=% bs=$bs
 done
 ok 'count=x' both raw -f raw if=a.raw of=% count=x
 ok 'skip=x' both raw -f raw if=a.raw of=% skip=x
 rc 1 'no such input' xdisk dd -f raw if=nope of=x
-said 'is named' "Could not open 'nope'"
+says "Could not open 'nope'"
 rc 1 'no such format' xdisk dd -f raw -O foo if=a.raw of=x
-said 'is said' 'Unknown file format'
+says 'Unknown file format'
 rc 1 'not that format' xdisk dd -f qcow2 if=a.raw of=x
 rc 1 'a folder that is not there' xdisk dd -f raw if=a.raw of=nope/x
-said 'is named' 'nope/x: error while creating output image: '
+says 'nope/x: error while creating output image: '
 before=$(md5sum < a.raw)
-rc 1 'onto itself' xdisk dd -f raw if=a.raw of=./a.raw
-said 'is refused' "'./a.raw' would be overwritten, but it is the file 'a.raw'"
-is 'and leaves it alone' "$(md5sum < a.raw)" "$before"
+rc 1 'a file onto itself' xdisk dd -f raw if=a.raw of=./a.raw
+says "'./a.raw' would be overwritten, but it is the file 'a.raw'"
+is 'a file onto itself is left alone' "$(md5sum < a.raw)" "$before"
 finish

@@ -15,9 +15,9 @@ for i in over far full; do
 	qemu-io -f qcow2 -c 'write -P 1 0 64k' $i.qcow2 > /dev/null
 done
 
-ok 'a guess' xdisk info a.qcow2
-said 'is said' 'a.qcow2: no format given, guessed qcow2 (-f qcow2 says so'
-ok 'of two images' xdisk compare a.raw a.qcow2
+ok 'one image is guessed' xdisk info a.qcow2
+says 'a.qcow2: no format given, guessed qcow2 (-f qcow2 says so'
+ok 'two images are guessed' xdisk compare a.raw a.qcow2
 said 'the second one too' 'a.qcow2: .* (-F qcow2 says so'
 
 # --strict-format: each is refused with the command to type.
@@ -45,24 +45,24 @@ refused 'rebase, the backing file' rebase --strict-format -q -f qcow2 \
 	-b a.raw over.qcow2
 refused 'create, the backing file' create --strict-format -q -f qcow2 \
 	-b a.raw new.qcow2
-rc 2 'compare' xdisk compare --strict-format -f raw a.raw a.qcow2
-said 'tells what to type' 'compare -F qcow2 --strict-format -f raw a.raw'
+rc 2 'compare: refused' xdisk compare --strict-format -f raw a.raw a.qcow2
+said 'compare: tells what to type' 'compare -F qcow2 --strict-format -f raw a.raw'
 printf '[xdisk]\nstrict-format = yes\n\n[defaults]\ncache = none\n' > yes.conf
 printf '[xdisk]\nstrict-format = no\n' > no.conf
 printf '[xdisk]\nstrict-format = perhaps\n' > perhaps.conf
 printf '[xdisk]\nfrobnicate = no\n' > unknown.conf
 export XDISK_CONFIG
 XDISK_CONFIG=$T/yes.conf
-refused 'configured so' info a.qcow2
+refused 'strict-format = yes' info a.qcow2
 ok 'what was given is no guess' xdisk info -f qcow2 a.qcow2
 XDISK_CONFIG=$T/no.conf
-ok 'configured not so' xdisk info a.qcow2
+ok 'strict-format = no: info guesses' xdisk info a.qcow2
 XDISK_CONFIG=$T/perhaps.conf
 rc 1 'a configuration that is wrong' xdisk info a.qcow2
-said 'is no permission' 'perhaps.conf: line 2: "perhaps" is neither yes nor no'
+said 'the wrong value is told' 'perhaps.conf: line 2: "perhaps" is neither yes nor no'
 XDISK_CONFIG=$T/unknown.conf
 rc 1 'a key that is unknown' xdisk info a.qcow2
-said 'is named' 'unknown key "frobnicate" in \[xdisk\]: strict-format'
+says 'unknown key "frobnicate" in \[xdisk\]: strict-format'
 for i in yes no; do
 	ok "the daemon takes $i" "$builddir/backend/xdiskd" --check-config \
 		-c $i.conf
@@ -73,7 +73,8 @@ for i in perhaps unknown; do
 done
 unset XDISK_CONFIG
 
-# A guessed overlay's base is written to only beside the overlay.
+# It is written to only beside the overlay.
+group "a guessed overlay's base"
 before=$(md5sum < other/base.raw)
 for i in far full; do
 	ok "$i: read" xdisk map $i.qcow2
@@ -81,34 +82,35 @@ for i in far full; do
 done
 rm far.qcow2
 (cd deep && qemu-img rebase -u -F raw -b ../other/base.raw far.qcow2)
-rc 1 'a base in another folder is not written to' xdisk commit deep/far.qcow2
+rc 1 'is not written to in another folder' xdisk commit deep/far.qcow2
 said 'what to type' 'xdisk commit -f qcow2 deep/far.qcow2'
-rc 1 'nor with its full name' xdisk commit deep/full.qcow2
+rc 1 'is not written to by its full name' xdisk commit deep/full.qcow2
 ln -s ../other/base.raw deep/link.raw
 qemu-img rebase -u -F raw -b link.raw deep/far.qcow2
-rc 1 'nor through a link' xdisk commit deep/far.qcow2
+rc 1 'is not written to through a link' xdisk commit deep/far.qcow2
 is 'is as it was' "$(md5sum < other/base.raw)" "$before"
-ok 'one below the folder is' xdisk commit full.qcow2
-ok 'and any with -f' xdisk commit -f qcow2 deep/far.qcow2
+ok 'is written to below the folder' xdisk commit full.qcow2
+ok 'is written to with -f' xdisk commit -f qcow2 deep/far.qcow2
 
-# What is given is never overridden.
+group 'what is given is never overridden'
 qemu-img create -q -f raw a.raw 1M
 cp a.qcow2 c.qcow2
 ok '-f raw of what looks like qcow2' xdisk resize -f raw -q c.qcow2 1G
-is 'is raw' "$(stat -c %s c.qcow2)" $((1 << 30))
+is 'that is resized as raw' "$(stat -c %s c.qcow2)" $((1 << 30))
 for verb in 'resize -q' 'rebase -u -F raw -b a.raw' commit 'amend -o compat=v2'; do
 	size=
 	[ "$verb" = 'resize -q' ] && size=2M
 	rc 1 "${verb%% *} -f qcow2 of raw" xdisk $verb -f qcow2 a.raw $size
-	is 'changes nothing' "$(tr -d '\0' < a.raw | wc -c) $(stat -c %s a.raw)" \
+	is "${verb%% *} -f qcow2 of raw changes nothing" "$(tr -d '\0' < a.raw | wc -c) $(stat -c %s a.raw)" \
 		'0 1048576'
 done
 
-# An external data file that a guessed header names stays closed.
+# It stays closed.
+group 'an external data file that a guessed header names'
 echo secret > secret.txt
 truncate -s 1M secret.txt
 qemu-img create -q -f qcow2 -o data_file=secret.txt,data_file_raw=on d.qcow2 1M
 printf geheim | dd of=secret.txt conv=notrunc status=none
-rc 1 'a data file' xdisk io -c 'read -v 0 512' d.qcow2
+rc 1 'refused' xdisk io -c 'read -v 0 512' d.qcow2
 is 'is not read' "$(grep -c gehei "$T/.log")" 0
 finish

@@ -25,7 +25,7 @@ rc 1 'read-only is' xdisk io --image-opts -c 'write 0 1' \
 ok 'cache modes, discard' xdisk io --image-opts -c 'discard 0 64k' \
 	driver=raw,file.filename=plain,cache.direct=on,discard=unmap
 
-# ---- nodes on nodes ----
+group 'nodes on nodes'
 opt() { local what=$1 opts=$2; shift 2; ok "$what" xdisk io --image-opts "$@" "$opts"; }
 xdisk create -q -f qcow2 inner 2M
 opt 'a format on a format: writing' \

@@ -71,10 +71,10 @@ ok 'is no matter' both -f qcow2 one.qcow2
 rc 1 'but for the chain' xdisk info -f qcow2 --backing-chain one.qcow2
 qemu-img rebase -u -b two.qcow2 -F qcow2 one.qcow2
 rc 1 'a circle' xdisk info -f qcow2 --backing-chain two.qcow2
-said 'is told' 'infinite loop'
+says 'infinite loop'
 ok 'but not followed' xdisk info -f qcow2 two.qcow2
 ok 'without -f it guesses' xdisk info v2.qcow2
-said 'and says so' 'guessed qcow2'
+says 'guessed qcow2'
 rc 1 'nothing there' xdisk info -f qcow2 nowhere
 rc 1 'not that format' xdisk info -f qcow2 $srcdir/README.md
 rc 1 'no such output' xdisk info --output=xml v2.qcow2

@@ -60,7 +60,7 @@ ok 'from stdin' bash -c "printf 'write -P 5 0 4k\n# no\n\nread -P 5 0 4k\n' |
 ok 'truncate' xdisk io -f qcow2 -c 'write -P 5 0 8M' -c 'truncate 100M' \
 	-c 'read -P 0 8M 1M' -c 'write -P 6 99M 1M' -c reopen \
 	-c 'read -P 5 7M 1M' -c 'read -P 6 99M 1M' x
-ok 'is clean' clean x
+ok 'the image is clean' clean x
 ok 'and as large for qemu' qemu-io -f qcow2 -c 'read -P 6 99M 1M' x
 for cache in none writeback writethrough directsync unsafe; do
 	ok "cache $cache" xdisk io -f qcow2 -t $cache -c 'write -P 7 100 70000' \
@@ -127,7 +127,7 @@ ok 'a reopen that fails' both -c 'reopen -o l2-cache-entry-size=256' \
 	-c 'reopen -o cache-size=1M,l2-cache-size=2M' -c 'write -P 3 0 64k'
 qemu-img create -q -f qcow2 -u -b gone.qcow2 -F qcow2 top.qcow2 1M
 rc 1 'no backing file' xdisk io -f qcow2 -c length top.qcow2
-said 'is said' "top.qcow2: Could not open backing file: Could not open 'gone"
+says "top.qcow2: Could not open backing file: Could not open 'gone"
 ok 'truncate -m' xdisk io -f qcow2 -c 'truncate -m metadata 101M' -c length y
 ok 'has laid out the tables' bash -c "qemu-img map --output=json y |
 	grep -q 'start\": 104857600, .*\"offset\"'"
@@ -188,12 +188,12 @@ rc 1 'no such way' xdisk io -d some -f raw -c length raw
 (sleep 3 | xdisk io -f qcow2 x) &
 sleep 1
 rc 1 'an image in use is locked' xdisk io -f qcow2 -c 'write 0 1' x
-said 'and says so' 'lock'
+says 'lock'
 rc 1 'for qemu too' qemu-io -f qcow2 -c 'write 0 1' x
 ok 'but not for looking' xdisk io -r -U -f qcow2 -c 'read 0 1' x
 wait
 
-# ---- how reopen is told, and what is open ----
+group 'how reopen is told, and what is open'
 xdisk create -q -f qcow2 n 64M
 ok 'info' xdisk io -f qcow2 -c info n
 is 'as qemu-io says it' "$(cat .log)" "$(qemu-io -f qcow2 -c info n | head -n 3)"

@@ -14,6 +14,7 @@ both()
 	diff "$T/.qemu" "$T/.ours" || { cat "$T/.err"; false; }
 }
 
+group 'like qemu-img'
 for size in 0 1 1000 64k 1G 10T 1P; do
 	ok "raw, $size" both --size $size
 	ok "qcow2, $size" both -O qcow2 --size $size
@@ -47,16 +48,16 @@ for i in a.raw o.qcow2 c.qcow2 v2.qcow2 s.qcow2; do
 done
 ok 'with a backing file' both -O qcow2 -o backing_file=a.raw,backing_fmt=raw \
 	o.qcow2
-ok '-l' both -f qcow2 -O qcow2 -l snap s.qcow2
-ok '-l, none' both -f qcow2 -O qcow2 -l foo s.qcow2
+ok 'a snapshot, -l' both -f qcow2 -O qcow2 -l snap s.qcow2
+ok 'a snapshot that is not there, -l' both -f qcow2 -O qcow2 -l foo s.qcow2
 ok '-U' both -U -f qcow2 -O qcow2 o.qcow2
 ok '--image-opts' both -O qcow2 --image-opts driver=qcow2,file.filename=o.qcow2
 qemu-img bitmap --add s.qcow2 one
 qemu-img bitmap --add -g 4k s.qcow2 another
-ok 'bitmaps' both -O qcow2 s.qcow2
+ok 'an image with bitmaps' both -O qcow2 s.qcow2
 ok 'bitmaps that an old image has not' both -O qcow2 -o compat=0.10 s.qcow2
 said_json() { tr -d ' \n'; }
-is 'JSON' "$(xdisk measure --output=json -O qcow2 s.qcow2 | said_json)" \
+is 'JSON has the same numbers' "$(xdisk measure --output=json -O qcow2 s.qcow2 | said_json)" \
 	"$(qemu-img measure --output=json -O qcow2 s.qcow2 |
 		python3 -c 'import json, sys; j = json.load(sys.stdin)
 print("{\"bitmaps\":%d,\"required\":%d,\"fully-allocated\":%d}" %
@@ -64,7 +65,7 @@ print("{\"bitmaps\":%d,\"required\":%d,\"fully-allocated\":%d}" %
 ok '-o help' xdisk measure -O qcow2 -o help
 said 'lists the options' 'cluster_size'
 
-# What is made is no larger.
+group 'what is made is no larger'
 for o in cluster_size=64k cluster_size=4k cluster_size=512 extended_l2=on; do
 	xdisk measure -f qcow2 -O qcow2 -o $o o.qcow2 > m.txt
 	xdisk convert -q -f qcow2 -O qcow2 -o $o o.qcow2 n.qcow2
@@ -76,8 +77,8 @@ for o in cluster_size=64k cluster_size=4k cluster_size=512 extended_l2=on; do
 		"$(sed -n 's/^fully allocated size: //p' m.txt)" ]
 done
 
-# Errors.
-ok 'nothing given' both
+group 'errors'
+ok 'no image and no size' both
 ok 'two images' both a.raw o.qcow2
 ok 'an image and a size' both --size 1G a.raw
 ok '-f without an image' both -f raw --size 1G
@@ -89,5 +90,5 @@ ok 'not that format' both -f qcow2 a.raw
 ok 'an unknown format' both -O foo --size 1G
 ok 'no such output' both --output=foo --size 1G
 rc 1 'a format that cannot tell' xdisk measure -O vdi --size 1G
-said 'says so' "Block driver 'vdi' does not support size measurement"
+says "Block driver 'vdi' does not support size measurement"
 finish

@@ -21,13 +21,13 @@ also 'qemu-img create -f raw image_file 4G'
 is 'is that long' "$(stat -c %s image_file)" $((4 << 30))
 also 'qemu-img create -f qcow2 rhel6u3.qcow2 1G'
 also 'qemu-img check rhel6u3.qcow2'
-said 'finds nothing' 'No errors were found on the image.'
+says 'No errors were found on the image.'
 also 'qemu-img info rhel6u3.qcow2'
 said 'tells the size' 'virtual size: 1 GiB'
 also 'qemu-img -h'
 said 'lists the formats' '^Supported formats:.* qcow2.* raw'
 
-# Overlays.
+group 'overlays'
 qemu-img create -q -f raw img1.raw 8M
 qemu-io -f raw -c 'write -P 1 0 1M' img1.raw > /dev/null
 also 'qemu-img create -o backing_file=img1.raw,backing_fmt=raw -f qcow2 img1.qcow2'
@@ -43,18 +43,18 @@ is 'makes nothing' "$(ls temp.qcow 2> /dev/null)" ''
 qemu-io -f qcow2 -c 'write -P 2 512k 1M' img1.qcow2 > /dev/null
 qemu-img convert -O raw img1.qcow2 shows.raw
 also 'qemu-img commit -f qcow2 img1.qcow2'
-said 'says so' 'Image committed.'
+says 'Image committed.'
 ok 'the base has it' cmp img1.raw shows.raw
 ok 'the overlay shows it' holds img1.qcow2 qcow2 shows.raw
 
-# An overlay on an overlay.
+group 'an overlay on an overlay'
 ok 'over an overlay' xdisk create -f qcow2 -b img1.qcow2 -F qcow2 img2.qcow2
 qemu-io -f qcow2 -c 'write -P 3 2M 64k' img2.qcow2 > /dev/null
 qemu-img convert -O raw img2.qcow2 shows.raw
 also 'qemu-img commit -f qcow2 img2.qcow2'
 ok 'the one below has it' holds img1.qcow2 qcow2 shows.raw
 
-# A backing image that was moved: a link where it was, or the new name.
+group 'a backing image that was moved: a link where it was, or the new name'
 cp img1.raw new/img1.raw
 cp img1.qcow2 new/img1.qcow2
 cp img2.qcow2 new/img2.qcow2
@@ -66,7 +66,7 @@ also 'qemu-img rebase -u -b /new/img1.qcow2 /new/img2.qcow2'
 said 'what is kept is said' 'recorded as qcow2, as the backing file before'
 ok 'shows what it did' holds new/img2.qcow2 qcow2 shows.raw
 
-# Sizes.
+group 'sizes'
 also 'qemu-img create disk_image 1G'
 also 'qemu-img resize disk_image +10G'
 is 'is longer' "$(stat -c %s disk_image)" $((11 << 30))
@@ -87,7 +87,7 @@ is 'is shorter' "$(qemu-img info --output=json rhel7u2-1.qcow2 |
 	jq '."virtual-size"')" $((21 << 30))
 also 'qemu-img info rhel7u2-1.qcow2'
 
-# The options of qcow2 that the notes name.
+group 'the options of qcow2 that the notes name'
 for size in 512 64k 2M; do
 	also "qemu-img create -f qcow2 -o cluster_size=$size c.qcow2 8M"
 	is 'has them' "$(qemu-img info --output=json c.qcow2 |
@@ -96,14 +96,14 @@ for size in 512 64k 2M; do
 done
 for mode in off metadata full; do
 	also "qemu-img create -f qcow2 -o preallocation=$mode p.qcow2 8M"
-	ok 'is clean' clean p.qcow2
+	ok 'the image is clean' clean p.qcow2
 done
 qemu-io -f qcow2 -c 'write -P 1 0 64k' rhel6u3.qcow2 > /dev/null
 also 'qemu-img snapshot -c before rhel6u3.qcow2'
 qemu-io -f qcow2 -c 'write -P 2 0 64k' rhel6u3.qcow2 > /dev/null
 also 'qemu-img snapshot -c after rhel6u3.qcow2'
 also 'qemu-img snapshot -l rhel6u3.qcow2'
-said 'lists them' '^2 .*after'
+says '^2 .*after'
 also 'qemu-img snapshot -a before rhel6u3.qcow2'
 ok 'is what it was' xdisk io -f qcow2 -c 'read -P 1 0 64k' rhel6u3.qcow2
 also 'qemu-img snapshot -d after rhel6u3.qcow2'

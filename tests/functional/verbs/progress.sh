@@ -55,7 +55,7 @@ ok 'commit' told commit -r 25M -f qcow2 over
 quiet 'commit' want
 rm base over
 
-# ---- on a terminal
+group 'on a terminal'
 tty() { python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))' "$@"; }
 xdisk=$builddir/tool/xdisk
 ok '-p with the image on stdout' \

@@ -58,6 +58,7 @@ image mid.qcow2 qcow2 4M -b a.raw -F raw 'write -P 7 200k 300k' \
 	'write -z 2M 32k'
 image short.raw raw 1500k 'write -P 5 1M 300k'
 image long.raw raw 7M 'write -P 6 3M 4M'
+group 'like qemu-img'
 for o in '' -ocompat=v2 -ocluster_size=512 -ocluster_size=2M -oextended_l2=on; do
 	opts=()
 	[ -z "$o" ] || opts=(-o "${o#-o}")
@@ -70,8 +71,8 @@ for o in '' -ocompat=v2 -ocluster_size=512 -ocluster_size=2M -oextended_l2=on; d
 	ok "${n}to what it has" as_qemu over.qcow2 -b mid.qcow2 -F qcow2
 	ok "${n}to a shorter one" as_qemu over.qcow2 -b short.raw -F raw
 	ok "${n}to a longer one" as_qemu over.qcow2 -b long.raw -F raw
-	ok "${n}to none" as_qemu over.qcow2 -b ''
-	ok "${n}-u" as_qemu over.qcow2 -u -b b.raw -F raw
+	ok "${n}to no backing file" as_qemu over.qcow2 -b ''
+	ok "${n}to another, -u" as_qemu over.qcow2 -u -b b.raw -F raw
 	ok "${n}-u to what is not there" as_qemu over.qcow2 -u -b nope -F raw
 	ok "${n}-u to none" as_qemu over.qcow2 -u -b ''
 	image longer.qcow2 qcow2 9000k ${opts[@]+"${opts[@]}"} \
@@ -85,7 +86,7 @@ for o in '' -ocompat=v2 -ocluster_size=512 -ocluster_size=2M -oextended_l2=on; d
 	qemu-img convert -f qcow2 -O raw alone.qcow2 before.raw
 	ok "${n}one that had none" xdisk rebase -b long.raw -F raw alone.qcow2
 	ok "${n}shows what it did" holds alone.qcow2 qcow2 before.raw
-	ok "${n}is clean" clean alone.qcow2
+	ok "${n}the one that had none is clean" clean alone.qcow2
 done
 image over.qcow2 qcow2 4M -b mid.qcow2 -F qcow2 'write -P 8 0 70k'
 for c in none writeback writethrough directsync unsafe; do
@@ -95,6 +96,7 @@ ok '-q -p' as_qemu over.qcow2 -q -p -b b.raw -F raw
 ok '-u without -b' as_qemu over.qcow2 -u
 
 # Nothing that is the same is copied: same base, or zeroes.
+group 'what is copied'
 written() { xdisk rebase --output=json "$@" | grep -o 'written": [0-9]*'; }
 cp over.qcow2 x.qcow2
 is 'to the same: nothing is written' "$(written -b mid.qcow2 -F qcow2 x.qcow2)" \
@@ -103,39 +105,40 @@ image m2.qcow2 qcow2 4M -b a.raw -F raw
 is 'to a sibling: what differs' "$(written -b m2.qcow2 -F qcow2 x.qcow2)" \
 	"written\": $((5 * 65536 + 65536))"
 
-# -c
+group 'rebase -c'
 xdisk create -q -f qcow2 -b mid.qcow2 -F qcow2 z.qcow2
 qemu-img convert -O raw z.qcow2 before.raw
-ok '-c' xdisk rebase -c -b '' z.qcow2
-ok 'has the same content' holds z.qcow2 qcow2 before.raw
-ok 'is clean' clean z.qcow2
-ok 'and compressed' sh -c 'qemu-img check z.qcow2 | grep "00% compressed"'
+ok 'it succeeds' xdisk rebase -c -b '' z.qcow2
+ok 'the content is the same' holds z.qcow2 qcow2 before.raw
+ok 'the image is clean' clean z.qcow2
+ok 'the data is compressed' sh -c 'qemu-img check z.qcow2 | grep "00% compressed"'
 
-# Headers: unknown extensions stay, names may be long.
+# Unknown extensions stay, names may be long.
+group 'headers'
 cp over.qcow2 x.qcow2
 long=$(printf '%01023d' 1)
 ok 'a name as long as it may be' as_qemu over.qcow2 -u -F raw -b "$long"
 ok 'a name too long' as_qemu over.qcow2 -u -F raw -b "1$long"
-rc 1 'says so' xdisk rebase -u -F raw -b "1$long" x.qcow2
-said 'with the limit' 'too long: 1024 bytes, at most 1023'
-ok 'and changes nothing' cmp over.qcow2 x.qcow2
+rc 1 'a name too long is an error' xdisk rebase -u -F raw -b "1$long" x.qcow2
+says 'too long: 1024 bytes, at most 1023'
+ok 'a name too long changes nothing' cmp over.qcow2 x.qcow2
 image small.qcow2 qcow2 1M -o cluster_size=512
 cp small.qcow2 x.qcow2
 ok 'no room in a small cluster' as_qemu small.qcow2 -u -F raw -b "${long:600}"
-rc 1 'says so' xdisk rebase -u -F raw -b "${long:600}" x.qcow2
-said 'what does not fit' 'No space left in the file header'
-ok 'and changes nothing' cmp small.qcow2 x.qcow2
+rc 1 'a name without room is an error' xdisk rebase -u -F raw -b "${long:600}" x.qcow2
+says 'No space left in the file header'
+ok 'a name without room changes nothing' cmp small.qcow2 x.qcow2
 ok 'rebased again and again' bash -c '
 	for i in 1 2 3 4 5; do
 		"$0" rebase -q -u -F raw -b "$(printf "%0${i}00d" 0)" over.qcow2 &&
 		"$0" rebase -q -u -F qcow2 -b mid.qcow2 over.qcow2 || exit 1
 	done' "$builddir/tool/xdisk"
-ok 'ends as it began' as_qemu over.qcow2 -b b.raw -F raw
+ok 'after that it is rebased like qemu-img' as_qemu over.qcow2 -b b.raw -F raw
 
-# Errors.
+group 'errors'
 ok 'no such backing file' as_qemu over.qcow2 -b nope -F raw
-rc 1 'is named' xdisk rebase -b nope -F raw over.qcow2
-said 'as qemu-img does' "Could not open new backing file 'nope': "
+rc 1 'no such backing file is an error' xdisk rebase -b nope -F raw over.qcow2
+says "Could not open new backing file 'nope': "
 ok 'wrong format' as_qemu over.qcow2 -b b.raw -F qcow2
 ok 'unknown format' as_qemu over.qcow2 -b a.raw -F foo
 ok 'unknown cache mode' as_qemu over.qcow2 -t foo -b a.raw -F raw
@@ -148,24 +151,26 @@ image top.qcow2 qcow2 4M -b over.qcow2 -F qcow2
 rc 1 'a base on its overlay' xdisk rebase -b top.qcow2 -F qcow2 over.qcow2
 said 'is a circle' 'the chain is a circle'
 rc 1 'no -b' xdisk rebase over.qcow2
-said 'says what is missing' 'Must specify backing file (-b) or use unsafe mode'
+says 'Must specify backing file (-b) or use unsafe mode'
 rc 1 'no image' xdisk rebase -b a.raw -F raw
 
-# Without -F: raw if nothing is recognised, else only what it was before.
-ok 'without -F: raw' xdisk rebase -u -b b.raw over.qcow2
-said 'says so' 'b.raw: recorded as raw'
-is 'is recorded' "$(backing over.qcow2)" \
+# Raw if nothing is recognised, else only what it was before.
+group 'without -F'
+ok 'raw is taken' xdisk rebase -u -b b.raw over.qcow2
+says 'b.raw: recorded as raw'
+is 'raw is recorded' "$(backing over.qcow2)" \
 	'backing file: b.raw backing file format: raw '
-rc 1 'without -F: qcow2' xdisk rebase -u -b c.qcow2 over.qcow2
-said 'the command to type' 'xdisk rebase -F qcow2 -u -b c.qcow2 over.qcow2'
-ok 'which works' xdisk rebase -F qcow2 -u -b c.qcow2 over.qcow2
-ok 'without -F: qcow2 as before' xdisk rebase -b mid.qcow2 over.qcow2
-said 'says so' 'mid.qcow2: recorded as qcow2, as the backing file before it'
-is 'is recorded' "$(backing over.qcow2)" \
+rc 1 'qcow2 over raw is refused' xdisk rebase -u -b c.qcow2 over.qcow2
+says 'xdisk rebase -F qcow2 -u -b c.qcow2 over.qcow2'
+ok 'the command to type works' xdisk rebase -F qcow2 -u -b c.qcow2 over.qcow2
+ok 'qcow2 as before is taken' xdisk rebase -b mid.qcow2 over.qcow2
+says 'mid.qcow2: recorded as qcow2, as the backing file before it'
+is 'qcow2 is recorded' "$(backing over.qcow2)" \
 	'backing file: mid.qcow2 backing file format: qcow2 '
-rc 1 'without -F: not there' xdisk rebase -u -b nope over.qcow2
+rc 1 'what is not there is refused' xdisk rebase -u -b nope over.qcow2
 
 # A crash before the name changes leaves an image that reads as before.
+group
 cp over.qcow2 x.qcow2
 qemu-img convert -f qcow2 -O raw x.qcow2 before.raw
 for n in 1 2 3; do

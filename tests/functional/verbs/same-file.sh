@@ -61,7 +61,7 @@ json='json:{"driver":"qcow2","file":{"driver":"blkdebug",
 } > /dev/null
 ok 'the parts are there' test -s v-flat.vmdk -a -s d.raw -a -s child.vpc
 
-# ---- the routes from an image down to a file: image, format, file, by name
+group 'the routes from an image down to a file: image, format, file, by name'
 routes()
 {
 	cat <<- 'END'
@@ -104,7 +104,7 @@ for format in raw qcow2 vdi vmdk vpc luks; do
 		$([ $format != luks ] || echo -o key-secret=s) t.qcow2 soft
 done
 
-# ---- create
+group 'create'
 create="xdisk create -f qcow2"
 refused 'an encrypted one in between' "$(overwritten o o)" \
 	$create -b e.qcow2 -F qcow2 o
@@ -142,7 +142,7 @@ ok 'the overlay itself may be made anew' $create -q -b o -F qcow2 m.qcow2
 ok 'what has nothing to do with it too' $create -q -b t.qcow2 -F qcow2 new
 rm new
 
-# ---- convert
+group 'convert'
 refused 'the second source' "$(overwritten soft o)" \
 	xdisk convert -U -f qcow2 d.qcow2 t.qcow2 soft
 refused '-B on the target' "$(overwritten soft o)" xdisk convert -f qcow2 \
@@ -173,7 +173,7 @@ ok 'a base that both have is only read' bash -e -c '
 	$x compare -f qcow2 -F qcow2 t.qcow2 new' - "$builddir/tool/xdisk"
 rm new
 
-# ---- names that a header is to have
+group 'names that a header is to have'
 refused 'rebase onto itself' 'the chain is a circle' \
 	xdisk rebase -f qcow2 -b m.qcow2 -F qcow2 m.qcow2
 refused 'rebase into a circle' 'the chain is a circle' \
@@ -210,7 +210,7 @@ ln d.raw d.hard
 ok 'amend data_file= to another name of it' \
 	xdisk amend -f qcow2 -o data_file=d.hard d.qcow2
 
-# ---- verbs that write to what is there
+group 'verbs that write to what is there'
 refused 'rebase onto what the data file is, too' \
 	"cannot get the read lock on 'd.raw'" \
 	xdisk rebase -f qcow2 -b d.raw -F raw d.qcow2
@@ -220,7 +220,7 @@ before=$(state)
 ok 'measure' xdisk measure -f qcow2 -O qcow2 t.qcow2
 is 'changes nothing' "$(state)" "$before"
 
-# ---- two nodes of one block device
+group 'two nodes of one block device'
 dev=
 if [ -w /dev/loop-control ] && command -v losetup > /dev/null; then
 	cp o disk

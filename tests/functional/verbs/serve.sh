@@ -47,7 +47,7 @@ ok 'at once' qemu-io -f raw -c 'aio_write -P 7 10M 64k' \
 	-c 'aio_write -P 8 11M 3M' -c 'aio_write -P 9 20M 64k' -c aio_flush \
 	-c 'read -P 7 10M 64k' -c 'read -P 8 11M 3M' -c 'read -P 9 20M 64k' "$uri"
 ok 'what is where' qemu-img map -f raw --output=json "$uri"
-said 'holes' '"start": 14680064, "length": 6291456, .*"zero": true, "data": false'
+says '"start": 14680064, "length": 6291456, .*"zero": true, "data": false'
 rc 1 'the image is in use' xdisk io -f qcow2 -c 'write 0 512' a.qcow2
 rc 1 'and the socket' xdisk serve -f raw -k "$T/s" "$srcdir/README.md" -r
 for case in \
@@ -77,7 +77,7 @@ ok 'can be read' qemu-io -r -f raw -c 'read -P 5 1M 1M' "$uri"
 rc 1 'not be written' qemu-io -f raw -c 'write 0 512' "$uri"
 rc 1 'has a name' qemu-io -r -f raw -c 'read 0 512' "nbd+unix:///x?socket=$T/s"
 ok 'and not be trimmed' survives trim-beyond disk
-said 'for that' '^error 1$'
+says '^error 1$'
 ok 'we can be our own client' xdisk compare -f raw -F qcow2 "$uri" a.qcow2
 ok 'many at once' bash -c "for i in 1 2 3 4; do
 	$builddir/tool/xdisk convert -f raw -O qcow2 '$uri' c\$i.qcow2 &
@@ -85,7 +85,7 @@ ok 'many at once' bash -c "for i in 1 2 3 4; do
 	qemu-img compare -f qcow2 -F qcow2 -U a.qcow2 c\$i.qcow2 || exit 1; done"
 ok 'ends' end
 rc 1 'no socket given' xdisk serve -f raw a.qcow2
-said 'it says so' 'no socket given'
+says 'no socket given'
 rc 1 'a socket of too long a name' xdisk serve -f qcow2 \
 	-k "$(printf 'x%.0s' $(seq 200))" a.qcow2
 finish

@@ -25,54 +25,55 @@ qemu-img create -q -f qcow2 -b mid -F qcow2 top 8M
 qemu-io -f qcow2 -c 'write -P 3 1M 64k' top > /dev/null
 
 cp top before
-ok 'a chain' xdisk verify -f qcow2 top
-said 'each layer' '^mid: layer 1, qcow2, 960 KiB read$'
-said 'to the last' '^base.raw: layer 2, raw, 3 MiB read$'
+ok 'a chain is read' xdisk verify -f qcow2 top
+says '^mid: layer 1, qcow2, 960 KiB read$'
+said 'a chain is read to the last layer' '^base.raw: layer 2, raw, 3 MiB read$'
 ok 'nothing is written' cmp top before
-ok 'in JSON' json top
-is 'with what was read' "$(json top | jq -c '[.layers[]."bytes-read"]')" \
+ok 'JSON is told of a chain' json top
+is 'JSON tells what was read' "$(json top | jq -c '[.layers[]."bytes-read"]')" \
 	'[65536,983040,3145728]'
-ok 'quietly' xdisk verify -q -f qcow2 top
-is 'really' "$(cat .log)" ''
+ok '-q reads a chain' xdisk verify -q -f qcow2 top
+is '-q prints nothing' "$(cat .log)" ''
 
-# ---- what cannot be unpacked, even under a layer that hides it
+# Even under a layer that hides it.
+group 'a stream that is broken'
 poke mid "$(stream mid $((L2 + 16 * 8)))" ffffffffffffffff
 ok 'check sees nothing of it' xdisk check -f qcow2 mid
-rc 2 'a stream that is broken' xdisk verify -f qcow2 top
+rc 2 'is found' xdisk verify -f qcow2 top
 said 'is told by layer and place' \
 	'^mid: guest offset 1048576, 65536 bytes: Input/output error'
 said 'the rest is read' '^mid: layer 1, qcow2, 896 KiB read, 64 KiB cannot be'
-is 'JSON' "$(json top | jq -c '[.intact, .layers[1].unreadable[0].start,
+is 'is in JSON' "$(json top | jq -c '[.intact, .layers[1].unreadable[0].start,
 	.layers[1].unreadable[0].length]')" '[false,1048576,65536]'
 cp mid.good mid
 
-# ---- entries that lead nowhere, side by side
+group 'entries that lead nowhere, side by side'
 cp plain x
 poke x $((L2 + 17 * 8)) 8000010000000000
 poke x $((L2 + 18 * 8)) 8000010000010000
 rc 2 'entries beyond the end' xdisk verify -f qcow2 x
-said 'are one range' '^x: guest offset 1114112, 131072 bytes'
-said 'and findings of the check' '^x: ERROR L2 entry 17 .*beyond the end'
-said 'counted' '2 errors in its metadata'
+said 'they are one range' '^x: guest offset 1114112, 131072 bytes'
+said 'the findings of the check are told' '^x: ERROR L2 entry 17 .*beyond the end'
+says '2 errors in its metadata'
 
-# ---- what only a snapshot has
+group 'what only a snapshot has'
 cp mid.good x
 qemu-img snapshot -c s x
 qemu-io -f qcow2 -c 'write -P 4 1M 960k' x > /dev/null
 ok 'a snapshot of compressed data' xdisk verify -f qcow2 x
 poke x "$(stream x $((L2 + 16 * 8)))" ffffffffffffffff
-rc 2 'that is broken' xdisk verify -f qcow2 x
-said 'is told' 'of a snapshot) cannot be unpacked'
+rc 2 'a broken one of a snapshot is found' xdisk verify -f qcow2 x
+says 'of a snapshot) cannot be unpacked'
 
-# ---- the other statuses
+group 'the other statuses'
 cp plain x
 poke x $((L2 + 17 * 8)) 0000000000000000
-rc 3 'leaks only' xdisk verify -f qcow2 x
+rc 3 'an image with leaks only' xdisk verify -f qcow2 x
 rc 1 'no such image' xdisk verify -f qcow2 nowhere
 mv base.raw away.raw
 rc 1 'a layer is missing' xdisk verify -f qcow2 top
-said 'which' 'base.raw'
+says 'base.raw'
 mv away.raw base.raw
-ok 'raw' xdisk verify -f raw base.raw
+ok 'a raw image' xdisk verify -f raw base.raw
 rc 1 'no file name' xdisk verify -f raw
 finish
