@@ -11,7 +11,7 @@
  * image.c judges every request once (range, overflow, read-only, alignment: what
  * a driver needs aligned is bounced there) and then calls the driver's verb
  * (image/driver.h). open.c opens and closes; of what it offers drivers tells
- * image/open.h. What is done with images as a whole has headers of its own:
+ * image/graph/open.h. What is done with images as a whole has headers of its own:
  * make.h, resize.h, backing.h, snapshots.h, bitmaps.h, compact.h, info.h, check.h.
  */
 #ifndef XD_IMAGE_IMAGE_H

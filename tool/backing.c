@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "image/overwrite.h"
-#include "image/probe.h"
+#include "image/graph/overwrite.h"
+#include "image/graph/probe.h"
 #include "tool/message.h"
 #include "tool/open.h"
 #include "tool/option.h"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "image/format.h"
+#include "image/graph/format.h"
 #include "tool/message.h"
 
 int create_opts_add(struct create_opts *o, const char *name, const char *value)

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "image/make.h"
+#include "image/graph/make.h"
 #include "tool/keyval.h"
 
 #define CREATE_OPTS_MAX 64

@@ -14,7 +14,7 @@
 #include "common/bits.h"
 #include "common/size.h"
 #include "image/create-options.h"
-#include "image/format.h"
+#include "image/graph/format.h"
 
 /* What kind of driver a node has; bits, to say where an option belongs. */
 enum kind {

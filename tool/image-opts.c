@@ -17,9 +17,9 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/format.h"
-#include "image/probe.h"
-#include "image/protocol.h"
+#include "image/graph/format.h"
+#include "image/graph/probe.h"
+#include "image/graph/protocol.h"
 #include "tool/debug-rules.h"
 #include "tool/image-json.h"
 #include "tool/image-node.h"

@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "image/format.h"
-#include "image/make.h"
-#include "image/probe.h"
-#include "image/protocol.h"
+#include "image/graph/format.h"
+#include "image/graph/make.h"
+#include "image/graph/probe.h"
+#include "image/graph/protocol.h"
 #include "tool/image-opts.h"
 #include "tool/message.h"
 

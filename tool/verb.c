@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 #include "common/io-modes.h"
-#include "image/format.h"
-#include "image/protocol.h"
+#include "image/graph/format.h"
+#include "image/graph/protocol.h"
 
 const struct tool_option tool_every_option[] = {
 	{ OPT_OBJECT, "object", "OBJECT", "secret,id=ID,data=...|file=...; names "

@@ -12,7 +12,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/create.h"
+#include "image/graph/create.h"
 #include "image/luks/crypto-io.h"
 #include "image/driver.h"
 #include "image/host-file.h"

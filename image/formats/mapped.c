@@ -20,12 +20,12 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "image/chain.h"
+#include "image/graph/chain.h"
 #include "image/luks/crypto-io.h"
-#include "image/open.h"
+#include "image/graph/open.h"
 #include "image/path.h"
-#include "image/probe.h"
-#include "image/refmap.h"
+#include "image/graph/probe.h"
+#include "common/refmap.h"
 
 #define MAX_RUN 4096
 #define UNPACK_TOGETHER (1 * MiB)

@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/create.h"
+#include "image/graph/create.h"
 #include "image/driver.h"
 #include "image/formats/mapped.h"
 

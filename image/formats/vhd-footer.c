@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "common/bits.h"
-#include "image/create.h"
+#include "image/graph/create.h"
 
 #define SECONDS_TO_2000 946684800
 #define MAX_CYLINDERS 65535u

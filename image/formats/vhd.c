@@ -31,12 +31,12 @@
 
 #include "common/bits.h"
 #include "common/log.h"
-#include "image/create.h"
+#include "image/graph/create.h"
 #include "image/driver.h"
 #include "image/formats/mapped.h"
 #include "image/formats/vhd-footer.h"
 #include "image/formats/vhd-parent.h"
-#include "image/open.h"
+#include "image/graph/open.h"
 
 #define MAX_ENTRIES (UINT32_C(1) << 26)
 #define MAX_BLOCK (256 * MiB)

@@ -18,7 +18,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/create.h"
+#include "image/graph/create.h"
 #include "image/formats/vmdk.h"
 
 /* all in sectors */

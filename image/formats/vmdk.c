@@ -17,8 +17,8 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/formats/packed.h"
-#include "image/open.h"
-#include "image/parts.h"
+#include "image/graph/open.h"
+#include "image/graph/parts.h"
 
 #define WINDOW_BITS 15
 #define MAX_GRAIN (UINT64_C(1) << 17)	/* sectors: 64 MiB */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/files.h"
+#include "image/graph/files.h"
 
 int walk_to(struct walk *w, uint64_t off, uint64_t end)
 {

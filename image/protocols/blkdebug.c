@@ -25,7 +25,7 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/driver.h"
-#include "image/open.h"
+#include "image/graph/open.h"
 
 #define MAX_RULES 256
 #define ZERO_BUFFER ((uint64_t)64 * KiB)

@@ -18,7 +18,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/driver.h"
-#include "image/open.h"
+#include "image/graph/open.h"
 
 #define COMPARE_AT_ONCE ((uint64_t)1 << 20)
 

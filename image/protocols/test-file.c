@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "common/bits.h"
-#include "image/make.h"
+#include "image/graph/make.h"
 #include "image/resize.h"
 #include "io/coroutine.h"
 #include "image/image.h"

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #include "common/log.h"
-#include "image/open.h"
+#include "image/graph/open.h"
 
 /* ---- opening ---- */
 

@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "image/parts.h"
+#include "image/graph/parts.h"
 #include "image/qcow2/core/refcount.h"
 
 /* A commit must be able to come between. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "common/bits.h"
-#include "image/parts.h"
+#include "image/graph/parts.h"
 #include "image/qcow2/bitmap/ops.h"
 #include "image/qcow2/bitmap/store.h"
 #include "image/qcow2/check/check.h"

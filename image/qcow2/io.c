@@ -27,7 +27,7 @@
 #include <stdlib.h>
 
 #include "common/cleanup.h"
-#include "image/chain.h"
+#include "image/graph/chain.h"
 #include "image/qcow2/begin.h"
 #include "image/qcow2/compress.h"
 #include "image/qcow2/core/commit.h"

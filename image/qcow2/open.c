@@ -18,7 +18,7 @@
 
 #include "common/cleanup.h"
 #include "image/crypto/crypto.h"
-#include "image/open.h"
+#include "image/graph/open.h"
 #include "image/qcow2/bitmap.h"
 #include "image/qcow2/crypt.h"
 #include "image/qcow2/snapshot.h"

@@ -8,12 +8,12 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/backing.h"
+#include "image/graph/backing.h"
 #include "image/bitmaps.h"
 #include "image/check.h"
 #include "image/compact.h"
 #include "image/info.h"
-#include "image/make.h"
+#include "image/graph/make.h"
 #include "image/resize.h"
 #include "image/snapshots.h"
 

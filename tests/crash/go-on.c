@@ -17,7 +17,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/backing.h"
+#include "image/graph/backing.h"
 #include "image/bitmaps.h"
 #include "image/compact.h"
 #include "image/info.h"

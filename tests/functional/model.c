@@ -25,7 +25,7 @@
 
 #include "common/bits.h"
 #include "common/log.h"
-#include "image/format.h"
+#include "image/graph/format.h"
 #include "image/info.h"
 #include "image/node.h"
 #include "io/coroutine.h"

@@ -18,7 +18,7 @@
 
 #include "common/bits.h"
 #include "common/log.h"
-#include "image/format.h"
+#include "image/graph/format.h"
 #include "image/node.h"
 #include "io/coroutine.h"
 #include "image/image.h"

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "common/cleanup.h"
-#include "image/make.h"
+#include "image/graph/make.h"
 #include "tool/create-opts.h"
 #include "tool/json.h"
 #include "tool/message.h"

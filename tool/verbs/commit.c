@@ -15,8 +15,8 @@
 
 #include "common/cleanup.h"
 #include "common/size.h"
-#include "image/backing.h"
-#include "image/files.h"
+#include "image/graph/backing.h"
+#include "image/graph/files.h"
 #include "image/jobs/commit.h"
 #include "image/path.h"
 #include "image/resize.h"

@@ -15,10 +15,10 @@
 
 #include "common/bits.h"
 #include "common/size.h"
-#include "image/format.h"
+#include "image/graph/format.h"
 #include "image/jobs/copy.h"
-#include "image/make.h"
-#include "image/overwrite.h"
+#include "image/graph/make.h"
+#include "image/graph/overwrite.h"
 #include "tool/json.h"
 #include "tool/message.h"
 #include "tool/open.h"

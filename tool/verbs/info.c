@@ -18,7 +18,7 @@
 #include "common/size.h"
 #include "image/info.h"
 #include "image/path.h"
-#include "image/protocol.h"
+#include "image/graph/protocol.h"
 #include "tool/json.h"
 #include "tool/message.h"
 #include "tool/open.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/size.h"
-#include "image/make.h"
+#include "image/graph/make.h"
 #include "tool/create-opts.h"
 #include "tool/json.h"
 #include "tool/keyval.h"

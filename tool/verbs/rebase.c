@@ -17,8 +17,8 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/backing.h"
-#include "image/format.h"
+#include "image/graph/backing.h"
+#include "image/graph/format.h"
 #include "image/info.h"
 #include "image/jobs/rebase.h"
 #include "image/path.h"

@@ -25,7 +25,7 @@
 #include "io/co-group.h"
 #include "image/driver.h"
 #include "image/qcow2/core/entry.h"
-#include "image/refmap.h"
+#include "common/refmap.h"
 
 #define IO_BYTES MiB
 

@@ -10,7 +10,7 @@
 
 #include "common/bits.h"
 #include "common/size.h"
-#include "image/format.h"
+#include "image/graph/format.h"
 #include "image/qcow2/core/header.h"
 #include "image/qcow2/make/create.h"
 

@@ -17,7 +17,7 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/luks/luks-amend.h"
-#include "image/overwrite.h"
+#include "image/graph/overwrite.h"
 #include "image/qcow2/begin.h"
 #include "image/qcow2/core/commit.h"
 #include "image/qcow2/core/rewrite.h"

@@ -11,7 +11,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/make.h"
+#include "image/graph/make.h"
 #include "tool/keyval.h"
 #include "tool/message.h"
 #include "tool/open.h"

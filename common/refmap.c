@@ -6,7 +6,7 @@
  * huge sparse file cost little each. With more it has cells, of one byte each,
  * count and flags, until a count outgrows that; then all become 32 bits wide.
  */
-#include "image/refmap.h"
+#include "common/refmap.h"
 
 #include <errno.h>
 #include <stdlib.h>

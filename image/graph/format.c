@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* format.c: see format.h. */
-#include "image/format.h"
+#include "image/graph/format.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "image/driver.h"
-#include "image/protocol.h"
+#include "image/graph/protocol.h"
 
 const struct image_driver *image_find_format(const char *name)
 {

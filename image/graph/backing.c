@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* backing.c: see backing.h. */
-#include "image/backing.h"
+#include "image/graph/backing.h"
 
 #include <stddef.h>
 
-#include "image/chain.h"
+#include "image/graph/chain.h"
 #include "image/driver.h"
-#include "image/files.h"
-#include "image/open.h"
-#include "image/overwrite.h"
+#include "image/graph/files.h"
+#include "image/graph/open.h"
+#include "image/graph/overwrite.h"
 #include "image/require.h"
 
 int image_change_backing(struct image *img, const char *file,

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* make.c: see make.h. */
-#include "image/make.h"
+#include "image/graph/make.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "image/driver.h"
-#include "image/format.h"
-#include "image/overwrite.h"
-#include "image/protocol.h"
+#include "image/graph/format.h"
+#include "image/graph/overwrite.h"
+#include "image/graph/protocol.h"
 #include "image/require.h"
 
 int image_create(struct loop *loop, const char *path, const char *format,

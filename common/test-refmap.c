@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "image/refmap.h"
+#include "common/refmap.h"
 
 static void test_empty(void **state)
 {

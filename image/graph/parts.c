@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* parts.c: see parts.h. */
-#include "image/parts.h"
+#include "image/graph/parts.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 #include "common/file-id.h"
 #include "image/data-rule.h"
 #include "image/driver.h"
-#include "image/files.h"
-#include "image/open.h"
+#include "image/graph/files.h"
+#include "image/graph/open.h"
 #include "image/path.h"
 
 /* Is it the file of `img` or of an image that stands on it? */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* protocol.c: see protocol.h. */
 #include "config.h"
-#include "image/protocol.h"
+#include "image/graph/protocol.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* overwrite.c: see overwrite.h. */
-#include "image/overwrite.h"
+#include "image/graph/overwrite.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,10 +9,10 @@
 #include "common/cleanup.h"
 #include "common/file-id.h"
 #include "image/driver.h"
-#include "image/files.h"
-#include "image/format.h"
+#include "image/graph/files.h"
+#include "image/graph/format.h"
 #include "image/path.h"
-#include "image/protocol.h"
+#include "image/graph/protocol.h"
 
 /* ---- what is to be made ---- */
 

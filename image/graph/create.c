@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* create.c: see create.h. */
-#include "image/create.h"
+#include "image/graph/create.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * what names said: whoever makes or writes a file first opens what it is made
  * from and asks here.
  */
-#include "image/files.h"
+#include "image/graph/files.h"
 
 #include <errno.h>
 

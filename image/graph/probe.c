@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* probe.c: see probe.h. */
-#include "image/probe.h"
+#include "image/graph/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,8 +10,8 @@
 #include "common/cleanup.h"
 #include "image/driver.h"
 #include "image/host-file.h"
-#include "image/open.h"
-#include "image/protocol.h"
+#include "image/graph/open.h"
+#include "image/graph/protocol.h"
 
 static const char *guess_format(const char *name, const uint8_t *head,
 				size_t len)

@@ -8,7 +8,7 @@
  *
  * Chains are judged here, for their length and for circles.
  */
-#include "image/open.h"
+#include "image/graph/open.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,12 +19,12 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/file-id.h"
-#include "image/chain.h"
+#include "image/graph/chain.h"
 #include "image/driver.h"
-#include "image/files.h"
-#include "image/format.h"
+#include "image/graph/files.h"
+#include "image/graph/format.h"
 #include "image/path.h"
-#include "image/protocol.h"
+#include "image/graph/protocol.h"
 
 /* What the tables of all of them may take of memory at opening: more than the
  * largest that one image may have (200 MiB), which no disk there is needs. */

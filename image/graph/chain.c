@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* chain.c: see chain.h. */
-#include "image/chain.h"
+#include "image/graph/chain.h"
 
 #include <errno.h>
 #include <stdlib.h>
