@@ -18,7 +18,6 @@
 #include "image/compact.h"
 #include "image/image.h"
 #include "image/info.h"
-#include "image/graph/make.h"
 #include "image/node.h"
 #include "image/resize.h"
 #include "image/snapshots.h"

@@ -22,7 +22,7 @@
 
 #include "common/error.h"
 #include "common/io-modes.h"
-#include "image/data-rule.h"
+#include "image/graph/data-rule.h"
 #include "io/aio.h"
 #include "io/iow.h"
 

@@ -13,7 +13,7 @@
  *	blkverify:a.raw:a.qcow2		the same of blkverify: raw and test
  *
  * All that is what a person has typed. Names that stand in images never come
- * here: image/path.h.
+ * here: image/graph/path.h.
  */
 #ifndef XD_TOOL_IMAGE_OPTS_H
 #define XD_TOOL_IMAGE_OPTS_H

@@ -23,7 +23,7 @@
 #include "image/graph/chain.h"
 #include "image/luks/crypto-io.h"
 #include "image/graph/open.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 #include "image/graph/probe.h"
 #include "common/refmap.h"
 

@@ -23,7 +23,7 @@
 #include "image/driver.h"
 #include "image/graph/files.h"
 #include "image/graph/format.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 #include "image/graph/protocol.h"
 
 /* What the tables of all of them may take of memory at opening: more than the

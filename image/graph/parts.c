@@ -8,11 +8,11 @@
 
 #include "common/cleanup.h"
 #include "common/file-id.h"
-#include "image/data-rule.h"
+#include "image/graph/data-rule.h"
 #include "image/driver.h"
 #include "image/graph/files.h"
 #include "image/graph/open.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 
 /* Is it the file of `img` or of an image that stands on it? */
 static int require_other_file(const struct image *img, const char *path,

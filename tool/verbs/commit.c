@@ -18,7 +18,7 @@
 #include "image/graph/backing.h"
 #include "image/graph/files.h"
 #include "image/jobs/commit.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 #include "image/resize.h"
 #include "tool/json.h"
 #include "tool/message.h"

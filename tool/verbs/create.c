@@ -18,7 +18,7 @@
 #include "common/size.h"
 #include "image/graph/format.h"
 #include "image/graph/make.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 #include "tool/backing.h"
 #include "tool/create-opts.h"
 #include "tool/image-opts.h"
@@ -82,7 +82,7 @@ static int look_at_backing(struct create *c, const char *full)
 }
 
 /* What a person has described is looked at. As a name in an image it will be
- * opened by QEMU, but not by us: image/path.h. */
+ * opened by QEMU, but not by us: image/graph/path.h. */
 static int look_at_described(struct create *c, const char *name)
 {
 	const struct tool_common common = {

@@ -17,7 +17,7 @@
 #include "common/file-id.h"
 #include "common/size.h"
 #include "image/info.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 #include "image/graph/protocol.h"
 #include "tool/json.h"
 #include "tool/message.h"

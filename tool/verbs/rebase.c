@@ -21,7 +21,7 @@
 #include "image/graph/format.h"
 #include "image/info.h"
 #include "image/jobs/rebase.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 #include "tool/backing.h"
 #include "tool/image-opts.h"
 #include "tool/json.h"

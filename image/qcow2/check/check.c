@@ -31,7 +31,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/file-id.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 #include "image/qcow2/check/check.h"
 
 /* What contradicts itself within the header. */

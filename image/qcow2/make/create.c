@@ -31,7 +31,7 @@
 #include "image/host-file.h"
 #include "image/lock.h"
 #include "io/loop.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 #include "image/qcow2/core/entry.h"
 #include "image/qcow2/make/options.h"
 #include "io/loop.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* path.c: see path.h. */
-#include "image/path.h"
+#include "image/graph/path.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -13,7 +13,7 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/data-rule.h"
+#include "image/graph/data-rule.h"
 
 #define WHERE "section [image x] of xdisk.conf"
 

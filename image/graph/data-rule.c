@@ -6,7 +6,7 @@
  * is allowed takes the place of a name only where the image records none, so a
  * rule for many images does not give them all the same data.
  */
-#include "image/data-rule.h"
+#include "image/graph/data-rule.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 
 int image_parse_data_rule(const char *value, struct image_data_rule *rule)
 {

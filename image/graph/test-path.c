@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/bits.h"
-#include "image/path.h"
+#include "image/graph/path.h"
 
 static const struct {
 	const char *image, *name, *full;	/* NULL: refused */
