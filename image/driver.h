@@ -16,6 +16,7 @@
 #include "image/bitmaps.h"
 #include "image/check.h"
 #include "image/compact.h"
+#include "image/create-options.h"
 #include "image/image.h"
 #include "image/info.h"
 #include "image/node.h"
@@ -32,6 +33,8 @@ enum image_event {
 #undef IMAGE_EVENT
 	IMAGE_EVENTS,
 };
+
+struct image_measure;
 
 struct image_driver {
 	const char *name;

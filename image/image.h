@@ -10,9 +10,9 @@
  *
  * image.c judges every request once (range, overflow, read-only, alignment: what
  * a driver needs aligned is bounced there) and then calls the driver's verb
- * (image/driver.h). open.c opens and closes; of what it offers drivers tells
- * image/graph/open.h. What is done with images as a whole has headers of its own:
- * make.h, resize.h, backing.h, snapshots.h, bitmaps.h, compact.h, info.h, check.h.
+ * (image/driver.h). Images are opened, and made, by image/graph/. What is done with
+ * images as a whole has headers of its own: resize.h, snapshots.h, bitmaps.h,
+ * compact.h, info.h, check.h.
  */
 #ifndef XD_IMAGE_IMAGE_H
 #define XD_IMAGE_IMAGE_H
@@ -22,7 +22,6 @@
 
 #include "common/error.h"
 #include "common/io-modes.h"
-#include "image/graph/data-rule.h"
 #include "io/aio.h"
 #include "io/iow.h"
 
@@ -63,6 +62,23 @@ enum image_open_flags {
 	IMAGE_ALL_FILES = 1 << 12,
 };
 
+/* Which external data files are opened on an image's word. ANY is for who opens
+ * images for himself: a guest writes to what its image names. */
+enum image_data_kind {
+	IMAGE_DATA_ANY,		/* what is recorded */
+	IMAGE_DATA_NONE,
+	IMAGE_DATA_BESIDE,	/* regular files in the image's own folder */
+	IMAGE_DATA_PATH,	/* that one, also where no name is recorded */
+};
+
+/* Holds for an image and all below it. Strings are the caller's, and read only
+ * while images are opened. */
+struct image_data_rule {
+	enum image_data_kind kind;
+	const char *path;	/* absolute; IMAGE_DATA_PATH */
+	const char *where;	/* a rule is changed, for sentences; not of ANY */
+};
+
 /* How to open; zeroed = the defaults. Strings stay the caller's. */
 struct image_options {
 	unsigned int flags;		/* enum image_open_flags */
@@ -83,18 +99,6 @@ struct image_options {
 	struct image_data_rule data_rule;
 	int compression_level;		/* 0: the compressor's default */
 };
-
-/*
- * co. Opens `path` as `format` ("raw", "qcow2"...; never guessed, NULL is
- * -EINVAL), with its whole backing chain read-only. A backing file's format
- * comes from the overlay's header; where that has none it is opened as raw.
- * Errors: -ENOENT, -EACCES, -EAGAIN (locked by another program; the sentence
- * says which lock), -ENOTSUP (a feature by name), -EINVAL (malformed: field,
- * value, limit), -ELOOP (chain too deep or circular), ...
- */
-int image_open(struct loop *loop, const char *path, const char *format,
-	       const struct image_options *opts, struct image **out,
-	       struct error *err);
 
 /* co. Flushes, writes what is left, gives up locks. The image is gone
  * afterwards even on error. NULL is allowed. */

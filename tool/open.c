@@ -9,6 +9,7 @@
 #include "common/cleanup.h"
 #include "image/graph/format.h"
 #include "image/graph/make.h"
+#include "image/graph/open.h"
 #include "image/graph/probe.h"
 #include "image/graph/protocol.h"
 #include "tool/image-opts.h"

@@ -28,8 +28,10 @@
 #include "common/bits.h"
 #include "common/log.h"
 #include "common/size.h"
-#include "image/image.h"
 #include "image/crypto/secret.h"
+#include "image/graph/data-rule.h"
+#include "image/graph/open.h"
+#include "image/image.h"
 #include "image/info.h"
 #include "image/node.h"
 

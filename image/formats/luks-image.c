@@ -12,12 +12,14 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/graph/create.h"
-#include "image/luks/crypto-io.h"
 #include "image/driver.h"
+#include "image/graph/create.h"
+#include "image/graph/make.h"
+#include "image/graph/open.h"
 #include "image/host-file.h"
-#include "io/loop.h"
+#include "image/luks/crypto-io.h"
 #include "image/luks/luks-amend.h"
+#include "io/loop.h"
 
 struct luks_image {
 	struct luks l;

@@ -16,6 +16,7 @@
 #include "common/bits.h"
 #include "image/create-options.h"
 #include "image/driver.h"
+#include "image/graph/make.h"
 #include "image/host-file.h"
 
 /* The part of the file that is the disk. */

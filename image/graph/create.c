@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "image/driver.h"
+#include "image/graph/open.h"
 #include "image/host-file.h"
 
 int create_file(struct loop *loop, const char *path, uint64_t len,

@@ -11,23 +11,7 @@
 #include <stdbool.h>
 
 #include "common/error.h"
-
-/* Which external data files are opened on an image's word. ANY is for who opens
- * images for himself: a guest writes to what its image names. */
-enum image_data_kind {
-	IMAGE_DATA_ANY,		/* what is recorded */
-	IMAGE_DATA_NONE,
-	IMAGE_DATA_BESIDE,	/* regular files in the image's own folder */
-	IMAGE_DATA_PATH,	/* that one, also where no name is recorded */
-};
-
-/* Holds for an image and all below it. Strings are the caller's, and read only
- * while images are opened. */
-struct image_data_rule {
-	enum image_data_kind kind;
-	const char *path;	/* absolute; IMAGE_DATA_PATH */
-	const char *where;	/* a rule is changed, for sentences; not of ANY */
-};
+#include "image/image.h"
 
 /* "none", "beside" or a path: kind and path. -EINVAL */
 int image_parse_data_rule(const char *value, struct image_data_rule *rule);

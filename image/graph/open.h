@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * open.h: what drivers and other modules ask of open.c beside image_open().
+ * open.h: opens images: for those who use one, and for drivers.
  */
 #ifndef XD_IMAGE_OPEN_H
 #define XD_IMAGE_OPEN_H
@@ -14,6 +14,20 @@ struct image;
 struct image_node;
 struct image_options;
 struct loop;
+
+/*
+ * co. Opens `path` as `format` ("raw", "qcow2"...; never guessed, NULL is
+ * -EINVAL), with its whole backing chain read-only. A backing file's format
+ * comes from the overlay's header; where that has none it is opened as raw.
+ * Errors: -ENOENT, -EACCES, -EAGAIN (locked by another program; the sentence
+ * says which lock), -ENOTSUP (a feature by name), -EINVAL (malformed: field,
+ * value, limit), -ELOOP (chain too deep or circular), ...
+ */
+int image_open(struct loop *loop, const char *path, const char *format,
+	       const struct image_options *opts, struct image **out,
+	       struct error *err);
+
+/* ---- for drivers ---- */
 
 /* co. For protocols that stand on others: opens what `node` says, in the way that
  * `parent` is opened with. */

@@ -11,6 +11,7 @@
 #include "image/driver.h"
 #include "image/graph/files.h"
 #include "image/graph/format.h"
+#include "image/graph/open.h"
 #include "image/graph/path.h"
 #include "image/graph/protocol.h"
 

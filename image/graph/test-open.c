@@ -9,9 +9,10 @@
 #include <string.h>
 
 #include "common/bits.h"
+#include "image/graph/open.h"
+#include "image/image.h"
 #include "image/node.h"
 #include "io/coroutine.h"
-#include "image/image.h"
 #include "io/loop.h"
 
 static const struct image_node null_node = {

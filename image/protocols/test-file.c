@@ -16,9 +16,10 @@
 
 #include "common/bits.h"
 #include "image/graph/make.h"
+#include "image/graph/open.h"
+#include "image/image.h"
 #include "image/resize.h"
 #include "io/coroutine.h"
-#include "image/image.h"
 #include "io/loop.h"
 
 static struct loop *loop;

@@ -29,6 +29,7 @@
 #include "common/bits.h"
 #include "common/log.h"
 #include "common/size.h"
+#include "image/graph/open.h"
 #include "image/image.h"
 #include "tests/unit/fake-xen.h"
 

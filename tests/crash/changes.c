@@ -12,10 +12,11 @@
 
 #include "common/bits.h"
 #include "common/cleanup.h"
-#include "image/graph/backing.h"
 #include "image/bitmaps.h"
 #include "image/compact.h"
+#include "image/graph/backing.h"
 #include "image/graph/make.h"
+#include "image/graph/open.h"
 #include "image/resize.h"
 #include "image/snapshots.h"
 

@@ -42,6 +42,7 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "image/graph/open.h"
 #include "image/image.h"
 #include "image/qcow2/bitmap.h"
 #include "io/loop.h"

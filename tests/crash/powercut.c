@@ -41,10 +41,11 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/check.h"
+#include "image/graph/open.h"
+#include "image/image.h"
 #include "image/info.h"
 #include "io/co-group.h"
 #include "io/coroutine.h"
-#include "image/image.h"
 #include "io/loop.h"
 #include "tests/crash/powercut.h"
 

@@ -25,13 +25,14 @@
 
 #include "common/bits.h"
 #include "common/log.h"
+#include "image/crypto/secret.h"
 #include "image/graph/format.h"
+#include "image/graph/open.h"
+#include "image/image.h"
 #include "image/info.h"
 #include "image/node.h"
 #include "io/coroutine.h"
-#include "image/image.h"
 #include "io/loop.h"
-#include "image/crypto/secret.h"
 
 #define MAX_REQUEST ((uint64_t)512 * KiB)
 #define MAX_IOV 5

@@ -18,14 +18,15 @@
 
 #include "common/bits.h"
 #include "common/log.h"
-#include "image/graph/format.h"
-#include "image/node.h"
-#include "io/coroutine.h"
-#include "image/image.h"
-#include "io/loop.h"
 #include "image/formats/vhd-footer.h"
 #include "image/formats/vhdx-checksum.h"
 #include "image/formats/vhdx-log.h"
+#include "image/graph/format.h"
+#include "image/graph/open.h"
+#include "image/image.h"
+#include "image/node.h"
+#include "io/coroutine.h"
+#include "io/loop.h"
 
 #define SUMS_TOO 0x20		/* checksums are made right */
 #define WRITE_TOO 0x40

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "common/bits.h"
+#include "image/graph/make.h"
+#include "image/graph/open.h"
 #include "image/qcow2/core/qcow2.h"
 #include "io/loop.h"
 #include "tests/unit/unit.h"

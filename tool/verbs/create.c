@@ -18,6 +18,7 @@
 #include "common/size.h"
 #include "image/graph/format.h"
 #include "image/graph/make.h"
+#include "image/graph/open.h"
 #include "image/graph/path.h"
 #include "tool/backing.h"
 #include "tool/create-opts.h"

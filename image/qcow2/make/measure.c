@@ -11,6 +11,7 @@
 #include <inttypes.h>
 
 #include "common/bits.h"
+#include "image/graph/make.h"
 #include "image/qcow2/make/create.h"
 
 /* Refcount table and blocks for that many clusters and themselves; clusters. */

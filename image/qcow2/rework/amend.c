@@ -16,8 +16,9 @@
 
 #include "common/cleanup.h"
 #include "common/size.h"
-#include "image/luks/luks-amend.h"
+#include "image/graph/make.h"
 #include "image/graph/overwrite.h"
+#include "image/luks/luks-amend.h"
 #include "image/qcow2/begin.h"
 #include "image/qcow2/core/commit.h"
 #include "image/qcow2/core/rewrite.h"
