@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/cleanup.h"
 #include "image/qcow2/core/contiguous.h"
 #include "image/qcow2/core/refcount.h"
@@ -32,16 +33,8 @@ void qcow2_snapshot_table_free(struct qcow2_snapshot_table *t)
 struct qcow2_snapshot_record *
 qcow2_snapshot_table_add(struct qcow2_snapshot_table *t)
 {
-	if (t->nr == t->max) {
-		unsigned int n = t->max ? t->max * 2 : 16;
-		struct qcow2_snapshot_record *v =
-			realloc(t->v, n * sizeof(*v));
-
-		if (!v)
-			return NULL;
-		t->v = v;
-		t->max = n;
-	}
+	if (array_reserve(t->v, t->nr, t->max))
+		return NULL;
 	t->v[t->nr] = (struct qcow2_snapshot_record){ 0 };
 	return &t->v[t->nr++];
 }

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/cleanup.h"
 #include "image/qcow2/begin.h"
 #include "image/qcow2/bitmap.h"
@@ -98,16 +99,8 @@ static uint32_t default_granularity_bits(const struct qcow2 *q)
 
 static int append_bitmap(struct qcow2_bitmaps *s, const struct qcow2_bitmap *b)
 {
-	unsigned int n = s->max ? s->max * 2 : 4;
-	struct qcow2_bitmap *v;
-
-	if (s->nr == s->max) {
-		v = realloc(s->v, n * sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		s->v = v;
-		s->max = n;
-	}
+	if (array_reserve(s->v, s->nr, s->max))
+		return -ENOMEM;
 	s->v[s->nr++] = *b;
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/cleanup.h"
 #include "image/qcow2/bitmap.h"
 #include "image/qcow2/core/commit.h"

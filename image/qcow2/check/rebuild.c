@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "common/bits.h"
 #include "common/cleanup.h"
 
@@ -29,15 +30,8 @@ static int want_block(struct rebuild *r, uint64_t index)
 {
 	if (r->nr_blocks && r->blocks[r->nr_blocks - 1] >= index)
 		return 0;
-	if (r->nr_blocks == r->max_blocks) {
-		uint64_t n = r->max_blocks ? r->max_blocks * 2 : 64;
-		uint64_t *blocks = realloc(r->blocks, n * sizeof(*blocks));
-
-		if (!blocks)
-			return -ENOMEM;
-		r->blocks = blocks;
-		r->max_blocks = n;
-	}
+	if (array_reserve(r->blocks, r->nr_blocks, r->max_blocks))
+		return -ENOMEM;
 	r->blocks[r->nr_blocks++] = index;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
 #include "common/bits.h"
 #include "common/cleanup.h"
 
@@ -89,15 +90,8 @@ struct l2_table *ck_one_of(struct check *ck, struct l2_table *t)
 static int keep_alias(struct check *ck, const struct l2_table *t,
 		      uint32_t index, uint64_t to)
 {
-	if (ck->nr_copied == ck->max_copied) {
-		size_t n = ck->max_copied ? ck->max_copied * 2 : 64;
-		struct alias *v = realloc(ck->copied, n * sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		ck->copied = v;
-		ck->max_copied = n;
-	}
+	if (array_reserve(ck->copied, ck->nr_copied, ck->max_copied))
+		return -ENOMEM;
 	ck->copied[ck->nr_copied++] = (struct alias){ t->offset, index, to };
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/log.h"
 #include "image/qcow2/core/bytes.h"
 #include "image/qcow2/core/contiguous.h"
@@ -308,15 +309,8 @@ static int freed_push(struct qcow2_freed_list *l, struct qcow2_freed f)
 		last->count += f.count;
 		return 0;
 	}
-	if (l->nr == l->max) {
-		size_t n = l->max ? l->max * 2 : 64;
-		struct qcow2_freed *v = realloc(l->v, n * sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		l->v = v;
-		l->max = n;
-	}
+	if (array_reserve(l->v, l->nr, l->max))
+		return -ENOMEM;
 	l->v[l->nr++] = f;
 	return 0;
 }
@@ -356,15 +350,8 @@ static int push_free_run(struct qcow2 *q, uint64_t cluster)
 		last->count++;
 		return 0;
 	}
-	if (q->nr_free_runs == q->max_free_runs) {
-		size_t n = q->max_free_runs ? q->max_free_runs * 2 : 64;
-		struct qcow2_run *v = realloc(q->free_runs, n * sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		q->free_runs = v;
-		q->max_free_runs = n;
-	}
+	if (array_reserve(q->free_runs, q->nr_free_runs, q->max_free_runs))
+		return -ENOMEM;
 	q->free_runs[q->nr_free_runs++] = (struct qcow2_run){ cluster, 1 };
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/array.h"
 #include "common/cleanup.h"
 #include "image/qcow2/core/commit.h"
 #include "image/qcow2/core/refcount.h"
@@ -52,15 +53,8 @@ static int add_l2_table(struct expand *x, uint64_t entry, bool active,
 		return error_set(err, EINVAL, "corrupt image: L1 entry %#" PRIx64
 				 " of a snapshot is no cluster's offset",
 				 entry);
-	if (x->nr == x->max) {
-		size_t n = x->max ? x->max * 2 : 64;
-		struct table *t = realloc(x->tables, n * sizeof(*t));
-
-		if (!t)
-			return -ENOMEM;
-		x->tables = t;
-		x->max = n;
-	}
+	if (array_reserve(x->tables, x->nr, x->max))
+		return -ENOMEM;
 	x->tables[x->nr++] = (struct table){ offset, 1, active };
 	return 0;
 }
