@@ -28,6 +28,7 @@
 #include "image/qcow2/core/refcount.h"
 #include "image/qcow2/io.h"
 #include "image/qcow2/map.h"
+#include "image/qcow2/request.h"
 #include "io/co-group.h"
 #include "io/loop.h"
 

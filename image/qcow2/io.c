@@ -34,43 +34,13 @@
 #include "image/qcow2/crypt.h"
 #include "image/qcow2/data.h"
 #include "image/qcow2/map.h"
-#include "image/qcow2/vmstate.h"
+#include "image/qcow2/request.h"
 #include "io/co-group.h"
 
 #define PARTS_AT_ONCE 8
 
 /* Zeroing more than this goes through the file's own way of doing so. */
 #define PAD_MAX (64 * KiB)
-
-/* ---- guest clusters that are being changed ---- */
-
-bool qcow2_alloc_wait(struct qcow2 *q, uint64_t first, uint64_t last)
-{
-	struct qcow2_alloc *a;
-
-	list_for_each(a, &q->allocs, link) {
-		if (a->first <= last && first <= a->last) {
-			co_queue_wait(&a->waiters);
-			return true;
-		}
-	}
-	return false;
-}
-
-void qcow2_alloc_begin(struct qcow2 *q, struct qcow2_alloc *a, uint64_t first,
-		       uint64_t last)
-{
-	a->first = first;
-	a->last = last;
-	co_queue_init(&a->waiters);
-	list_add_tail(&q->allocs, &a->link);
-}
-
-void qcow2_alloc_end(struct qcow2_alloc *a)
-{
-	list_del(&a->link);
-	co_queue_wake_all(&a->waiters);
-}
 
 /* ---- reads ---- */
 

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * io.h: reads and writes of the guest's, and what all ways of a request share.
- *
- * Contracts of the verbs in driver.h.
- */
+/* io.h: reads and writes of the guest's; contracts of the verbs in driver.h. */
 #ifndef XD_IMAGE_QCOW2_IO_H
 #define XD_IMAGE_QCOW2_IO_H
 
@@ -13,26 +9,6 @@ int qcow2_preadv(struct image *img, uint64_t off, uint64_t len, struct iow w);
 int qcow2_pwritev(struct image *img, uint64_t off, uint64_t len, struct iow w);
 int qcow2_flush(struct image *img);
 
-/* Between looking an offset up and having used it: what is freed meanwhile is not
- * given away before its end. */
-static inline void qcow2_request_begin(struct qcow2 *q, struct qcow2_request *r)
-{
-	r->seq = q->next_seq++;
-	list_add_tail(&q->requests, &r->link);
-}
-
-static inline void qcow2_request_end(struct qcow2_request *r)
-{
-	list_del(&r->link);
-}
-
-/* co. Waits once if the mapping of a guest cluster in [first, last] is being
- * changed; true if it did: look again. */
-bool qcow2_alloc_wait(struct qcow2 *q, uint64_t first, uint64_t last);
-/* Others wait for these until the end. */
-void qcow2_alloc_begin(struct qcow2 *q, struct qcow2_alloc *a, uint64_t first,
-		       uint64_t last);
-void qcow2_alloc_end(struct qcow2_alloc *a);
 /* co. A write, within a request (qcow2_request_begin()). */
 int qcow2_write_range(struct qcow2 *q, uint64_t off, uint64_t len,
 		      struct iow w);

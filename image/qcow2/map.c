@@ -18,6 +18,12 @@
 
 #include "image/qcow2/core/refcount.h"
 
+uint64_t qcow2_vmstate_base(const struct qcow2 *q)
+{
+	return qcow2_l1_needed(&q->h, q->h.size)
+	       << (q->cluster_bits + q->l2_bits);
+}
+
 static uint64_t l2_index(const struct qcow2 *q, uint64_t index)
 {
 	return index & ((UINT64_C(1) << q->l2_bits) - 1);

@@ -5,6 +5,9 @@
 
 #include "image/qcow2/core/qcow2.h"
 
+/* Where the VM state begins in the mapping: behind the disk, bytes. */
+uint64_t qcow2_vmstate_base(const struct qcow2 *q);
+
 /* What an L2 entry says of a guest offset and of what follows it. */
 struct qcow2_mapping {
 	enum qcow2_kind kind;

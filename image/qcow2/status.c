@@ -13,8 +13,8 @@
 #include "image/qcow2/status.h"
 
 #include "image/qcow2/core/refcount.h"
-#include "image/qcow2/io.h"
 #include "image/qcow2/map.h"
+#include "image/qcow2/request.h"
 
 static int count_slice(struct qcow2 *q, uint64_t cluster, uint64_t end,
 		       uint64_t *used)

@@ -15,15 +15,12 @@
 #include "image/qcow2/core/commit.h"
 #include "image/qcow2/core/l1.h"
 #include "image/qcow2/io.h"
+#include "image/qcow2/map.h"
+#include "image/qcow2/request.h"
 
 static uint32_t l1_shift(const struct qcow2 *q)
 {
 	return q->cluster_bits + q->l2_bits;
-}
-
-uint64_t qcow2_vmstate_base(const struct qcow2 *q)
-{
-	return qcow2_l1_needed(&q->h, q->h.size) << l1_shift(q);
 }
 
 /* L1 entries for [.., end) of the state; 0: more than there can be. */

@@ -6,9 +6,6 @@
 
 #include "image/qcow2/core/qcow2.h"
 
-/* Where the VM state begins in the mapping: behind the disk, bytes. */
-uint64_t qcow2_vmstate_base(const struct qcow2 *q);
-
 int qcow2_vmstate_preadv(struct image *img, uint64_t off, uint64_t len,
 			 struct iow w);
 int qcow2_vmstate_pwritev(struct image *img, uint64_t off, uint64_t len,

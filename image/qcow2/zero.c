@@ -19,6 +19,7 @@
 #include "image/qcow2/data.h"
 #include "image/qcow2/io.h"
 #include "image/qcow2/map.h"
+#include "image/qcow2/request.h"
 
 /* Clusters cleared at a time: a commit must be able to come between. */
 #define CLEAR_AT_ONCE 65536

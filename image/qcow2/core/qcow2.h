@@ -127,7 +127,7 @@ struct qcow2 {
 	enum qcow2_begun begun;
 	struct co_mutex begin_lock;
 
-	/* io.h: requests in flight */
+	/* request.h: requests in flight */
 	struct list requests, allocs;
 	uint64_t next_seq;
 
