@@ -20,6 +20,7 @@
 #include "image/qcow2/data.h"
 #include "image/qcow2/io.h"
 #include "image/qcow2/make/create.h"
+#include "image/qcow2/map.h"
 #include "image/qcow2/open.h"
 #include "image/qcow2/rework/rework.h"
 #include "image/qcow2/snapshot.h"
