@@ -67,7 +67,7 @@ static void unmap_data(struct slot *s)
 	s->mapped = false;
 }
 
-static void answer(struct blkif *vbd, struct slot *s)
+static void respond(struct blkif *vbd, struct slot *s)
 {
 	struct ring *r = &s->queue->ring;
 	struct record *rec = slot_record(s);
@@ -101,7 +101,7 @@ void vbd_push_done(struct blkif *vbd)
 		return;
 	copy_submit(&vbd->out);
 	for (unsigned int i = 0; i < vbd->nr_done; i++)
-		answer(vbd, vbd->done[i]);
+		respond(vbd, vbd->done[i]);
 	for (unsigned int i = 0; i < vbd->nr_queues; i++) {
 		struct queue *q = &vbd->queue[i];
 

@@ -9,7 +9,7 @@
 
 /* ---- taking -------------------------------------------------------------- */
 
-static void refuse(struct slot *s, int ret)
+static void refuse_request(struct slot *s, int ret)
 {
 	s->ret = ret;
 	s->error = request_error(ret);
@@ -37,7 +37,7 @@ static bool admit(struct blkif *vbd, struct queue *q, unsigned int index)
 
 	s->error = BLKIF_ERR_GRANT;	/* that is all that can still happen */
 	if (ret)
-		refuse(s, ret);
+		refuse_request(s, ret);
 	if (!reserve_bounce(vbd, s))
 		return false;
 	s->seq = rec->seq = vbd->seq++;
@@ -133,7 +133,7 @@ static void judge_segments(struct blkif *vbd, struct slot *s)
 	int ret = request_judge_segments(&s->req, s->segments, &vbd->limits);
 
 	if (ret)
-		refuse(s, ret);
+		refuse_request(s, ret);
 }
 
 static void add_iov(struct blkif_io *io, void *base, size_t len)

@@ -36,7 +36,7 @@ static enum step next_step(const struct slot *s)
 	return STEP_DONE;
 }
 
-static void submit(struct blkif *vbd, struct slot *s)
+static void submit_step(struct blkif *vbd, struct slot *s)
 {
 	struct blkif_io *io = &s->io;
 
@@ -59,7 +59,7 @@ void vbd_submit_ready(struct blkif *vbd)
 		struct slot *s = list_first(&vbd->ready, struct slot, ready);
 
 		list_del(&s->ready);
-		submit(vbd, s);
+		submit_step(vbd, s);
 	}
 }
 
@@ -133,7 +133,7 @@ void vbd_begin(struct blkif *vbd, struct slot *s)
 	}
 	s->step = first_step(s);
 	if (s->step != STEP_DRAIN)
-		submit(vbd, s);
+		submit_step(vbd, s);
 }
 
 void blkif_push(struct blkif *vbd)

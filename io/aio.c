@@ -142,7 +142,7 @@ void aio_file_init(struct aio_file *f, struct aio *aio, int fd, bool direct)
 /* ---- requests ---- */
 
 /* Through the engine; what it has no resources for goes to a thread. */
-static int64_t run_request(struct aio_file *f, struct aio_request *req)
+static int64_t run_on_engine(struct aio_file *f, struct aio_request *req)
 {
 	struct aio *aio = f->aio;
 	int64_t ret;
@@ -166,7 +166,7 @@ transfer(struct aio_file *f, enum aio_op op, uint64_t off, uint64_t len,
 	size_t part = min(len, TRANSFER_MAX);
 
 	req.niov = iow_fill_some(w, &part, iov, TRANSFER_IOV);
-	return run_request(f, &req);
+	return run_on_engine(f, &req);
 }
 
 /* What the kernel can give without waiting; < 0: ask the engine. */
@@ -314,7 +314,7 @@ int aio_fdatasync(struct aio_file *f)
 {
 	struct aio_request req = { .op = AIO_FDATASYNC };
 
-	return (int)run_request(f, &req);
+	return (int)run_on_engine(f, &req);
 }
 
 int aio_fallocate(struct aio_file *f, int mode, uint64_t off, uint64_t len)
@@ -323,5 +323,5 @@ int aio_fallocate(struct aio_file *f, int mode, uint64_t off, uint64_t len)
 		.op = AIO_FALLOCATE, .mode = mode, .off = off, .len = len,
 	};
 
-	return (int)run_request(f, &req);
+	return (int)run_on_engine(f, &req);
 }

@@ -32,8 +32,8 @@ static int reply(struct nbd_client *c, const struct option *o, uint32_t type,
 	return stream_writev(&c->stream, iov, len ? 2 : 1);
 }
 
-static int refuse(struct nbd_client *c, const struct option *o, uint32_t type,
-		  const char *why)
+static int reply_error(struct nbd_client *c, const struct option *o,
+		       uint32_t type, const char *why)
 {
 	return reply(c, o, type, why, (uint32_t)strlen(why));
 }
@@ -54,7 +54,8 @@ static int list_export(struct nbd_client *c, const struct option *o)
 	int ret;
 
 	if (o->len)
-		return refuse(c, o, NBD_REP_ERR_INVALID, "LIST has no data");
+		return reply_error(c, o, NBD_REP_ERR_INVALID,
+				   "LIST has no data");
 	store_be32(data, len);
 	memcpy(data + 4, name, len);
 	ret = reply(c, o, NBD_REP_SERVER, data, 4 + len);
@@ -94,11 +95,11 @@ static int info_or_go(struct nbd_client *c, const struct option *o)
 
 	if (len > NBD_MAX_STRING || o->len < 6 + len ||
 	    o->len != 6 + len + 2u * load_be16(o->data + 4 + len))
-		return refuse(c, o, NBD_REP_ERR_INVALID,
-			      "lengths do not fit each other");
+		return reply_error(c, o, NBD_REP_ERR_INVALID,
+				   "lengths do not fit each other");
 	if (!is_our_name(c, o->data + 4, len))
-		return refuse(c, o, NBD_REP_ERR_UNKNOWN,
-			      "there is no export of that name");
+		return reply_error(c, o, NBD_REP_ERR_UNKNOWN,
+				   "there is no export of that name");
 	ret = send_export(c, o);
 	if (!ret)
 		ret = send_block_size(c, o);
@@ -172,12 +173,13 @@ static int meta_context(struct nbd_client *c, const struct option *o)
 
 	if (!c->structured || o->len < 8 || len > o->len - 8 ||
 	    scan_queries(o, 8 + len, load_be32(o->data + 4 + len), &wanted))
-		return refuse(c, o, NBD_REP_ERR_INVALID, c->structured ?
-			      "lengths do not fit each other" :
-			      "structured replies come first");
+		return reply_error(c, o, NBD_REP_ERR_INVALID,
+				   c->structured
+					   ? "lengths do not fit each other"
+					   : "structured replies come first");
 	if (!is_our_name(c, o->data + 4, len))
-		return refuse(c, o, NBD_REP_ERR_UNKNOWN,
-			      "there is no export of that name");
+		return reply_error(c, o, NBD_REP_ERR_UNKNOWN,
+				   "there is no export of that name");
 	if (wanted)
 		ret = send_context(c, o);
 	if (o->type == NBD_OPT_SET_META_CONTEXT)
@@ -196,14 +198,14 @@ static int abort_handshake(struct nbd_client *c, const struct option *o)
 static int structured_reply(struct nbd_client *c, const struct option *o)
 {
 	if (o->len)
-		return refuse(c, o, NBD_REP_ERR_INVALID,
-			      "STRUCTURED_REPLY has no data");
+		return reply_error(c, o, NBD_REP_ERR_INVALID,
+				   "STRUCTURED_REPLY has no data");
 	c->structured = true;
 	return reply(c, o, NBD_REP_ACK, NULL, 0);
 }
 
 /* 1: the handshake is over; 0: go on; -errno */
-static int obey(struct nbd_client *c, const struct option *o)
+static int obey_option(struct nbd_client *c, const struct option *o)
 {
 	switch (o->type) {
 	case NBD_OPT_EXPORT_NAME:
@@ -221,7 +223,7 @@ static int obey(struct nbd_client *c, const struct option *o)
 	case NBD_OPT_SET_META_CONTEXT:
 		return meta_context(c, o);
 	default:
-		return refuse(c, o, NBD_REP_ERR_UNSUP, "unknown option");
+		return reply_error(c, o, NBD_REP_ERR_UNSUP, "unknown option");
 	}
 }
 
@@ -238,12 +240,14 @@ static int next_option(struct nbd_client *c, struct option *o)
 		return -EINVAL;
 	if (o->len <= sizeof(o->data)) {
 		ret = stream_read(&c->stream, o->data, o->len);
-		return ret ? ret : obey(c, o);
+		return ret ? ret : obey_option(c, o);
 	}
 	ret = stream_skip(&c->stream, o->len);
 	if (!ret)
-		ret = o->type == NBD_OPT_EXPORT_NAME ? -ENOENT :
-			refuse(c, o, NBD_REP_ERR_TOO_BIG, "too long");
+		ret = o->type == NBD_OPT_EXPORT_NAME
+			      ? -ENOENT
+			      : reply_error(c, o, NBD_REP_ERR_TOO_BIG,
+					    "too long");
 	return ret;
 }
 

@@ -259,7 +259,7 @@ static int carry_out(struct request *r)
 	return !ret && (r->flags & NBD_CMD_FLAG_FUA) ? image_flush(img) : ret;
 }
 
-static void run_request(void *arg)
+static void carry_out_request(void *arg)
 {
 	struct request *r = arg;
 	struct nbd_client *c = r->client;
@@ -325,7 +325,7 @@ static int start_request(struct request *r)
 		return ret;
 	c->in_flight++;
 	c->bytes_in_flight += r->bytes;
-	ret = co_start(run_request, r);
+	ret = co_start(carry_out_request, r);
 	if (ret) {
 		c->in_flight--;
 		c->bytes_in_flight -= r->bytes;

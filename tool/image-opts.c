@@ -145,7 +145,7 @@ static int plant(struct described *d, struct node *n, struct said *s,
 }
 
 /* A copy that lives as long as the tree; NULL: no memory. */
-static const char *keep_text(struct described *d, const char *text)
+static const char *keep_node_text(struct described *d, const char *text)
 {
 	struct kept *k = malloc(sizeof(*k) + strlen(text) + 1);
 
@@ -217,7 +217,7 @@ static int place_verify(struct described *d, struct node *n, const char *name,
 		if (!raw)
 			return error_set(err, EINVAL, "blkverify requires raw "
 					 "copy and original image path");
-		kept = keep_text(d, raw);
+		kept = keep_node_text(d, raw);
 		ret = kept ? place_below(d, n, RAW, kept, err) : -ENOMEM;
 	}
 	return ret ? ret : place_below(d, n, TEST, name, err);
@@ -304,7 +304,7 @@ static int make_nbd_url(struct described *d, struct node *n,
 		url = NULL;
 		return -ENOMEM;
 	}
-	n->n.path = keep_text(d, url);
+	n->n.path = keep_node_text(d, url);
 	return n->n.path ? 0 : -ENOMEM;
 }
 
@@ -554,7 +554,7 @@ static int make_tree(struct described *d, const char *name, struct node **top,
 	if (!ret)
 		ret = place_all(d, *top, true, err);
 	if (!ret && name && strncmp(name, "json:", 5)) {
-		name = keep_text(d, name);
+		name = keep_node_text(d, name);
 		ret = name ? place_name(d, *top, name, true, err) : -ENOMEM;
 	}
 	if (!ret)

@@ -73,8 +73,8 @@ static int lookup(struct parser *p, const char *what, const char *name,
 #define LOOKUP(p, what, name, words) \
 	lookup(p, what, name, words, ARRAY_SIZE(words))
 
-static int set_string(struct parser *p, const char *what, char **field,
-		      const char *value)
+static int set_disk_text(struct parser *p, const char *what, char **field,
+			 const char *value)
 {
 	if (*field && **field)
 		return error_set(p->err, EINVAL,
@@ -158,22 +158,22 @@ static int set_grant_usage(struct parser *p, const char *value)
 
 static int set_backend_domain(struct parser *p, const char *value)
 {
-	return set_string(p, "backend", &p->disk->backend_domain, value);
+	return set_disk_text(p, "backend", &p->disk->backend_domain, value);
 }
 
 static int set_vdev(struct parser *p, const char *value)
 {
-	return set_string(p, "vdev", &p->disk->vdev, value);
+	return set_disk_text(p, "vdev", &p->disk->vdev, value);
 }
 
 static int set_script(struct parser *p, const char *value)
 {
-	return set_string(p, "script", &p->disk->script, value);
+	return set_disk_text(p, "script", &p->disk->script, value);
 }
 
 static int set_target(struct parser *p, const char *value)
 {
-	return set_string(p, "target", &p->disk->target, value);
+	return set_disk_text(p, "target", &p->disk->target, value);
 }
 
 static int refuse_colo(struct parser *p, const char *value)

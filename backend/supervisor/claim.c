@@ -249,7 +249,7 @@ static int expect_claimed(struct xs_handle *xs, xs_transaction_t t,
 	return ret;
 }
 
-static int offer(struct xs_handle *xs, xs_transaction_t t, void *arg)
+static int write_offer(struct xs_handle *xs, xs_transaction_t t, void *arg)
 {
 	struct device *dev = arg;
 	int ret = expect_claimed(xs, t, dev);
@@ -262,7 +262,7 @@ static int offer(struct xs_handle *xs, xs_transaction_t t, void *arg)
 
 bool claim_offer(struct device *dev)
 {
-	int ret = store_transact(dev->host->xs, offer, dev);
+	int ret = store_transact(dev->host->xs, write_offer, dev);
 
 	if (ret == 0) {
 		device_enter(dev, DEVICE_OFFERED);

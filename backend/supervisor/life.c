@@ -218,7 +218,7 @@ struct view {
 	struct xenbus_facts facts;
 };
 
-static int look(struct device *dev, struct view *v)
+static int read_view(struct device *dev, struct view *v)
 {
 	struct xs_handle *xs = dev->host->xs;
 	uint64_t online = 0;
@@ -320,7 +320,7 @@ void life_step(struct device *dev)
 
 		if (dev->stage == DEVICE_FORGOTTEN || dev->worker.state == XENBUS_LINK_BUSY)
 			return;
-		if (look(dev, &v) < 0) {
+		if (read_view(dev, &v) < 0) {
 			if (dev->host->stopping)	/* with nobody to tell */
 				link_disconnect(&dev->worker);
 			return;
@@ -358,7 +358,7 @@ bool life_parked(struct device *dev)
 		return true;
 	if (dev->worker.state != XENBUS_LINK_DOWN || dev->dirty)
 		return false;
-	return look(dev, &v) < 0 || decide(dev, &v) == XENBUS_NONE;
+	return read_view(dev, &v) < 0 || decide(dev, &v) == XENBUS_NONE;
 }
 
 bool life_over(const struct device *dev)

@@ -312,8 +312,8 @@ static void disconnect_answer(struct link *l, int errnum, const char *why,
 	tell(l, LINK_DISCONNECTED, errnum, why);
 }
 
-static void answer(struct link *l, const char *cmd, int errnum,
-		   const char *why, json_t *reply)
+static void take_answer(struct link *l, const char *cmd, int errnum,
+			const char *why, json_t *reply)
 {
 	static const struct {
 		const char *name;
@@ -340,10 +340,10 @@ static void hear_one(struct link *l, json_t *msg)
 
 	if (json_unpack(msg, "{s:s, s:o}", "command", &cmd, "return",
 			&reply) == 0)
-		answer(l, cmd, 0, "", reply);
+		take_answer(l, cmd, 0, "", reply);
 	else if (json_unpack(msg, "{s:s, s:{s:i, s:s}}", "command", &cmd,
 			     "error", "errno", &errnum, "desc", &why) == 0)
-		answer(l, cmd, errnum ? errnum : EIO, why, NULL);
+		take_answer(l, cmd, errnum ? errnum : EIO, why, NULL);
 	else if (json_unpack(msg, "{s:s, s:s}", "event", &cmd, "desc",
 			     &why) == 0)
 		tell(l, LINK_FAILED, EIO, why);

@@ -76,7 +76,8 @@ static int start(struct supervisor *sv, int lock_fd, struct error *err)
 	return ret ?: write_pid(lock_fd, err);
 }
 
-static void serve(struct supervisor *sv, const struct options *o, int ready_fd)
+static void serve_until_stopped(struct supervisor *sv, const struct options *o,
+				int ready_fd)
 {
 	log_init("xdiskd", o->conf.log_level, o->foreground);
 	warn_of_blkback(o);
@@ -86,7 +87,7 @@ static void serve(struct supervisor *sv, const struct options *o, int ready_fd)
 	log_info("stopped");
 }
 
-static int run(const struct options *o)
+static int run_daemon(const struct options *o)
 {
 	struct supervisor sv;
 	struct error err = ERROR_INIT;
@@ -100,7 +101,7 @@ static int run(const struct options *o)
 		ret = start(&sv, lock_fd, &err);
 	}
 	if (ret == 0)
-		serve(&sv, o, ready_fd);
+		serve_until_stopped(&sv, o, ready_fd);
 	else
 		log_error("%s", error_text(&err, ret));
 	supervisor_close(&sv);
@@ -141,7 +142,7 @@ int main(int argc, char **argv)
 	else if (absolute_run_dir(&o) < 0)
 		status = EXIT_FAILURE;
 	else
-		status = run(&o);
+		status = run_daemon(&o);
 	options_free(&o);
 	return status;
 }

@@ -56,7 +56,7 @@ static void stop(struct supervisor *sv)
 		dev->dirty = true;
 }
 
-static void signal_readable(struct supervisor *sv)
+static void read_signals(struct supervisor *sv)
 {
 	struct signalfd_siginfo si;
 	struct device *dev;
@@ -95,7 +95,7 @@ static void wait_for_events(struct supervisor *sv, int timeout_ms)
 		if (who == &sv->watch)
 			xenstore_readable(sv);
 		else if (who == &sv->signal_fd)
-			signal_readable(sv);
+			read_signals(sv);
 		else
 			link_hear(who);
 	}
@@ -177,7 +177,7 @@ static bool any_worker(const struct supervisor *sv)
 }
 
 /* Drained and written down, or out of patience. */
-static void finish(struct supervisor *sv)
+static void drain_and_end(struct supervisor *sv)
 {
 	uint64_t deadline = monotonic_ns() + STOP_NS;
 	struct device *dev;
@@ -199,7 +199,7 @@ void supervisor_run(struct supervisor *sv)
 	tell_systemd("READY=1");
 	while (!sv->host.stopping)
 		turn(sv, next_timeout(sv));
-	finish(sv);
+	drain_and_end(sv);
 }
 
 /* ---- setting up ---- */

@@ -64,14 +64,14 @@ static enum xenbus_action claim_or_leave_alone(enum xenbus_state be,
 	return XENBUS_NONE;
 }
 
-static enum xenbus_action offer(const struct xenbus_facts *f)
+static enum xenbus_action offer_when_alone(const struct xenbus_facts *f)
 {
 	if (f->stopping || !f->online)
 		return XENBUS_GIVE_BACK;
 	return f->alone ? XENBUS_OFFER : XENBUS_NONE;
 }
 
-static enum xenbus_action run(const struct xenbus_facts *f)
+static enum xenbus_action connect_or_leave(const struct xenbus_facts *f)
 {
 	bool wanted = f->online && !f->failed && !f->stopping;
 
@@ -108,7 +108,7 @@ enum xenbus_action xenbus_next(enum xenbus_state be, enum xenbus_state fe,
 	if (!f->owned)
 		return claim_or_leave_alone(be, f);
 	if (f->claimed && be == XENBUS_RECONFIGURING)
-		return offer(f);
+		return offer_when_alone(f);
 	if (f->link == XENBUS_LINK_BUSY)
 		return XENBUS_NONE;
 
@@ -118,7 +118,7 @@ enum xenbus_action xenbus_next(enum xenbus_state be, enum xenbus_state fe,
 	case IDLE:
 		return down ? XENBUS_NONE : XENBUS_DISCONNECT;
 	case RUN:
-		return run(f);
+		return connect_or_leave(f);
 	case SERVE:
 		if (f->link == XENBUS_LINK_UP && !f->failed && !f->stopping)
 			return XENBUS_NONE;

@@ -2,7 +2,7 @@
 /*
  * worker-io.c: see worker-io.h.
  *
- *	rings -> blkif_process() -> submit() -> coroutine -> image
+ *	rings -> blkif_process() -> submit_request() -> coroutine -> image
  *	                                            |
  *	rings <- blkif_push() <- blkif_complete() <-'
  *
@@ -81,7 +81,7 @@ static void run_request(void *arg)
 	blkif_complete(rq, ret);
 }
 
-static void submit(void *owner, struct blkif_io *rq)
+static void submit_request(void *owner, struct blkif_io *rq)
 {
 	struct io *io = owner;
 
@@ -93,7 +93,7 @@ static void submit(void *owner, struct blkif_io *rq)
 	blkif_complete(rq, -ENOMEM);
 }
 
-static const struct blkif_ops ops = { .submit = submit };
+static const struct blkif_ops ops = { .submit = submit_request };
 
 /* ---- connect, disconnect ---- */
 

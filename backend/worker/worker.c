@@ -123,8 +123,9 @@ static int judge_encryption(struct image *img, const struct image_arguments *a,
 
 /* co. A look at the header, without writes. lock_flags: 0, or those of
  * IMAGE_PROBE_LOCKS. *reply may be NULL. */
-static int look(struct worker *w, const struct image_arguments *a,
-		unsigned int lock_flags, json_t **reply, struct error *err)
+static int look_at_image(struct worker *w, const struct image_arguments *a,
+			 unsigned int lock_flags, json_t **reply,
+			 struct error *err)
 {
 	struct image_options opts = a->options;
 	struct image *img = NULL;
@@ -154,7 +155,7 @@ static int do_probe(struct worker *w, json_t *args, json_t **reply,
 		return ret;
 	if (json_is_true(json_object_get(args, "locks")))
 		lock_flags = IMAGE_PROBE_LOCKS | (a.options.flags & IMAGE_RDWR);
-	return look(w, &a, lock_flags, reply, err);
+	return look_at_image(w, &a, lock_flags, reply, err);
 }
 
 /* One passphrase for the image and all below it. */
@@ -211,7 +212,7 @@ static int do_open(struct worker *w, json_t *args, json_t **reply,
 		error_prefix(err, ret, "%s", a.path);
 		/* It may be known by a better name. */
 		if (!a.secret_file && *a.path)
-			look(w, &a, 0, NULL, err);
+			look_at_image(w, &a, 0, NULL, err);
 		w->image = NULL;
 		return ret;
 	}
@@ -487,7 +488,7 @@ static void signal_readable(struct loop_fd *watch, uint32_t events)
 		shutdown(WORKER_FD, SHUT_RD);
 }
 
-static int open_signals(struct worker *w)
+static int watch_for_end(struct worker *w)
 {
 	sigset_t set;
 	int fd;
@@ -503,7 +504,7 @@ static int open_signals(struct worker *w)
 	return loop_add_fd(w->loop, &w->signal, fd, EPOLLIN, signal_readable);
 }
 
-static int serve(void)
+static int run_until_done(void)
 {
 	struct worker w = { .socket = LOOP_FD_INIT, .signal = LOOP_FD_INIT };
 	int ret;
@@ -515,7 +516,7 @@ static int serve(void)
 	}
 	io_init(&w.io, w.loop);
 	w.io.failed = rings_failed;
-	ret = open_signals(&w);
+	ret = watch_for_end(&w);
 	if (ret == 0)
 		ret = co_start(converse, &w);
 	if (ret < 0) {
@@ -588,5 +589,5 @@ int main(int argc, char **argv)
 	if (setpriority(PRIO_PROCESS, 0, 0) < 0)	/* the supervisor's */
 		log_debug("setpriority: %s", strerror(errno));
 	raise_oom_score();
-	return serve();
+	return run_until_done();
 }

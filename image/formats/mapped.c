@@ -52,9 +52,9 @@ void mapped_deinit(struct mapped *m)
 
 /* ---- where blocks are ---- */
 
-static bool continues_run(const struct mapped *m,
-			  const struct mapped_block *first,
-			  const struct mapped_block *b, uint64_t n)
+static bool block_continues(const struct mapped *m,
+			    const struct mapped_block *first,
+			    const struct mapped_block *b, uint64_t n)
 {
 	if (b->flags != first->flags || (b->flags & IMAGE_EXTENT_COMPRESSED))
 		return false;
@@ -157,7 +157,7 @@ int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 		b = (struct mapped_block){ 0 };
 		/* A corrupt entry is told to the one who comes to it. */
 		if (m->ops->lookup(m, block + n, &b) ||
-		    !continues_run(m, &first, &b, n))
+		    !block_continues(m, &first, &b, n))
 			break;
 	}
 	if (n > last - block)		/* nor can the product overflow */

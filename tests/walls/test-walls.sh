@@ -58,6 +58,12 @@ wrong_call() {
 	return $wrong_call
 }
 
+name_twice() {
+	spoilt && printf '\nstatic int add_list(void)\n{\n\treturn 0;\n}\n' |
+		tee -a "$T/tree/common/size.c" >>"$T/tree/io/loop.c" &&
+	breach '^io/loop.c:' 'add_list()' 'common/size.c'
+}
+
 no_room() {
 	spoilt && mkdir "$T/tree/tool/attic" &&
 	cp "$srcdir/common/list.h" "$T/tree/tool/attic/" &&
@@ -84,6 +90,7 @@ ok "an include of a room that is not allowed is seen" wrong_include
 ok "an include of a room above is seen" upward_include
 ok "an include that is no path from the top is seen" relative_include
 ok "a call without an include is seen" wrong_call
+ok "two static functions of one name are seen" name_twice
 ok "a file in no room is seen" no_room
 ok "a folder with too many files is seen" too_many_files
 ok "a table that is not in order is seen" uphill_table

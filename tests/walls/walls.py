@@ -10,8 +10,11 @@ folder, or one file of it that has a line of its own. `room > file` is a list
 that only the linker joins: the room declares it, the file, which stands above,
 fills it.
 
-Prints a line `FILE:LINE: ...` for each breach, or `OBJECT: ...` for a symbol, and
-exits with 1 if there was one.
+A static function's name stands in one file, so that a backtrace and a search
+name one place.
+
+Prints a line `FILE:LINE: ...` for each breach, or `FILE: ...` for a symbol or a
+name, and exits with 1 if there was one.
 """
 import collections
 import os
@@ -24,12 +27,14 @@ TABLE = re.compile(r"^    ([\w/.-]+): *([\w/.+ -]*)$")
 LINKED = re.compile(r"^    ([\w/.-]+) > ([\w/.-]+)$")
 PROGRAM = re.compile(r"^(lib\w+_a|xdisk\w*)-")	# before an object's name
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
+STATIC = re.compile(r"^static (?!inline)(?:[\w ]|\*)*?\b(\w+)\((?!\()[^;={]*\)\n\{", re.M)
 
 
 class Walls:
     def __init__(self, source, build):
         self.source, self.build = source, build
         self.breaches = []
+        self.statics = {}	# a function's name: its file
         self.may_use, self.linked = self.read_table()
 
     def breach(self, where, what):
@@ -113,10 +118,16 @@ class Walls:
             self.breach(path, "is in no room of ARCHITECTURE.md's table")
             return
         with open(os.path.join(self.source, path)) as f:
-            for number, line in enumerate(f, 1):
-                m = INCLUDE.match(line)
-                if m and m[1] != "config.h":
-                    self.check_include(f"{path}:{number}", room, m[1])
+            text = f.read()
+        for number, line in enumerate(text.split("\n"), 1):
+            m = INCLUDE.match(line)
+            if m and m[1] != "config.h":
+                self.check_include(f"{path}:{number}", room, m[1])
+        for m in STATIC.finditer(text):
+            other = self.statics.setdefault(m[1], path)
+            if other != path:
+                self.breach(path, f"{m[1]}() is the name of a function of "
+                            f"{other}, too")
 
     def check_include(self, where, room, header):
         used = self.room_of(header)

@@ -84,7 +84,7 @@ static void print_difference_json(const struct compare_job *job)
 	tool_json_print(json);
 }
 
-static int report_finding(const struct compare *c)
+static int report_difference(const struct compare *c)
 {
 	const struct compare_job *job = &c->job;
 
@@ -136,7 +136,7 @@ static int compare_sides(struct compare *c)
 	ret = compare_job_run(&c->job);
 	progress_end(!ret && c->job.finding == COMPARE_SAME);
 	if (!ret)
-		return report_finding(c);
+		return report_difference(c);
 	tool_error("out of memory");
 	return EXIT_NOT_READ;
 }

@@ -184,7 +184,7 @@ static bool read_extent(struct layer *l, uint64_t off, uint64_t len)
 	return true;
 }
 
-static bool holds_data(const struct image_extent *e)
+static bool has_data(const struct image_extent *e)
 {
 	return (e->flags & IMAGE_EXTENT_DATA) &&
 	       !(e->flags & IMAGE_EXTENT_ZERO);
@@ -202,7 +202,7 @@ static void read_layer(struct layer *l)
 		n = ret ? min(size - off, l->step - off % l->step) : e.length;
 		if (ret)
 			cannot_read(l, off, n, -ret);
-		if (!ret && holds_data(&e)) {
+		if (!ret && has_data(&e)) {
 			if (!read_extent(l, off, n))
 				break;
 			continue;

@@ -266,7 +266,7 @@ static const char *validate_compressed_entry(struct check *ck,
 	return fault;
 }
 
-static const char *validate_subclusters(struct qcow2_entry *e, bool allocated)
+static const char *validate_entry_bitmap(struct qcow2_entry *e, bool allocated)
 {
 	uint32_t alloc = (uint32_t)e->bitmap;
 	uint32_t zero = (uint32_t)(e->bitmap >> 32);
@@ -321,7 +321,7 @@ const char *ck_judge_l2_entry(struct check *ck, struct qcow2_entry *e)
 		return worse;
 	}
 	if (ck->h->incompat & QCOW2_INCOMPAT_EXTENDED_L2) {
-		worse = validate_subclusters(e,
+		worse = validate_entry_bitmap(e,
 					     e->word & QCOW2_L2_OFFSET ||
 						     (e->word & QCOW2_COPIED));
 		fault = worse ? worse : fault;

@@ -199,8 +199,9 @@ static int refuse_option(const char *name, struct error *err)
 				 "creation" : "");
 }
 
-static int amend_option(struct amend *a, const struct image_create_option *o,
-			struct error *err)
+static int take_amend_option(struct amend *a,
+			     const struct image_create_option *o,
+			     struct error *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(setters); i++)
 		if (!strcmp(o->name, setters[i].name))
@@ -492,7 +493,7 @@ int qcow2_amend(struct image *img, const struct image_create_option *options,
 		flags & IMAGE_AMEND_FORCE,
 	};
 	for (unsigned int i = 0; i < nr && !ret; i++)
-		ret = amend_option(&a, &options[i], err);
+		ret = take_amend_option(&a, &options[i], err);
 	if (!ret)
 		ret = validate_amendment(&a, err);
 	return ret ? ret : carry_out_amendment(&a, err);
