@@ -11,7 +11,7 @@
 
 #include "image/crypto/crypto.h"
 #include "image/crypto/secret.h"
-#include "image/luks/luks-split.h"
+#include "image/luks/split.h"
 #include "io/coroutine.h"
 #include "io/loop.h"
 

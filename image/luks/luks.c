@@ -5,7 +5,7 @@
  *	passphrase --PBKDF2--> slot key --decrypts--> 4000 stripes
  *	    --merge--> master key --PBKDF2--> digest, as in the header?
  *
- * See luks-keys.c for slots that change and headers that are made.
+ * See keys.c for slots that change and headers that are made.
  */
 #include "image/luks/luks.h"
 
@@ -18,8 +18,8 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "image/driver.h"
-#include "image/luks/luks-keys.h"
-#include "image/luks/luks-split.h"
+#include "image/luks/keys.h"
+#include "image/luks/split.h"
 #include "io/loop.h"
 
 #define MAGIC "LUKS\xba\xbe"

@@ -18,7 +18,7 @@
 #include "common/size.h"
 #include "image/graph/make.h"
 #include "image/graph/overwrite.h"
-#include "image/luks/luks-amend.h"
+#include "image/luks/amend.h"
 #include "image/qcow2/begin.h"
 #include "image/qcow2/core/commit.h"
 #include "image/qcow2/core/rewrite.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * luks-keys.c: makes LUKS headers, fills and empties key slots.
+ * keys.c: makes LUKS headers, fills and empties key slots.
  *
  *	header | slot 0 | ... | slot 7 | payload
  *
@@ -19,8 +19,8 @@
 #include "common/cleanup.h"
 #include "common/size.h"
 #include "image/driver.h"
-#include "image/luks/luks-keys.h"
-#include "image/luks/luks-split.h"
+#include "image/luks/keys.h"
+#include "image/luks/split.h"
 #include "io/loop.h"
 
 #define SLOT_ALIGN UINT64_C(4096)	/* bytes */

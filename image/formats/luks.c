@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * luks-image.c: the format luks: a LUKS1 header, and an encrypted disk behind it.
+ * luks.c: the format luks: a LUKS1 header, and an encrypted disk behind it.
  *
  * It is what cryptsetup makes of a partition, so the payload is as long as the
  * file allows. Sectors are numbered from the payload's start.
@@ -18,7 +18,7 @@
 #include "image/graph/open.h"
 #include "image/host-file.h"
 #include "image/luks/crypto-io.h"
-#include "image/luks/luks-amend.h"
+#include "image/luks/amend.h"
 #include "io/loop.h"
 
 struct luks_image {

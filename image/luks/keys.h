@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks-keys.h: between luks.c and luks-keys.c. */
+/* keys.h: between luks.c and keys.c. */
 #ifndef XD_IMAGE_LUKS_KEYS_H
 #define XD_IMAGE_LUKS_KEYS_H
 

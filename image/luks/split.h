@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks-split.h: a key spread so far that erasing part of it is enough. */
+/* split.h: a key spread so far that erasing part of it is enough. */
 #ifndef XD_IMAGE_LUKS_SPLIT_H
 #define XD_IMAGE_LUKS_SPLIT_H
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks-amend.c: see luks-amend.h. */
-#include "image/luks/luks-amend.h"
+/* amend.c: see amend.h. */
+#include "image/luks/amend.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "common/bits.h"
 #include "common/size.h"
-#include "image/luks/luks-keys.h"
+#include "image/luks/keys.h"
 
 #define MAX_ITER_MS 600000u
 

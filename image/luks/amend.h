@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * luks-amend.h: keys that are added and erased by options, as QEMU has them.
+ * amend.h: keys that are added and erased by options, as QEMU has them.
  *
  *	state=active,new-secret=ID[,keyslot=N][,iter-time=MS]
  *	state=inactive,old-secret=ID | state=inactive,keyslot=N

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* crypto-names.c: what needs no cipher library: names and lengths. */
+/* names.c: what needs no cipher library: names and lengths. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks-split.c: the splitter of LUKS (specification 1.2.3, chapter 2.4). */
-#include "image/luks/luks-split.h"
+/* split.c: the splitter of LUKS (specification 1.2.3, chapter 2.4). */
+#include "image/luks/split.h"
 
 #include <errno.h>
 #include <string.h>

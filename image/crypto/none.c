@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* crypto-none.c: crypto.h in a build without libgcrypt. */
+/* none.c: crypto.h in a build without libgcrypt. */
 #include <errno.h>
 
 #include "image/crypto/crypto.h"
