@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/limits.h"
+#include "backend/rings.h"
 #include "common/bits.h"
 #include "common/io-modes.h"
 #include "common/size.h"

@@ -7,7 +7,7 @@
  * answers each; when the socket ends it drains, closes and exits.
  *
  * supervisor to worker: {"execute": NAME, "arguments": {...}}
- *   probe       IMAGE, locks -> LIMITS. Looks at the header without writes, and
+ *   probe       IMAGE -> LIMITS. Looks at the header without writes, and
  *               with `locks` whether an open would get them; none is taken.
  *   open        IMAGE -> LIMITS. Under image locks; they last until disconnect.
  *               An empty path is a drive without a medium: LIMITS of size 0.
@@ -21,13 +21,7 @@
  *   or {"event": "failed", "desc": SENTENCE}: serving cannot go on; nothing
  *   more is answered on the rings until disconnect.
  *
- * IMAGE: path, format, readonly, unmap, cache, aio, l2-cache-size (bytes),
- *   secret-file (only its name: the worker reads it), legacy-aes (allowed),
- *   data-file ("none", "beside" or a path; holds for all of the chain), section
- *   (where data-file is to be written, for a refusal).
- * LIMITS: size, physical-block, discard-granularity (bytes), discard, cache.
- * CONNECT: domid, protocol ("x86_64-abi", "x86_32-abi"), persistent, discard
- *   (advertised), ring-order, queues: [{port, refs: [...]}, ...].
+ * IMAGE, LIMITS, CONNECT: arguments.h.
  * STATS: reads, writes, flushes, discards, bytes-read, bytes-written, errors.
  */
 #ifndef XD_BACKEND_PROTOCOL_H

@@ -30,7 +30,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/limits.h"
+#include "backend/rings.h"
 #include "backend/supervisor/store.h"
 #include "common/bits.h"
 #include "common/clock.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend/supervisor/claim.h"
+#include "backend/supervisor/frontend.h"
 #include "backend/supervisor/store.h"
 #include "common/bits.h"
 
@@ -47,13 +48,13 @@ static void connect_rings(struct device *dev)
 	const struct frontend_source source = { frontend_node, dev };
 	struct link *l = &dev->worker;
 	struct error err = ERROR_INIT;
-	struct frontend f;
-	int ret = frontend_read(&source, dev->host->conf->max_queues, &f,
+	struct rings rings;
+	int ret = frontend_read(&source, dev->host->conf->max_queues, &rings,
 				&err);
 
 	l->limits.discard &= dev->discard && !dev->readonly;
 	if (ret == 0) {
-		link_connect(l, dev->domid, l->limits.discard, &f);
+		link_connect(l, dev->domid, l->limits.discard, &rings);
 		return;
 	}
 	device_fail(dev, "%s", error_text(&err, ret));

@@ -48,7 +48,7 @@ struct device {
 
 	/* what stands in xenstore of us */
 	bool published;			/* `sectors` is ours... */
-	struct link_limits published_limits;	/* ...and says this */
+	struct limits_answer published_limits;	/* ...and says this */
 	bool shown;			/* the last state we wrote is 4 */
 	bool reported;			/* an error */
 

@@ -53,7 +53,7 @@ static int read_optional(const struct frontend_source *s, const char *node,
 
 /* x86_32 packs its structs; a frontend that says nothing is such an old one
  * (Linux's BLKIF_PROTOCOL_DEFAULT on x86). */
-static int read_protocol(const struct frontend_source *s, struct frontend *f,
+static int read_protocol(const struct frontend_source *s, struct rings *f,
 			 struct error *err)
 {
 	char text[NUMBER_MAX];
@@ -110,10 +110,10 @@ static int read_refs(const struct frontend_source *s, const char *prefix,
 }
 
 static int read_queues(const struct frontend_source *s, bool has_order,
-		       struct frontend *f, struct error *err)
+		       struct rings *f, struct error *err)
 {
 	for (unsigned int i = 0; i < f->nr_queues; i++) {
-		struct frontend_queue *q = &f->queues[i];
+		struct ring_queue *q = &f->queues[i];
 		char prefix[NODE_MAX / 2] = "";
 		int ret;
 
@@ -131,9 +131,9 @@ static int read_queues(const struct frontend_source *s, bool has_order,
 }
 
 int frontend_read(const struct frontend_source *s, unsigned int max_queues,
-		  struct frontend *out, struct error *err)
+		  struct rings *out, struct error *err)
 {
-	struct frontend f = { 0 };
+	struct rings f = { 0 };
 	uint64_t order, queues, persistent;
 	bool has_order;
 	int ret;

@@ -14,21 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/limits.h"
+#include "backend/rings.h"
 #include "common/error.h"
-
-struct frontend_queue {
-	uint32_t port;				/* event channel of the guest */
-	uint32_t refs[1 << LIMIT_RING_ORDER];	/* grants of the ring's pages */
-};
-
-struct frontend {
-	bool abi_x86_32;
-	bool persistent;
-	unsigned int ring_order;
-	unsigned int nr_queues;
-	struct frontend_queue queues[LIMIT_QUEUES];
-};
 
 /* Where the nodes come from: xenstore, or a table in a test. */
 struct frontend_source {
@@ -40,7 +27,7 @@ struct frontend_source {
 /* max_queues: what we have offered, up to LIMIT_QUEUES. -EINVAL,
  * -ERANGE, -ENOENT... with a sentence that names node and value. */
 int frontend_read(const struct frontend_source *source,
-		  unsigned int max_queues, struct frontend *out,
+		  unsigned int max_queues, struct rings *out,
 		  struct error *err);
 
 #endif

@@ -151,7 +151,7 @@ static int publish(struct xs_handle *xs, xs_transaction_t t, void *arg)
 {
 	struct change *c = arg;
 	const struct device *dev = c->dev;
-	const struct link_limits *l = &dev->worker.limits;
+	const struct limits_answer *l = &dev->worker.limits;
 	const struct { const char *node; uint64_t value; } nodes[] = {
 		{ "sectors", l->size / SECTOR_SIZE },
 		{ "sector-size", SECTOR_SIZE },

@@ -136,41 +136,43 @@ static void busy_with(struct link *l, const char *name, json_t *arguments)
 	child_kill(&l->child);
 }
 
-static json_t *image_arguments(const struct link *l,
-			       const struct link_image *image)
+/* JSON carries UTF-8 only. */
+static int pack_image(const struct link *l, const struct link_image *image,
+		      bool locks, json_t **out, struct error *err)
 {
 	const struct conf *c = l->host->conf;
 	cleanup_free char *section = conf_section_for(c, image->path);
 	struct image_settings s;
 
 	conf_for_image(c, image->path, &s);
-	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s*, s:s*, s:s*, s:s*, s:b, "
-			 "s:I}",
-			 "path", image->path,
-			 "section", section,
-			 "format", image->format,
-			 "readonly", image->readonly,
-			 "unmap", image->unmap,
-			 "cache", s.cache,
-			 "aio", s.aio,
-			 "data-file", s.data_file,
-			 "secret-file", s.secret_file,
-			 "legacy-aes",
-			 s.legacy_aes && !strcmp(s.legacy_aes, "yes"),
-			 "l2-cache-size", (json_int_t)s.l2_cache_size);
+	*out = disk_arguments_pack(&(struct disk_arguments){
+		.path = image->path,
+		.format = image->format,
+		.readonly = image->readonly,
+		.unmap = image->unmap,
+		.cache = s.cache,
+		.aio = s.aio,
+		.l2_cache_size = s.l2_cache_size,
+		.secret_file = s.secret_file,
+		.legacy_aes = s.legacy_aes && !strcmp(s.legacy_aes, "yes"),
+		.data_file = s.data_file,
+		.section = section,
+		.locks = locks,
+	});
+	return *out ? 0 : error_set(err, EILSEQ, "%s: the path, or one of its "
+				    "settings, is not UTF-8", image->path);
 }
 
 void link_probe(struct link *l, const struct link_image *image, bool locks)
 {
 	struct error err = ERROR_INIT;
-	int ret = start_worker(l, &err);
 	json_t *args;
+	int ret = start_worker(l, &err);
 
-	if (ret == 0) {
-		args = image_arguments(l, image);
-		json_object_set_new(args, "locks", json_boolean(locks));
+	if (ret == 0)
+		ret = pack_image(l, image, locks, &args, &err);
+	if (ret == 0)
 		ret = command(l, "probe", args, &err);
-	}
 	if (ret < 0)
 		tell(l, LINK_PROBED, -ret, error_text(&err, ret));
 }
@@ -178,15 +180,18 @@ void link_probe(struct link *l, const struct link_image *image, bool locks)
 void link_open(struct link *l, const struct link_image *image)
 {
 	struct error err = ERROR_INIT;
+	json_t *args;
 	int ret;
 
 	if (l->state == XENBUS_LINK_WAITING && monotonic_ns() < l->retry_ns)
 		return;
 	ret = start_worker(l, &err);
-	if (ret < 0)
-		tell(l, LINK_OPENED, -ret, error_text(&err, ret));
+	if (ret == 0)
+		ret = pack_image(l, image, false, &args, &err);
+	if (ret == 0)
+		busy_with(l, "open", args);
 	else
-		busy_with(l, "open", image_arguments(l, image));
+		tell(l, LINK_OPENED, -ret, error_text(&err, ret));
 }
 
 void link_disconnect(struct link *l)
@@ -198,50 +203,15 @@ void link_disconnect(struct link *l)
 	l->give_up_ns = 0;
 }
 
-static json_t *queue_arguments(const struct frontend *f, unsigned int queue)
-{
-	const struct frontend_queue *q = &f->queues[queue];
-	json_t *refs = json_array();
-
-	for (unsigned int i = 0; i < 1u << f->ring_order; i++)
-		json_array_append_new(refs, json_integer(q->refs[i]));
-	return json_pack("{s:I, s:o}", "port", (json_int_t)q->port, "refs",
-			 refs);
-}
-
 void link_connect(struct link *l, uint32_t domid, bool discard,
-		  const struct frontend *f)
+		  const struct rings *rings)
 {
-	json_t *queues = json_array();
+	const struct connect_arguments c = { domid, discard, *rings };
 
-	for (unsigned int i = 0; i < f->nr_queues; i++)
-		json_array_append_new(queues, queue_arguments(f, i));
-	busy_with(l, "connect",
-		  json_pack("{s:I, s:s, s:b, s:b, s:i, s:o}",
-			    "domid", (json_int_t)domid,
-			    "protocol", f->abi_x86_32 ? "x86_32-abi" :
-							"x86_64-abi",
-			    "persistent", f->persistent,
-			    "discard", discard,
-			    "ring-order", (int)f->ring_order,
-			    "queues", queues));
+	busy_with(l, "connect", connect_arguments_pack(&c));
 }
 
 /* ---- answers ---- */
-
-static void take_limits(struct link *l, json_t *reply)
-{
-	json_int_t size = 0, physical = 0, granularity = 0;
-	int discard = 0;
-
-	json_unpack(reply, "{s:I, s:I, s:I, s:b}", "size", &size,
-		    "physical-block", &physical, "discard-granularity",
-		    &granularity, "discard", &discard);
-	l->limits.size = (uint64_t)size;
-	l->limits.physical_block = (uint64_t)physical;
-	l->limits.discard_granularity = (uint64_t)granularity;
-	l->limits.discard = discard;
-}
 
 static void give_up(struct link *l, const char *why)
 {
@@ -288,10 +258,12 @@ static void open_answer(struct link *l, int errnum, const char *why,
 		return;
 	}
 	l->give_up_ns = 0;
+	if (!errnum && limits_answer_unpack(reply, &l->limits) < 0) {
+		errnum = EPROTO;
+		why = "the worker's answer is not of its protocol";
+	}
 	if (errnum)
 		set_state(l, XENBUS_LINK_DOWN, "not opened");
-	else
-		take_limits(l, reply);
 	tell(l, LINK_OPENED, errnum, why);
 }
 

@@ -12,18 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/arguments.h"
 #include "backend/supervisor/child.h"
-#include "backend/supervisor/frontend.h"
 #include "backend/supervisor/host.h"
 #include "backend/supervisor/xenbus.h"
-
-/* What a worker has said about the image; sizes in bytes. */
-struct link_limits {
-	uint64_t size;
-	uint64_t physical_block;
-	uint64_t discard_granularity;
-	bool discard;
-};
 
 /* Strings are the caller's, for the length of the call. */
 struct link_image {
@@ -56,7 +48,7 @@ struct link {
 
 	struct child child;
 	enum xenbus_link state;		/* changed by link.c alone */
-	struct link_limits limits;	/* since LINK_OPENED */
+	struct limits_answer limits;	/* since LINK_OPENED */
 	uint64_t retry_ns;		/* when WAITING: the next try */
 	uint64_t retry_delay_ns;
 	uint64_t give_up_ns;		/* when WAITING: no more tries */
@@ -77,7 +69,7 @@ void link_open(struct link *l, const struct link_image *image);
 
 /* After LINK_OPENED. discard: it was advertised. */
 void link_connect(struct link *l, uint32_t domid, bool discard,
-		  const struct frontend *frontend);
+		  const struct rings *rings);
 void link_disconnect(struct link *l);
 
 /* The worker is not needed any more. */

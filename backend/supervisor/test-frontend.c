@@ -32,7 +32,7 @@ static int read_table(void *arg, const char *node, char *buf, size_t size)
 	return -ENOENT;
 }
 
-static int try(const char *const *nodes, struct frontend *f, struct error *err)
+static int try(const char *const *nodes, struct rings *f, struct error *err)
 {
 	const struct frontend_source source = { read_table, (void *)nodes };
 
@@ -43,7 +43,7 @@ static int try(const char *const *nodes, struct frontend *f, struct error *err)
 
 #define NODES(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-static void good(const char *const *nodes, struct frontend *f)
+static void good(const char *const *nodes, struct rings *f)
 {
 	struct error err;
 
@@ -54,7 +54,7 @@ static void good(const char *const *nodes, struct frontend *f)
 /* Refused, with a sentence that names the node, and nothing in *out. */
 static void bad(const char *const *nodes, const char *node)
 {
-	struct frontend f, untouched;
+	struct rings f, untouched;
 	struct error err;
 
 	memset(&untouched, 0xee, sizeof(untouched));
@@ -66,7 +66,7 @@ static void bad(const char *const *nodes, const char *node)
 
 static void test_one_page(void **state)
 {
-	struct frontend f;
+	struct rings f;
 
 	good(NODES("ring-ref=8", "event-channel=12"), &f);
 	assert_true(f.abi_x86_32);	/* no protocol node: an old one */
@@ -89,7 +89,7 @@ static void test_one_page(void **state)
 
 static void test_pages(void **state)
 {
-	struct frontend f;
+	struct rings f;
 
 	good(NODES("protocol=x86_64-abi", "ring-page-order=1", "ring-ref0=8",
 		   "ring-ref1=9", "event-channel=12"), &f);
@@ -105,7 +105,7 @@ static void test_pages(void **state)
 
 static void test_queues(void **state)
 {
-	struct frontend f;
+	struct rings f;
 
 	good(NODES("protocol=x86_64-abi", "multi-queue-num-queues=2",
 		   "queue-0/ring-ref=8", "queue-0/event-channel=3",

@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backend/limits.h"
+#include "backend/arguments.h"
 #include "backend/protocol.h"
 #include "backend/worker/io.h"
 #include "common/bits.h"
@@ -36,7 +36,7 @@
 #include "image/node.h"
 
 _Static_assert(LIMIT_QUEUES <= BLKIF_MAX_QUEUES &&
-	       LIMIT_RING_ORDER <= BLKIF_MAX_RING_ORDER &&
+	       LIMIT_RING_ORDER == BLKIF_MAX_RING_ORDER &&
 	       LIMIT_INDIRECT <= BLKIF_MAX_INDIRECT,
 	       "more is offered than the rings can do");
 
@@ -55,90 +55,82 @@ struct worker {
 
 #define SECRET_ID "disk"
 
-struct image_arguments {
-	const char *path, *format;
-	const char *secret_file;	/* NULL: none */
+/* An image as it is asked for, and how it is opened. */
+struct disk {
+	struct disk_arguments args;
 	struct image_options options;
 };
 
-static int read_image_arguments(json_t *args, struct image_arguments *a,
-				struct error *err)
+static int read_disk(json_t *args, struct disk *d, struct error *err)
 {
-	const char *cache = "auto", *aio = "auto", *data_file = "none";
-	json_int_t l2_cache_size = 0;
-	int readonly = 1, unmap = 0, legacy_aes = 0;
+	struct disk_arguments *a = &d->args;
+	const char *data_file;
 
-	*a = (struct image_arguments){ 0 };
-	if (json_unpack(args, "{s:s, s:s, s:b, s:b, s:s, s?s, s?s, s?s, s?s, "
-			"s?b, s?I}", "path", &a->path, "format", &a->format,
-			"readonly", &readonly, "unmap", &unmap, "section",
-			&a->options.data_rule.where, "data-file", &data_file,
-			"cache", &cache, "aio", &aio, "secret-file",
-			&a->secret_file, "legacy-aes", &legacy_aes,
-			"l2-cache-size", &l2_cache_size) < 0)
+	*d = (struct disk){ 0 };
+	if (disk_arguments_unpack(args, a) < 0)
 		return error_set(err, EINVAL, "arguments of an image");
-	if (image_parse_cache(cache, &a->options.cache) < 0 ||
-	    aio_parse_kind(aio, &a->options.aio) < 0)
+	if (image_parse_cache(a->cache ?: "auto", &d->options.cache) < 0 ||
+	    aio_parse_kind(a->aio ?: "auto", &d->options.aio) < 0)
 		return error_set(err, EINVAL, "cache=%s or aio=%s is unknown",
-				 cache, aio);
-	if (image_parse_data_rule(data_file, &a->options.data_rule) < 0)
+				 a->cache, a->aio);
+	data_file = a->data_file ?: "none";
+	if (image_parse_data_rule(data_file, &d->options.data_rule) < 0)
 		return error_set(err, EINVAL, "data-file=%.200s is unknown",
 				 data_file);
-	a->options.flags = (readonly ? 0 : IMAGE_RDWR) |
-			   (unmap ? IMAGE_UNMAP : 0) |
-			   (legacy_aes ? 0 : IMAGE_NO_LEGACY_AES);
-	a->options.l2_cache_size = (uint64_t)l2_cache_size;
+	d->options.data_rule.where = a->section;
+	d->options.flags = (a->readonly ? 0 : IMAGE_RDWR) |
+			   (a->unmap ? IMAGE_UNMAP : 0) |
+			   (a->legacy_aes ? 0 : IMAGE_NO_LEGACY_AES);
+	d->options.l2_cache_size = a->l2_cache_size;
 	return 0;
 }
 
 static json_t *limits_of(const struct image *img)
 {
 	struct image_limits l = { 0 };
-	uint64_t size = 0;
 
-	if (img) {
+	if (img)
 		image_limits(img, &l);
-		size = image_size(img);
-	}
-	return json_pack("{s:I, s:I, s:I, s:b, s:s}", "size", (json_int_t)size,
-			 "physical-block", (json_int_t)l.physical_block,
-			 "discard-granularity",
-			 (json_int_t)l.discard_granularity,
-			 "discard", l.discard, "cache",
-			 img ? image_cache_name(image_cache(img)) : "none");
+	return limits_answer_pack(&(struct limits_answer){
+		.size = img ? image_size(img) : 0,
+		.physical_block = l.physical_block,
+		.discard_granularity = l.discard_granularity,
+		.discard = l.discard,
+	});
 }
 
-static int judge_encryption(struct image *img, const struct image_arguments *a,
+static int judge_encryption(struct image *img, const struct disk *d,
 			    struct error *err)
 {
 	struct image_info info;
 	int ret = image_get_info(img, &info, err);
 
-	if (ret == 0 && info.encrypted && !a->secret_file)
+	if (ret == 0 && info.encrypted && !d->args.secret_file)
 		ret = error_set(err, EACCES, "%s is encrypted, and xdisk.conf "
-				"has no secret-file for it", a->path);
+				"has no secret-file for it", d->args.path);
 	image_info_free(&info);
 	return ret;
 }
 
 /* co. A look at the header, without writes. lock_flags: 0, or those of
  * IMAGE_PROBE_LOCKS. *reply may be NULL. */
-static int look_at_image(struct worker *w, const struct image_arguments *a,
+static int look_at_image(struct worker *w, const struct disk *d,
 			 unsigned int lock_flags, json_t **reply,
 			 struct error *err)
 {
-	struct image_options opts = a->options;
+	struct image_options opts = d->options;
 	struct image *img = NULL;
 	int ret = 0;
 
 	opts.flags &= ~(unsigned int)IMAGE_RDWR;
 	opts.flags |= IMAGE_NO_IO | IMAGE_SHARE | lock_flags;
-	if (*a->path)
-		ret = image_open(w->loop, a->path, a->format, &opts, &img, err);
+	if (*d->args.path)
+		ret = image_open(w->loop, d->args.path, d->args.format, &opts,
+				 &img, err);
 	if (ret < 0)
-		return error_prefix(err, ret, "%s", a->path);
+		return error_prefix(err, ret, "%s", d->args.path);
 	if (img)
-		ret = judge_encryption(img, a, err);
+		ret = judge_encryption(img, d, err);
 	if (ret == 0 && reply)
 		*reply = limits_of(img);
 	return image_close(img, ret ? NULL : err) ?: ret;
@@ -147,15 +139,14 @@ static int look_at_image(struct worker *w, const struct image_arguments *a,
 static int do_probe(struct worker *w, json_t *args, json_t **reply,
 		    struct error *err)
 {
-	struct image_arguments a;
-	unsigned int lock_flags = 0;
-	int ret = read_image_arguments(args, &a, err);
+	struct disk d;
+	int ret = read_disk(args, &d, err);
 
 	if (ret)
 		return ret;
-	if (json_is_true(json_object_get(args, "locks")))
-		lock_flags = IMAGE_PROBE_LOCKS | (a.options.flags & IMAGE_RDWR);
-	return look_at_image(w, &a, lock_flags, reply, err);
+	return look_at_image(w, &d, d.args.locks ? IMAGE_PROBE_LOCKS |
+				    (d.options.flags & IMAGE_RDWR) : 0,
+			     reply, err);
 }
 
 /* One passphrase for the image and all below it. */
@@ -163,21 +154,21 @@ static const struct image_node every_node = {
 	.key_secret = SECRET_ID, .backing = &every_node,
 };
 
-static int take_secret(struct image_arguments *a, struct error *err)
+static int take_secret(struct disk *d, struct error *err)
 {
 	cleanup_secret uint8_t *bytes = NULL;
 	size_t len;
 
-	if (!a->secret_file)
+	if (!d->args.secret_file)
 		return 0;
-	bytes = secret_read(a->secret_file, &len, err);
+	bytes = secret_read(d->args.secret_file, &len, err);
 	if (!bytes)
 		return -EACCES;
-	a->options.node = &every_node;
+	d->options.node = &every_node;
 	return secret_add(SECRET_ID, bytes, len, err);
 }
 
-static void log_opened(const struct worker *w, const struct image_arguments *a)
+static void log_opened(const struct worker *w, const struct disk *d)
 {
 	static struct log_limit limit;
 	char size[SIZE_TEXT_MAX];
@@ -186,8 +177,8 @@ static void log_opened(const struct worker *w, const struct image_arguments *a)
 		log_limited(&limit, LOG_LEVEL_INFO, "no medium");
 	else
 		log_limited(&limit, LOG_LEVEL_INFO,
-			    "opened %s %s, %s, %s, cache %s", a->format,
-			    a->path, size_format(image_size(w->image), size),
+			    "opened %s %s, %s, %s, cache %s", d->args.format,
+			    d->args.path, size_format(image_size(w->image), size),
 			    image_writable(w->image) ? "read-write" :
 						       "read-only",
 			    image_cache_name(image_cache(w->image)));
@@ -196,77 +187,50 @@ static void log_opened(const struct worker *w, const struct image_arguments *a)
 static int do_open(struct worker *w, json_t *args, json_t **reply,
 		   struct error *err)
 {
-	struct image_arguments a;
+	struct disk d;
 	int ret;
 
 	if (w->opened)
 		return error_set(err, EBUSY, "an image is open already");
-	ret = read_image_arguments(args, &a, err);
+	ret = read_disk(args, &d, err);
 	if (ret == 0)
-		ret = take_secret(&a, err);
-	if (ret == 0 && *a.path)
-		ret = image_open(w->loop, a.path, a.format, &a.options,
+		ret = take_secret(&d, err);
+	if (ret == 0 && *d.args.path)
+		ret = image_open(w->loop, d.args.path, d.args.format, &d.options,
 				 &w->image, err);
 	secret_forget_all();
 	if (ret < 0) {
-		error_prefix(err, ret, "%s", a.path);
+		error_prefix(err, ret, "%s", d.args.path);
 		/* It may be known by a better name. */
-		if (!a.secret_file && *a.path)
-			look_at_image(w, &a, 0, NULL, err);
+		if (!d.args.secret_file && *d.args.path)
+			look_at_image(w, &d, 0, NULL, err);
 		w->image = NULL;
 		return ret;
 	}
 	w->opened = true;
-	log_opened(w, &a);
+	log_opened(w, &d);
 	*reply = limits_of(w->image);
 	return 0;
 }
 
 /* ---- the rings ---- */
 
-static int read_queue(json_t *queue, struct blkif_queue_config *q)
+static void fill_config(const struct connect_arguments *a,
+			struct blkif_config *c)
 {
-	json_t *refs;
-	json_int_t port;
+	const struct rings *r = &a->rings;
 
-	if (json_unpack(queue, "{s:I, s:o}", "port", &port, "refs", &refs) < 0)
-		return -EINVAL;
-	if (json_array_size(refs) != 1u << q->ring_order)
-		return -EINVAL;
-	q->port = (uint32_t)port;
-	for (size_t i = 0; i < 1u << q->ring_order; i++)
-		q->ring_ref[i] = (uint32_t)json_integer_value(
-			json_array_get(refs, i));
-	return 0;
-}
-
-static int read_config(json_t *args, struct blkif_config *c)
-{
-	const char *protocol;
-	json_int_t domid, order;
-	json_t *queues;
-	int persistent, discard;
-
-	if (json_unpack(args, "{s:I, s:s, s:b, s:b, s:I, s:o}", "domid",
-			&domid, "protocol", &protocol, "persistent",
-			&persistent, "discard", &discard, "ring-order", &order,
-			"queues", &queues) < 0)
-		return -EINVAL;
-	if (order < 0 || order > LIMIT_RING_ORDER ||
-	    json_array_size(queues) > LIMIT_QUEUES)
-		return -EINVAL;
-	c->domid = (uint32_t)domid;
-	c->abi = !strcmp(protocol, "x86_32-abi") ? BLKIF_ABI_X86_32 :
-						   BLKIF_ABI_X86_64;
-	c->persistent = persistent;
-	c->discard = discard;
-	c->nr_queues = (unsigned int)json_array_size(queues);
-	for (unsigned int i = 0; i < c->nr_queues; i++) {
-		c->queue[i].ring_order = (unsigned int)order;
-		if (read_queue(json_array_get(queues, i), &c->queue[i]) < 0)
-			return -EINVAL;
+	c->domid = a->domid;
+	c->discard = a->discard;
+	c->abi = r->abi_x86_32 ? BLKIF_ABI_X86_32 : BLKIF_ABI_X86_64;
+	c->persistent = r->persistent;
+	c->nr_queues = r->nr_queues;
+	for (unsigned int i = 0; i < r->nr_queues; i++) {
+		c->queue[i].ring_order = r->ring_order;
+		c->queue[i].port = r->queues[i].port;
+		memcpy(c->queue[i].ring_ref, r->queues[i].refs,
+		       sizeof(r->queues[i].refs));
 	}
-	return 0;
 }
 
 static void log_connected(const struct blkif_config *c)
@@ -286,12 +250,14 @@ static int do_connect(struct worker *w, json_t *args, json_t **reply,
 		      struct error *err)
 {
 	struct blkif_config c = { .max_indirect = LIMIT_INDIRECT };
+	struct connect_arguments a;
 	int ret;
 
 	if (!w->opened || w->io.vbd)
 		return error_set(err, EBUSY, "no image, or already connected");
-	if (read_config(args, &c) < 0)
+	if (connect_arguments_unpack(args, &a) < 0)
 		return error_set(err, EINVAL, "arguments of connect");
+	fill_config(&a, &c);
 	ret = io_connect(&w->io, w->image, &c, err);
 	if (ret == 0)
 		log_connected(&c);
