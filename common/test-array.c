@@ -20,6 +20,13 @@ static void test_grow(void **state)
 	free(v);
 }
 
+/* AddressSanitizer's: to be told of it, as without the sanitizer. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
 /* More than there is: what was there is still there. */
 static void test_no_memory(void **state)
 {
