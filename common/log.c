@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/bits.h"
+#include "common/printable.h"
 
 static const struct {
 	const char *name;
@@ -61,7 +62,7 @@ void log_set_object(const char *name)
 
 void log_write(enum log_level level, const char *fmt, ...)
 {
-	char text[1200], line[1400];
+	char text[1200], clean[sizeof(text) + 200], line[sizeof(clean) + 200];
 	const char *sep = logger.object[0] ? ": " : "";
 	va_list ap;
 	int n;
@@ -71,14 +72,15 @@ void log_write(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	printable(text, clean, sizeof(clean));
 	if (!logger.to_stderr) {
 		syslog(levels[level].syslog_priority, "%s%s%s", logger.object,
-		       sep, text);
+		       sep, clean);
 		return;
 	}
 	n = snprintf(line, sizeof(line), "%s[%d]: %s: %s%s%s\n", logger.ident,
 		     (int)getpid(), levels[level].name, logger.object, sep,
-		     text);
+		     clean);
 	if (write(STDERR_FILENO, line, min((size_t)n, sizeof(line) - 1)) < 0)
 		return;	/* nowhere left to say it */
 }

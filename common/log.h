@@ -2,7 +2,8 @@
 /*
  * log.h: the daemon's log: stderr in the foreground, syslog otherwise.
  *
- * A line is one write. An object name ("vbd 3/51712") set for the process is
+ * A line is one write, and one line whatever stands in a name that it quotes
+ * (common/printable.h). An object name ("vbd 3/51712") set for the process is
  * put before every line: a worker serves one vbd and names it once. Nothing on
  * the way of a request logs; what a guest can cause again and again goes
  * through log_limited(). The tools write to stderr by themselves.

@@ -9,6 +9,7 @@
 
 #include "backend/supervisor/store.h"
 #include "common/log.h"
+#include "common/printable.h"
 
 struct device *device_new(const struct host *host, enum device_kind kind,
 			  uint32_t domid, uint32_t devid)
@@ -97,10 +98,11 @@ static int write_report(struct xs_handle *xs, xs_transaction_t t, void *arg)
 
 static void report(struct device *dev, const char *fmt, va_list ap)
 {
-	struct error err;
-	struct report r = { dev, err.msg };
+	struct error err, clean;
+	struct report r = { dev, clean.msg };
 
 	vsnprintf(err.msg, sizeof(err.msg), fmt, ap);
+	printable(err.msg, clean.msg, sizeof(clean.msg));
 	log_limited(&dev->log_limit, LOG_LEVEL_ERROR, "%s: %s", dev->name,
 		    err.msg);
 	if (dev->stage > DEVICE_OFFERED)

@@ -27,6 +27,7 @@
 #include "backend/worker/io.h"
 #include "common/bits.h"
 #include "common/log.h"
+#include "common/printable.h"
 #include "common/size.h"
 #include "image/crypto/secret.h"
 #include "image/graph/data-rule.h"
@@ -341,27 +342,14 @@ static int run_command(struct worker *w, const char *name, json_t *args,
 	return error_set(err, EINVAL, "unknown command \"%s\"", name);
 }
 
-static void replace(char *text, unsigned char from, unsigned char to)
-{
-	for (unsigned char *c = (unsigned char *)text; *c; c++)
-		if (*c >= from && *c <= to)
-			*c = '?';
-}
-
-/* It may quote an image, which must neither begin a line of the log nor, where
- * it is not UTF-8, leave the supervisor without an answer. */
+/* It may quote an image: JSON, too, carries UTF-8 only. */
 static json_t *sentence(struct error *err, int ret)
 {
-	json_t *s;
+	struct error clean;
 
 	error_reason(err, ret);
-	replace(err->msg, 0x01, 0x1f);
-	replace(err->msg, 0x7f, 0x7f);
-	s = json_string(err->msg);
-	if (s)
-		return s;
-	replace(err->msg, 0x80, 0xff);
-	return json_string(err->msg);
+	printable(err->msg, clean.msg, sizeof(clean.msg));
+	return json_string(clean.msg);
 }
 
 static int obey(struct worker *w, json_t *msg)

@@ -75,7 +75,7 @@ over() {
 }
 
 told() {
-	xenstore-read /local/domain/0/backend/qdisk/2/51712/hotplug-error
+	xenstore-read -R /local/domain/0/backend/qdisk/2/51712/hotplug-error
 }
 
 # Both where the toolstack looks and in the log.
@@ -267,11 +267,12 @@ check "the tool opens what it is told, as ever" by_the_tool
 
 over break "$(printf 'no\nxdiskd[1]: error: vbd 9/9: forged\033[1m')"
 one_line() {
-	refused "$img/break" 'no?xdiskd[1]: error: vbd 9/9: forged?[1m' &&
+	refused "$img/break" \
+		'no\nxdiskd[1]: error: vbd 9/9: forged\033[1m' &&
 	! grep -a '^xdiskd\[1\]' "$daemon_log"
 }
 over bytes "$(printf '/\377\303\050')"
 check "a name in an image begins no line of the log" one_line
 check "a name that is not UTF-8 is told as well as can be" refused \
-	"$img/bytes" "Could not open '/??('"
+	"$img/bytes" "Could not open '/\\377\\303('"
 tap_done
