@@ -29,6 +29,7 @@ int message_receive(int fd, json_t **msg)
 	cleanup_free char *text = malloc(MESSAGE_MAX);
 	ssize_t n;
 
+	*msg = NULL;
 	if (!text)
 		return -ENOMEM;
 	do
@@ -42,5 +43,6 @@ int message_receive(int fd, json_t **msg)
 	if (json_is_object(*msg))
 		return 0;
 	json_decref(*msg);
+	*msg = NULL;
 	return -EPROTO;
 }

@@ -95,9 +95,12 @@ static void disconnected(struct device *dev, int errnum, const char *why)
 		device_report(dev, "closing the image: %s", why);
 }
 
+/* The first reason stands: what a worker says after it is a consequence, or a
+ * flood. */
 static void failed(struct device *dev, int errnum, const char *why)
 {
-	device_fail(dev, "%s", why);
+	if (!dev->failed)
+		device_fail(dev, "%s", why);
 }
 
 static void ended(struct device *dev, int errnum, const char *why)

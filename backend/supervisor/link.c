@@ -27,6 +27,16 @@
 #define GIVE_UP_NS (30 * NS_PER_S)
 #define KILL_NS (30 * NS_PER_S)
 
+/* Then others are looked at, for whom a worker must not keep the daemon. */
+#define MESSAGES_PER_TURN 16
+
+static const char *const command_names[] = {
+	[LINK_COMMAND_PROBE] = "probe",
+	[LINK_COMMAND_OPEN] = "open",
+	[LINK_COMMAND_CONNECT] = "connect",
+	[LINK_COMMAND_DISCONNECT] = "disconnect",
+};
+
 void link_init(struct link *l, const struct host *host, const char *name,
 	       void (*told)(struct link *l, const struct link_news *news))
 {
@@ -65,6 +75,8 @@ static int start_worker(struct link *l, struct error *err)
 
 	if (child_alive(&l->child))
 		return 0;
+	memset(l->awaited, 0, sizeof(l->awaited));
+	l->broken = false;
 	ret = child_spawn(&l->child, l->host->worker, l->name,
 			  log_level_name(c->log_level), l->host->foreground, err);
 	if (ret < 0)
@@ -93,7 +105,10 @@ void link_reap(struct link *l)
 	if (!child_reap(&l->child, &status))
 		return;
 	l->kill_ns = 0;
-	if (WIFSIGNALED(status))
+	if (l->broken)
+		snprintf(why.msg, sizeof(why.msg), "the worker did not keep to "
+			 "its protocol, and was killed");
+	else if (WIFSIGNALED(status))
 		snprintf(why.msg, sizeof(why.msg), "the worker was killed by "
 			 "signal %d (%s)", WTERMSIG(status),
 			 strsignal(WTERMSIG(status)));
@@ -110,26 +125,27 @@ void link_reap(struct link *l)
 
 /* ---- commands ---- */
 
-static int command(struct link *l, const char *name, json_t *arguments,
+static int command(struct link *l, enum link_command c, json_t *arguments,
 		   struct error *err)
 {
-	json_t *msg = json_pack("{s:s, s:o*}", "execute", name, "arguments",
-				arguments);
+	json_t *msg = json_pack("{s:s, s:o*}", "execute", command_names[c],
+				"arguments", arguments);
 	int ret = message_send(l->child.fd, msg);
 
 	if (ret < 0)
 		return error_set_errno(err, -ret, "cannot tell the worker to "
-				       "%s", name);
+				       "%s", command_names[c]);
+	l->awaited[c]++;
 	return 0;
 }
 
 /* A worker that does not take a command is of no use. */
-static void busy_with(struct link *l, const char *name, json_t *arguments)
+static void busy_with(struct link *l, enum link_command c, json_t *arguments)
 {
 	struct error err = ERROR_INIT;
-	int ret = command(l, name, arguments, &err);
+	int ret = command(l, c, arguments, &err);
 
-	set_state(l, XENBUS_LINK_BUSY, name);
+	set_state(l, XENBUS_LINK_BUSY, command_names[c]);
 	if (ret == 0)
 		return;
 	tell(l, LINK_FAILED, -ret, error_text(&err, ret));
@@ -172,7 +188,7 @@ void link_probe(struct link *l, const struct link_image *image, bool locks)
 	if (ret == 0)
 		ret = pack_image(l, image, locks, &args, &err);
 	if (ret == 0)
-		ret = command(l, "probe", args, &err);
+		ret = command(l, LINK_COMMAND_PROBE, args, &err);
 	if (ret < 0)
 		tell(l, LINK_PROBED, -ret, error_text(&err, ret));
 }
@@ -189,7 +205,7 @@ void link_open(struct link *l, const struct link_image *image)
 	if (ret == 0)
 		ret = pack_image(l, image, false, &args, &err);
 	if (ret == 0)
-		busy_with(l, "open", args);
+		busy_with(l, LINK_COMMAND_OPEN, args);
 	else
 		tell(l, LINK_OPENED, -ret, error_text(&err, ret));
 }
@@ -199,7 +215,7 @@ void link_disconnect(struct link *l)
 	if (l->state == XENBUS_LINK_WAITING)
 		set_state(l, XENBUS_LINK_DOWN, "not wanted any more");
 	else if (l->state != XENBUS_LINK_DOWN)
-		busy_with(l, "disconnect", NULL);
+		busy_with(l, LINK_COMMAND_DISCONNECT, NULL);
 	l->give_up_ns = 0;
 }
 
@@ -208,7 +224,7 @@ void link_connect(struct link *l, uint32_t domid, bool discard,
 {
 	const struct connect_arguments c = { domid, discard, *rings };
 
-	busy_with(l, "connect", connect_arguments_pack(&c));
+	busy_with(l, LINK_COMMAND_CONNECT, connect_arguments_pack(&c));
 }
 
 /* ---- answers ---- */
@@ -271,7 +287,7 @@ static void connect_answer(struct link *l, int errnum, const char *why,
 			   json_t *reply)
 {
 	if (errnum)
-		busy_with(l, "disconnect", NULL);
+		busy_with(l, LINK_COMMAND_DISCONNECT, NULL);
 	else
 		set_state(l, XENBUS_LINK_UP, "connected");
 	tell(l, LINK_CONNECTED, errnum, why);
@@ -284,62 +300,68 @@ static void disconnect_answer(struct link *l, int errnum, const char *why,
 	tell(l, LINK_DISCONNECTED, errnum, why);
 }
 
-static void take_answer(struct link *l, const char *cmd, int errnum,
-			const char *why, json_t *reply)
+/* -EPROTO: nobody has asked. */
+static int take_answer(struct link *l, const char *name, int errnum,
+		       const char *why, json_t *reply)
 {
-	static const struct {
-		const char *name;
-		void (*take)(struct link *l, int errnum, const char *why,
-			     json_t *reply);
-	} answers[] = {
-		{ "probe", probe_answer },
-		{ "open", open_answer },
-		{ "connect", connect_answer },
-		{ "disconnect", disconnect_answer },
+	static void (*const takers[])(struct link *l, int errnum,
+				      const char *why, json_t *reply) = {
+		[LINK_COMMAND_PROBE] = probe_answer,
+		[LINK_COMMAND_OPEN] = open_answer,
+		[LINK_COMMAND_CONNECT] = connect_answer,
+		[LINK_COMMAND_DISCONNECT] = disconnect_answer,
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
-		if (!strcmp(answers[i].name, cmd))
-			answers[i].take(l, errnum, why, reply);
+	for (size_t i = 0; i < ARRAY_SIZE(takers); i++) {
+		if (strcmp(command_names[i], name) || l->awaited[i] == 0)
+			continue;
+		l->awaited[i]--;
+		takers[i](l, errnum, why, reply);
+		return 0;
 	}
+	return -EPROTO;
 }
 
-static void hear_one(struct link *l, json_t *msg)
+static int hear_one(struct link *l, json_t *msg)
 {
-	const char *cmd = "", *why = "the worker gave no reason";
-	json_t *reply = NULL;
-	int errnum = 0;
+	const char *name, *why;
+	json_t *reply;
+	int errnum;
 
-	if (json_unpack(msg, "{s:s, s:o}", "command", &cmd, "return",
+	if (json_unpack(msg, "{s:s, s:o}", "command", &name, "return",
 			&reply) == 0)
-		take_answer(l, cmd, 0, "", reply);
-	else if (json_unpack(msg, "{s:s, s:{s:i, s:s}}", "command", &cmd,
-			     "error", "errno", &errnum, "desc", &why) == 0)
-		take_answer(l, cmd, errnum ? errnum : EIO, why, NULL);
-	else if (json_unpack(msg, "{s:s, s:s}", "event", &cmd, "desc",
-			     &why) == 0)
-		tell(l, LINK_FAILED, EIO, why);
-	else
-		tell(l, LINK_FAILED, EPROTO, "the worker's message is not of "
-		     "its protocol");
+		return take_answer(l, name, 0, "", reply);
+	if (json_unpack(msg, "{s:s, s:{s:i, s:s}}", "command", &name, "error",
+			"errno", &errnum, "desc", &why) == 0)
+		return take_answer(l, name, errnum ? errnum : EIO, why, NULL);
+	if (json_unpack(msg, "{s:s, s:s}", "event", &name, "desc", &why) < 0)
+		return -EPROTO;
+	tell(l, LINK_FAILED, EIO, why);
+	return 0;
+}
+
+/* One that has ended is not reached by the signal: link_reap() tells how it
+ * did. Who lives on without its socket, or says what it should not, must not. */
+static void give_up_worker(struct link *l, int ret)
+{
+	l->broken = ret == -EPROTO;
+	child_close(&l->child);
+	child_kill(&l->child);
 }
 
 void link_hear(struct link *l)
 {
-	int ret;
+	for (int i = 0; i < MESSAGES_PER_TURN && l->child.fd >= 0; i++) {
+		json_t *msg = NULL;
+		int ret = message_receive(l->child.fd, &msg);
 
-	while (l->child.fd >= 0) {
-		json_t *msg;
-
-		ret = message_receive(l->child.fd, &msg);
-		if (ret == -EAGAIN)
+		if (ret == -EAGAIN || ret == -ENOMEM)
 			return;
-		if (ret < 0) {		/* it ends: link_reap() tells how */
-			child_close(&l->child);
-			return;
-		}
-		hear_one(l, msg);
+		if (ret == 0)
+			ret = hear_one(l, msg);
 		json_decref(msg);
+		if (ret < 0)
+			give_up_worker(l, ret);
 	}
 }
 

@@ -34,6 +34,14 @@ enum link_event {
 	LINK_ENDED,		/* the process, unasked; errnum: it was in use */
 };
 
+enum link_command {
+	LINK_COMMAND_PROBE,
+	LINK_COMMAND_OPEN,
+	LINK_COMMAND_CONNECT,
+	LINK_COMMAND_DISCONNECT,
+	LINK_NR_COMMANDS,
+};
+
 struct link_news {
 	enum link_event event;
 	int errnum;		/* 0: good */
@@ -47,6 +55,8 @@ struct link {
 	void (*told)(struct link *l, const struct link_news *news);
 
 	struct child child;
+	unsigned int awaited[LINK_NR_COMMANDS];	/* answers still to come */
+	bool broken;			/* has not kept to its protocol */
 	enum xenbus_link state;		/* changed by link.c alone */
 	struct limits_answer limits;	/* since LINK_OPENED */
 	uint64_t retry_ns;		/* when WAITING: the next try */
@@ -75,7 +85,8 @@ void link_disconnect(struct link *l);
 /* The worker is not needed any more. */
 void link_close(struct link *l);
 
-/* The worker has said something, or its socket has ended. */
+/* The worker has said something, or its socket has ended. Takes some of what
+ * there is; a worker that does not keep to the protocol is killed. */
 void link_hear(struct link *l);
 /* Looks whether the worker has ended. */
 void link_reap(struct link *l);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A link beside workers that are not ours any more. The worker is this program
+ * itself, started again; the name of the device says how it behaves.
+ */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "backend/protocol.h"
+#include "backend/supervisor/link.h"
+#include "common/bits.h"
+
+/* ---- the worker ---- */
+
+static void say(const char *text)
+{
+	if (send(WORKER_FD, text, strlen(text), MSG_NOSIGNAL) < 0)
+		_exit(1);
+}
+
+static void flood(void)
+{
+	for (;;)
+		say("{\"event\": \"failed\", \"desc\": \"again\"}");
+}
+
+static void noise(void)
+{
+	say("this is not JSON");
+}
+
+static void foreign(void)
+{
+	say("{\"greeting\": \"hello\"}");
+}
+
+/* Of an image that nobody has let it open. */
+static void unasked(void)
+{
+	say("{\"command\": \"connect\", \"return\": {}}");
+}
+
+static void twice(void)
+{
+	for (int i = 0; i < 2; i++)
+		say("{\"command\": \"open\", \"error\": "
+		    "{\"errno\": 2, \"desc\": \"no such image\"}}");
+}
+
+static void no_limits(void)
+{
+	say("{\"command\": \"open\", \"return\": {\"size\": -1}}");
+}
+
+static void mute(void)
+{
+	close(WORKER_FD);
+}
+
+static const struct {
+	const char *name;
+	void (*behave)(void);
+} behaviours[] = {
+	{ "flood", flood }, { "noise", noise }, { "foreign", foreign },
+	{ "unasked", unasked }, { "twice", twice },
+	{ "no-limits", no_limits }, { "mute", mute },
+};
+
+static int be_worker(const char *name)
+{
+	char buf[4096];
+
+	if (recv(WORKER_FD, buf, sizeof(buf), 0) < 0)	/* the first command */
+		return 1;
+	for (size_t i = 0; i < ARRAY_SIZE(behaviours); i++) {
+		if (!strcmp(behaviours[i].name, name))
+			behaviours[i].behave();
+	}
+	for (;;)
+		pause();
+}
+
+/* ---- the link ---- */
+
+static struct heard {
+	unsigned int count;
+	enum link_event last;
+	int errnum;
+	char why[256];
+} heard;
+
+static void told(struct link *l, const struct link_news *news)
+{
+	heard.count++;
+	heard.last = news->event;
+	heard.errnum = news->errnum;
+	snprintf(heard.why, sizeof(heard.why), "%s", news->why ?: "");
+}
+
+static struct conf conf;
+static struct host host = { .conf = &conf, .foreground = true };
+
+static void begin(struct link *l, const char *behaviour)
+{
+	const struct link_image image = { "/image", "raw", false, false };
+
+	memset(&heard, 0, sizeof(heard));
+	link_init(l, &host, behaviour, told);
+	link_open(l, &image);
+	assert_int_equal(l->state, XENBUS_LINK_BUSY);
+}
+
+/* Hears for a while; whether the process has ended. */
+static bool ends(struct link *l)
+{
+	for (int i = 0; i < 500 && l->child.pid > 0; i++) {
+		struct pollfd p = { l->child.fd, POLLIN, 0 };
+
+		poll(&p, 1, 20);
+		if (p.revents)
+			link_hear(l);
+		link_reap(l);
+	}
+	return l->child.pid == 0;
+}
+
+static void ends_broken(const char *behaviour)
+{
+	struct link l;
+
+	begin(&l, behaviour);
+	assert_true(ends(&l));
+	assert_int_equal(l.state, XENBUS_LINK_DOWN);
+	assert_int_equal(heard.last, LINK_ENDED);
+	assert_string_equal(heard.why, "the worker did not keep to its "
+				       "protocol, and was killed");
+}
+
+static void test_noise(void **state)
+{
+	ends_broken("noise");
+	assert_int_equal(heard.errnum, EIO);
+}
+
+static void test_foreign(void **state)
+{
+	ends_broken("foreign");
+	assert_int_equal(heard.errnum, EIO);
+}
+
+static void test_unasked(void **state)
+{
+	ends_broken("unasked");
+	assert_int_equal(heard.count, 1);	/* nobody heard "connected" */
+}
+
+static void test_twice(void **state)
+{
+	ends_broken("twice");
+	assert_int_equal(heard.count, 2);
+}
+
+static void test_no_limits(void **state)
+{
+	struct link l;
+
+	begin(&l, "no-limits");
+	for (int i = 0; i < 500 && !heard.count; i++) {
+		usleep(20 * 1000);
+		link_hear(&l);
+	}
+	assert_int_equal(heard.last, LINK_OPENED);
+	assert_int_equal(heard.errnum, EPROTO);
+	assert_int_equal(l.state, XENBUS_LINK_DOWN);
+	child_kill(&l.child);
+	assert_true(ends(&l));
+}
+
+static void test_mute(void **state)
+{
+	struct link l;
+
+	begin(&l, "mute");
+	assert_true(ends(&l));
+	assert_int_equal(heard.errnum, EIO);
+	assert_non_null(strstr(heard.why, "signal 9"));
+}
+
+/* Whatever it has to say: others get their turn. */
+static void test_flood(void **state)
+{
+	struct link l;
+
+	begin(&l, "flood");
+	for (int i = 0; i < 100; i++) {
+		unsigned int before = heard.count;
+
+		link_hear(&l);
+		assert_true(heard.count - before <= 16);
+		usleep(1000);
+	}
+	assert_true(heard.count > 16);
+	child_kill(&l.child);
+	assert_true(ends(&l));
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_unasked),
+		cmocka_unit_test(test_twice),
+		cmocka_unit_test(test_no_limits),
+		cmocka_unit_test(test_mute),
+		cmocka_unit_test(test_flood),
+	};
+	int failed;
+
+	if (argc > 2 && !strcmp(argv[1], "--name"))
+		return be_worker(argv[2]);
+	log_init("test-link", LOG_LEVEL_ERROR, true);
+	host.worker = argv[0];
+	host.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (host.epoll_fd < 0 || conf_init(&conf, "/nonexistent") < 0)
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	conf_free(&conf);
+	close(host.epoll_fd);
+	return failed;
+}
