@@ -25,7 +25,7 @@ struct disk_arguments {
 	uint64_t l2_cache_size;	/* bytes, 0: not said */
 	const char *secret_file;	/* only its name: the worker reads it */
 	bool legacy_aes;	/* allowed */
-	const char *data_file;	/* "none", "beside" or a path: of all the chain */
+	const char *data_file;	/* of all the chain: "none", "beside", path */
 	const char *section;	/* where data_file is to be written */
 	bool locks;		/* probe: could they be had? */
 };

@@ -340,9 +340,10 @@ static int hear_one(struct link *l, json_t *msg)
 	return 0;
 }
 
-/* One that has ended is not reached by the signal: link_reap() tells how it
- * did. Who lives on without its socket, or says what it should not, must not. */
-static void give_up_worker(struct link *l, int ret)
+/* A worker that has ended by itself is not reached by the signal: link_reap()
+ * tells how it did. One that lives on without its socket, or is not of the
+ * protocol, still holds the image and the guest's pages. */
+static void end_worker(struct link *l, int ret)
 {
 	l->broken = ret == -EPROTO;
 	child_close(&l->child);
@@ -361,7 +362,7 @@ void link_hear(struct link *l)
 			ret = hear_one(l, msg);
 		json_decref(msg);
 		if (ret < 0)
-			give_up_worker(l, ret);
+			end_worker(l, ret);
 	}
 }
 

@@ -179,7 +179,8 @@ static void log_opened(const struct worker *w, const struct disk *d)
 	else
 		log_limited(&limit, LOG_LEVEL_INFO,
 			    "opened %s %s, %s, %s, cache %s", d->args.format,
-			    d->args.path, size_format(image_size(w->image), size),
+			    d->args.path,
+			    size_format(image_size(w->image), size),
 			    image_writable(w->image) ? "read-write" :
 						       "read-only",
 			    image_cache_name(image_cache(w->image)));
