@@ -27,7 +27,7 @@
 #define GIVE_UP_NS (30 * NS_PER_S)
 #define KILL_NS (30 * NS_PER_S)
 
-/* Then others are looked at, for whom a worker must not keep the daemon. */
+/* Packets heard from one worker before the other devices get their turn. */
 #define MESSAGES_PER_TURN 16
 
 static const char *const command_names[] = {
