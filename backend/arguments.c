@@ -3,47 +3,130 @@
 #include "backend/arguments.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/bits.h"
+#include "common/cleanup.h"
+
+/* ---- names ---- */
+
+/* NULL for NULL, which then is not said. */
+static json_t *pack_name(const char *name)
+{
+	size_t len = name ? strlen(name) : 0, n = 0;
+	cleanup_free char *text = name ? malloc(2 * len + 1) : NULL;
+
+	if (!text)
+		return NULL;
+	for (size_t i = 0; i < len; i++) {
+		uint8_t c = (uint8_t)name[i];
+
+		if (c >= 0x80)
+			text[n++] = (char)(0xc0 | c >> 6);
+		text[n++] = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
+	}
+	return json_stringn(text, n);
+}
+
+/* To *to, which is moved behind it; NULL for NULL. -EPROTO: a character that is
+ * no byte. */
+static int unpack_name(const char *text, char **to, const char **name)
+{
+	*name = NULL;
+	if (!text)
+		return 0;
+	*name = *to;
+	for (; *text; text++) {
+		uint8_t c = (uint8_t)*text;
+
+		if (c >= 0x80) {
+			if ((c & 0xfe) != 0xc2)
+				return -EPROTO;
+			c = (uint8_t)(c << 6 | ((uint8_t)*++text & 0x3f));
+		}
+		*(*to)++ = (char)c;
+	}
+	*(*to)++ = 0;
+	return 0;
+}
 
 /* ---- IMAGE ---- */
 
 json_t *disk_arguments_pack(const struct disk_arguments *a)
 {
-	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s*, s:s*, s:I, s:s*, s:b, "
-			 "s:s*, s:b}",
-			 "path", a->path,
+	return json_pack("{s:o, s:s, s:o, s:b, s:b, s:s*, s:s*, s:I, s:o*, s:b, "
+			 "s:o*, s:o*, s:b}",
+			 "path", pack_name(a->path),
 			 "format", a->format,
-			 "section", a->section,
+			 "section", pack_name(a->section),
 			 "readonly", a->readonly,
 			 "unmap", a->unmap,
 			 "cache", a->cache,
 			 "aio", a->aio,
 			 "l2-cache-size", (json_int_t)a->l2_cache_size,
-			 "secret-file", a->secret_file,
+			 "secret-file", pack_name(a->secret_file),
 			 "legacy-aes", a->legacy_aes,
-			 "data-file", a->data_file,
+			 "data-file", pack_name(a->data_file),
+			 "image-dirs", pack_name(a->image_dirs),
 			 "locks", a->locks);
+}
+
+/* As they stand in the message. */
+struct packed_names {
+	const char *path, *section, *secret_file, *data_file, *image_dirs;
+};
+
+static size_t names_size(const struct packed_names *n)
+{
+	const char *const all[] = { n->path, n->section, n->secret_file,
+				    n->data_file, n->image_dirs };
+	size_t size = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		size += all[i] ? strlen(all[i]) + 1 : 0;
+	return size;
+}
+
+static int unpack_names(const struct packed_names *n, struct disk_arguments *a)
+{
+	char *at = a->names = malloc(names_size(n));
+	int ret = at ? unpack_name(n->path, &at, &a->path) : -ENOMEM;
+
+	if (ret == 0)
+		ret = unpack_name(n->section, &at, &a->section);
+	if (ret == 0)
+		ret = unpack_name(n->secret_file, &at, &a->secret_file);
+	if (ret == 0)
+		ret = unpack_name(n->data_file, &at, &a->data_file);
+	if (ret == 0)
+		ret = unpack_name(n->image_dirs, &at, &a->image_dirs);
+	if (ret)
+		disk_arguments_free(a);
+	return ret;
 }
 
 int disk_arguments_unpack(json_t *o, struct disk_arguments *a)
 {
 	int readonly, unmap, legacy_aes, locks;
+	struct packed_names n = { NULL };
 	json_int_t l2_cache_size;
 
 	*a = (struct disk_arguments){ 0 };
 	if (json_unpack(o, "{s:s, s:s, s:s, s:b, s:b, s?s, s?s, s:I, s?s, s:b, "
-			"s?s, s:b}",
-			"path", &a->path,
+			"s?s, s?s, s:b}",
+			"path", &n.path,
 			"format", &a->format,
-			"section", &a->section,
+			"section", &n.section,
 			"readonly", &readonly,
 			"unmap", &unmap,
 			"cache", &a->cache,
 			"aio", &a->aio,
 			"l2-cache-size", &l2_cache_size,
-			"secret-file", &a->secret_file,
+			"secret-file", &n.secret_file,
 			"legacy-aes", &legacy_aes,
-			"data-file", &a->data_file,
+			"data-file", &n.data_file,
+			"image-dirs", &n.image_dirs,
 			"locks", &locks) < 0 || l2_cache_size < 0)
 		return -EPROTO;
 	a->readonly = readonly;
@@ -51,7 +134,13 @@ int disk_arguments_unpack(json_t *o, struct disk_arguments *a)
 	a->l2_cache_size = (uint64_t)l2_cache_size;
 	a->legacy_aes = legacy_aes;
 	a->locks = locks;
-	return 0;
+	return unpack_names(&n, a);
+}
+
+void disk_arguments_free(struct disk_arguments *a)
+{
+	free(a->names);
+	*a = (struct disk_arguments){ 0 };
 }
 
 /* ---- LIMITS ---- */

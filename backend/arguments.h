@@ -2,9 +2,9 @@
 /*
  * arguments.h: what commands and answers of protocol.h carry, to JSON and back.
  *
- * Packing returns NULL where memory is short, or a string is not UTF-8.
- * Unpacking judges the whole, -EPROTO, and what it gives points into the
- * message.
+ * Packing returns NULL where memory is short. Unpacking judges the whole, -EPROTO.
+ * Names of files are bytes, whatever they mean: each stands in JSON as the
+ * character of its number.
  */
 #ifndef XD_BACKEND_ARGUMENTS_H
 #define XD_BACKEND_ARGUMENTS_H
@@ -23,15 +23,19 @@ struct disk_arguments {
 	bool unmap;		/* discards reach the file */
 	const char *cache, *aio;
 	uint64_t l2_cache_size;	/* bytes, 0: not said */
-	const char *secret_file;	/* only its name: the worker reads it */
+	const char *secret_file;
 	bool legacy_aes;	/* allowed */
 	const char *data_file;	/* of all the chain: "none", "beside", path */
-	const char *section;	/* where data_file is to be written */
+	const char *image_dirs;	/* with ':' between; NULL: anywhere */
+	const char *section;	/* where settings of the image are written */
 	bool locks;		/* probe: could they be had? */
+	char *names;		/* unpacked: those of files; malloc()ed */
 };
 
 json_t *disk_arguments_pack(const struct disk_arguments *a);
+/* What it gives lasts as long as the message, and until it is freed. */
 int disk_arguments_unpack(json_t *o, struct disk_arguments *a);
+void disk_arguments_free(struct disk_arguments *a);
 
 /* LIMITS: bytes. */
 struct limits_answer {

@@ -20,8 +20,13 @@
 #include "common/bits.h"
 #include "common/io-modes.h"
 #include "common/size.h"
+#include "opener/policy.h"
 
 #define DEFAULT_QUEUES 4
+
+/* Beyond what distributions, systemd and directories give out. */
+#define DEFAULT_UIDS 2147000000u
+#define DOMAINS_MAX 0x7ff0u	/* Xen's DOMID_FIRST_RESERVED */
 
 static const char *const kind_names[NR_KINDS] = {
 	[KIND_QDISK] = "qdisk",
@@ -87,6 +92,13 @@ static int set_data_file(char **slot, const char *value, struct error *err)
 			 "absolute path", value);
 }
 
+static int set_dirs(char **slot, const char *value, struct error *err)
+{
+	int ret = policy_judge_dirs(value, err);
+
+	return ret ? ret : set_string(slot, value);
+}
+
 static int set_kinds(struct conf *c, const char *value, struct error *err)
 {
 	bool kinds[NR_KINDS] = { false };
@@ -131,6 +143,25 @@ static int set_queues(struct conf *c, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_sandbox(struct conf *c, const char *value, struct error *err)
+{
+	if (sandbox_parse(value, &c->sandbox) == 0)
+		return 0;
+	return error_set(err, EINVAL, "\"%s\" is none of: off log on", value);
+}
+
+/* Room for a uid of each domain there can be. */
+static int set_uids(struct conf *c, const char *value, struct error *err)
+{
+	uint64_t n;
+
+	if (decimal_parse(value, UINT32_MAX - 2 * DOMAINS_MAX, &n) < 0)
+		return error_set(err, EINVAL, "\"%s\" is not a user's number, the "
+				 "first of %u, nor 0", value, DOMAINS_MAX);
+	c->worker_uids = (uid_t)n;
+	return 0;
+}
+
 /* ---- keys ---- */
 
 static int daemon_key(struct conf *c, const char *key, const char *value,
@@ -146,8 +177,13 @@ static int daemon_key(struct conf *c, const char *key, const char *value,
 		return set_string(&c->run_dir, value);
 	if (!strcmp(key, "queues"))
 		return set_queues(c, value, err);
+	if (!strcmp(key, "sandbox"))
+		return set_sandbox(c, value, err);
+	if (!strcmp(key, "worker-uids"))
+		return set_uids(c, value, err);
 	return error_set(err, EINVAL, "unknown key \"%s\" in [xdiskd]: kinds, "
-			 "all-vbd, log-level, run-dir, queues", key);
+			 "all-vbd, log-level, run-dir, queues, sandbox, "
+			 "worker-uids", key);
 }
 
 static int image_key(struct image_settings *s, const char *section,
@@ -163,6 +199,8 @@ static int image_key(struct image_settings *s, const char *section,
 		return set_string(&s->secret_file, value);
 	if (!strcmp(key, "legacy-aes"))
 		return set_choice(&s->legacy_aes, value, "yes no", err);
+	if (!strcmp(key, "image-dirs"))
+		return set_dirs(&s->image_dirs, value, err);
 	if (!strcmp(key, "data-file"))
 		return set_data_file(&s->data_file, value, err);
 	if (!strcmp(key, "l2-cache-size")) {
@@ -171,7 +209,8 @@ static int image_key(struct image_settings *s, const char *section,
 		return error_set(err, EINVAL, "\"%s\" is not a size", value);
 	}
 	return error_set(err, EINVAL, "unknown key \"%s\" in [%s]: %scache, "
-			 "aio, data-file, l2-cache-size, legacy-aes, secret-file",
+			 "aio, data-file, image-dirs, l2-cache-size, "
+			 "legacy-aes, secret-file",
 			 key, section, s->name ? "path, " : "");
 }
 
@@ -180,8 +219,10 @@ static int tool_key(struct conf *c, const char *key, const char *value,
 {
 	if (!strcmp(key, "strict-format"))
 		return set_bool(&c->strict_format, value, err);
+	if (!strcmp(key, "image-dirs"))
+		return set_dirs(&c->tool_image_dirs, value, err);
 	return error_set(err, EINVAL, "unknown key \"%s\" in [xdisk]: "
-			 "strict-format", key);
+			 "image-dirs, strict-format", key);
 }
 
 static struct image_settings *image_section(struct conf *c,
@@ -295,6 +336,8 @@ void conf_for_image(const struct conf *c, const char *path,
 			out->legacy_aes = s->legacy_aes;
 		if (s->data_file)
 			out->data_file = s->data_file;
+		if (s->image_dirs)
+			out->image_dirs = s->image_dirs;
 		if (s->l2_cache_size)
 			out->l2_cache_size = s->l2_cache_size;
 	}
@@ -340,6 +383,8 @@ int conf_init(struct conf *c, const char *file)
 	c->kinds[KIND_QDISK] = c->kinds[KIND_VBD] = true;
 	c->log_level = LOG_LEVEL_INFO;
 	c->max_queues = DEFAULT_QUEUES;
+	c->sandbox = SANDBOX_ON;
+	c->worker_uids = DEFAULT_UIDS;
 	if (set_string(&c->file, file ? file : XD_SYSCONFDIR "/xdisk.conf") < 0)
 		return -ENOMEM;
 	return set_string(&c->run_dir, XD_RUNDIR);
@@ -354,6 +399,7 @@ static void settings_clear(struct image_settings *s)
 	free(s->secret_file);
 	free(s->legacy_aes);
 	free(s->data_file);
+	free(s->image_dirs);
 }
 
 void conf_free(struct conf *c)
@@ -368,4 +414,5 @@ void conf_free(struct conf *c)
 	settings_clear(&c->defaults);
 	free(c->file);
 	free(c->run_dir);
+	free(c->tool_image_dirs);
 }

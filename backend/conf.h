@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/start.h"
 #include "common/error.h"
 #include "common/list.h"
 #include "common/log.h"
@@ -27,6 +28,7 @@ struct image_settings {
 	char *secret_file;	/* its passphrase */
 	char *legacy_aes;	/* "yes", "no" */
 	char *data_file;	/* "none", "beside" or an absolute path */
+	char *image_dirs;	/* of what images name; ':' between */
 	uint64_t l2_cache_size;	/* bytes */
 };
 
@@ -38,11 +40,14 @@ struct conf {
 	enum log_level log_level;
 	char *run_dir;
 	unsigned int max_queues;
+	enum sandbox sandbox;
+	uid_t worker_uids;		/* the first; 0: workers stay root's */
 	/* [defaults], [image NAME] */
 	struct image_settings defaults;
 	struct list images;		/* struct image_settings, as in the file */
 	/* [xdisk] */
 	bool strict_format;
+	char *tool_image_dirs;
 };
 
 /* The built-in values, and the file to read, NULL: xdisk.conf where it belongs.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * protocol.h: what the supervisor and a worker say to each other.
+ * protocol.h: what the supervisor and its processes say to each other.
  *
  * A socket of type SOCK_SEQPACKET, one JSON object a packet. The worker finds
  * its end at WORKER_FD. It does one command after the other, in order, and
@@ -21,6 +21,10 @@
  *   or {"event": "failed", "desc": SENTENCE}: serving cannot go on; nothing
  *   more is answered on the rings until disconnect.
  *
+ * supervisor to opener (its end is at WORKER_FD, too): IMAGE, and beside it the
+ * end of a socket on which a worker asks for the files of that image
+ * (opener/wire.h), which the worker has at OPENER_FD. No answer.
+ *
  * IMAGE, LIMITS, CONNECT: arguments.h.
  * STATS: reads, writes, flushes, discards, bytes-read, bytes-written, errors.
  */
@@ -35,9 +39,14 @@
 /* Takes msg over, NULL included (-ENOMEM). -errno of send(2); -EAGAIN: the
  * other side does not read. */
 int message_send(int fd, json_t *msg);
+/* The same with a descriptor beside it, which stays the caller's. */
+int message_send_fd(int fd, json_t *msg, int passed_fd);
 
 /* 0 and *msg; -EAGAIN: nothing there; -ECONNRESET: the other side is gone;
  * -EPROTO: not one JSON object. */
 int message_receive(int fd, json_t **msg);
+/* The same, but waits for it, and *passed_fd is what came beside it, the caller's,
+ * or -1. */
+int message_wait_fd(int fd, json_t **msg, int *passed_fd);
 
 #endif

@@ -26,16 +26,36 @@ static void test_disk(void **state)
 	assert_string_equal(out.data_file, in.data_file);
 	assert_null(out.cache);
 	assert_null(out.secret_file);
+	assert_null(out.image_dirs);
 	assert_true(out.unmap && out.locks);
 	assert_false(out.readonly || out.legacy_aes);
 	assert_int_equal(out.l2_cache_size, in.l2_cache_size);
+	disk_arguments_free(&out);
 	json_decref(o);
 }
 
-static void test_disk_not_utf8(void **state)
+/* All bytes but 0, as a file's name may have them. */
+static void test_disk_bytes(void **state)
 {
-	assert_null(disk_arguments_pack(&(struct disk_arguments){
-		.path = "/srv/\xe4", .format = "raw", .section = "s" }));
+	char path[256];
+	const struct disk_arguments in = {
+		.path = path, .format = "raw", .section = "s",
+		.image_dirs = "/\xff:/\xc3",
+	};
+	struct disk_arguments out;
+	json_t *o;
+
+	for (int i = 0; i < 255; i++)
+		path[i] = (char)(i + 1);
+	path[255] = 0;
+	o = disk_arguments_pack(&in);
+	assert_int_equal(disk_arguments_unpack(o, &out), 0);
+	assert_string_equal(out.path, path);
+	assert_string_equal(out.image_dirs, in.image_dirs);
+	disk_arguments_free(&out);
+	json_object_set_new(o, "path", json_string("\xe2\x82\xac"));
+	assert_int_equal(disk_arguments_unpack(o, &out), -EPROTO);
+	json_decref(o);
 }
 
 static void test_limits(void **state)
@@ -115,7 +135,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_disk),
-		cmocka_unit_test(test_disk_not_utf8),
+		cmocka_unit_test(test_disk_bytes),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_connect),
 		cmocka_unit_test(test_connect_refused),

@@ -12,6 +12,17 @@ void file_id_set(struct file_id *id, const struct stat *st)
 		*id = (struct file_id){ FILE_INODE, st->st_dev, st->st_ino };
 }
 
+int file_id_of_fd(int fd, struct file_id *id)
+{
+	struct stat st;
+
+	*id = (struct file_id){ FILE_NONE, 0, 0 };
+	if (fstat(fd, &st))
+		return -errno;
+	file_id_set(id, &st);
+	return 0;
+}
+
 int file_id_find(const char *path, struct file_id *id)
 {
 	struct stat st;

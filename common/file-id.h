@@ -21,6 +21,8 @@ struct file_id {
 };
 
 void file_id_set(struct file_id *id, const struct stat *st);
+/* Of an open file. -errno: *id is of no file. */
+int file_id_of_fd(int fd, struct file_id *id);
 /* Of what `path` leads to. -errno: *id is of no file. */
 int file_id_find(const char *path, struct file_id *id);
 

@@ -23,6 +23,7 @@
 #include "image/resize.h"
 #include "image/snapshots.h"
 #include "io/coroutine.h"
+#include "opener/opener.h"
 
 #define IMAGE_PROBE_BYTES 2048	/* of a file's head, for a guess */
 
@@ -155,6 +156,8 @@ struct image {
 	bool below;			/* a format that serves another as its
 					 * file, which may grow by writing */
 	struct file_id id;		/* protocols: which file it is */
+	struct opened *opened;		/* on files of the host, in open: whose
+					 * descriptor is to be taken */
 
 	uint64_t taken;			/* bytes, image_take() */
 

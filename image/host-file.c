@@ -18,50 +18,31 @@
 #include "image/create-options.h"
 #include "image/lock.h"
 #include "io/loop.h"
+#include "opener/host-file.h"
 
 #define ZERO_PIECE (1 * MiB)
 
 /* ---- opening ---- */
 
-static const char *name_of_kind(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFDIR: return "a directory";
-	case S_IFCHR: return "a character device";
-	case S_IFIFO: return "a FIFO";
-	default: return "something else";
-	}
-}
-
-static int require_file_or_device(const char *path, const struct stat *st,
-		      struct error *err)
-{
-	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
-		return 0;
-	return error_set(err, EINVAL, "'%s' is %s, not a file or a block "
-			 "device", path, name_of_kind(st->st_mode));
-}
-
-/* Judged before it is opened: opening a watchdog starts it, and the program at
- * the other end of a FIFO goes on. Once more when it is open, as another may have
- * come to its place; O_NONBLOCK, so that not even that one makes us wait. For a
- * folder open(2) has its own error. */
-int host_file_open(const char *path, int flags, int *fd, struct stat *st,
-			 struct error *err)
+/* The file that is to be made anew, or made: nothing but a file or a device is
+ * opened, O_NONBLOCK as another may come to its place meanwhile. For a folder
+ * open(2) has its own error. */
+static int open_to_create(const char *path, int *fd, struct stat *st,
+			  struct error *err)
 {
 	int ret = 0;
 
-	*fd = -1;
 	if (!stat(path, st) && !S_ISDIR(st->st_mode))
-		ret = require_file_or_device(path, st, err);
+		ret = host_file_judge(path, st, err);
 	if (ret)
 		return ret;
-	*fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		   0644);
 	if (*fd < 0)
 		return error_set(err, errno, "%s", strerror(errno));
 	if (fstat(*fd, st))
 		return error_set_errno(err, errno, "fstat of '%s'", path);
-	ret = require_file_or_device(path, st, err);
+	ret = host_file_judge(path, st, err);
 	if (!ret)
 		fcntl(*fd, F_SETFL, fcntl(*fd, F_GETFL) & ~O_NONBLOCK);
 	return ret;
@@ -181,7 +162,7 @@ static int64_t create_work(void *arg)
 	struct stat st;
 	int ret;
 
-	ret = host_file_open(c->path, O_RDWR | O_CREAT, &fd, &st, c->err);
+	ret = open_to_create(c->path, &fd, &st, c->err);
 	if (!ret)
 		ret = image_lock(fd, c->path, true, c->err);
 	if (ret)

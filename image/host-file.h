@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * host-file.h: files and block devices of this host, opened and made by path.
+ * host-file.h: files of this host, made by path, and what block devices tell.
  */
 #ifndef XD_IMAGE_HOST_FILE_H
 #define XD_IMAGE_HOST_FILE_H
 
 #include <stdint.h>
-#include <sys/stat.h>
 
 #include "common/error.h"
 #include "image/create-options.h"
 #include "image/image.h"
 
-/* As open(2) with O_CLOEXEC, of a regular file or a block device: nothing else is
- * opened, not even for a moment. *fd is -1, or the caller's to close, on failure
- * too; *st is the open file's. -EINVAL: it is something else; open(2)'s. */
-int host_file_open(const char *path, int flags, int *fd, struct stat *st,
-		   struct error *err);
 /* Of a block device, bytes. -errno */
 int host_device_size(int fd, uint64_t *size);
 

@@ -28,6 +28,7 @@
 struct image;
 struct image_node;
 struct loop;
+struct opener;
 
 enum image_open_flags {
 	IMAGE_RDWR = 1 << 0,
@@ -62,23 +63,6 @@ enum image_open_flags {
 	IMAGE_ALL_FILES = 1 << 12,
 };
 
-/* Which external data files are opened on an image's word. ANY is for who opens
- * images for himself: a guest writes to what its image names. */
-enum image_data_kind {
-	IMAGE_DATA_ANY,		/* what is recorded */
-	IMAGE_DATA_NONE,
-	IMAGE_DATA_BESIDE,	/* regular files in the image's own folder */
-	IMAGE_DATA_PATH,	/* that one, also where no name is recorded */
-};
-
-/* Holds for an image and all below it. Strings are the caller's, and read only
- * while images are opened. */
-struct image_data_rule {
-	enum image_data_kind kind;
-	const char *path;	/* absolute; IMAGE_DATA_PATH */
-	const char *where;	/* a rule is changed, for sentences; not of ANY */
-};
-
 /* How to open; zeroed = the defaults. Strings stay the caller's. */
 struct image_options {
 	unsigned int flags;		/* enum image_open_flags */
@@ -96,7 +80,7 @@ struct image_options {
 	 * a name, or "snapshot.id=ID,snapshot.name=NAME" (either or both).
 	 * NULL: the disk. -ENOENT */
 	const char *snapshot;
-	struct image_data_rule data_rule;
+	struct opener *opener;		/* of files; NULL: by this process */
 	int compression_level;		/* 0: the compressor's default */
 };
 

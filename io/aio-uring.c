@@ -4,8 +4,10 @@
  *
  * Coroutines fill submission entries; the loop's hook hands them over before the
  * loop waits and collects completions after it. The ring's own file descriptor
- * ends the wait. Files and buffers are not registered: they change too often for
- * what it saves. IORING_SETUP_DEFER_TASKRUN is not used: with it a ring does not
+ * ends the wait. Buffers are not registered: they change too often for what it
+ * saves. Neither are files, but where the ring is confined: then the kernel takes
+ * only operations on a list, and only on files of a table, whatever is written
+ * into the ring. IORING_SETUP_DEFER_TASKRUN is not used: with it a ring does not
  * wake those who wait for it in epoll(7) (seen with Linux 6.18), and an eventfd
  * instead costs more than it brings.
  */
@@ -23,17 +25,22 @@
 #ifdef HAVE_LIBURING
 
 #include <liburing.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #ifdef HAVE_VALGRIND_VALGRIND_H
 #include <valgrind/memcheck.h>
 #endif
 
 #define SQ_ENTRIES 256
+#define MOST_FILES 1024		/* of a confined ring */
 
 struct uring {
 	struct aio aio;
 	struct io_uring ring;
 	unsigned int in_flight;		/* queued ones included */
 	unsigned int max_in_flight;	/* what the completion queue holds */
+	bool confined;			/* files are named by their slots */
+	uint8_t slots[MOST_FILES / 8];	/* a bit for each one taken */
 	struct co_queue full;		/* waiting for in_flight to sink */
 	struct loop_fd watch;
 	struct loop_hook hook;
@@ -142,6 +149,8 @@ static int64_t uring_run(struct aio *aio, struct aio_request *req)
 	struct uring *u = container_of(aio, struct uring, aio);
 	struct io_uring_sqe *sqe;
 
+	if (unlikely(u->confined && req->slot < 0))
+		return loop_offload(aio->loop, aio_blocking_call, req);
 	while (u->in_flight >= u->max_in_flight)
 		co_queue_wait(&u->full);
 	u->in_flight++;
@@ -150,11 +159,91 @@ static int64_t uring_run(struct aio *aio, struct aio_request *req)
 			co_sleep(aio->loop, 0);
 	}
 	uring_prepare(sqe, req);
+	if (u->confined) {
+		sqe->fd = req->slot;
+		sqe->flags |= IOSQE_FIXED_FILE;
+	}
 	io_uring_sqe_set_data(sqe, req);
 	co_yield();
 	tell_valgrind(req);
 	return req->result;
 }
+
+/* ---- files of a confined ring ---- */
+
+static int uring_add_file(struct aio *aio, int fd)
+{
+	struct uring *u = container_of(aio, struct uring, aio);
+	int slot = 0;
+
+	if (!u->confined)
+		return -1;
+	while (slot < MOST_FILES && (u->slots[slot / 8] & 1 << slot % 8))
+		slot++;
+	if (slot == MOST_FILES ||
+	    io_uring_register_files_update(&u->ring, (unsigned int)slot, &fd,
+					   1) != 1)
+		return -ENFILE;
+	u->slots[slot / 8] |= (uint8_t)(1 << slot % 8);
+	return slot;
+}
+
+static void uring_del_file(struct aio *aio, int slot)
+{
+	struct uring *u = container_of(aio, struct uring, aio);
+	int none = -1;
+
+	io_uring_register_files_update(&u->ring, (unsigned int)slot, &none, 1);
+	u->slots[slot / 8] &= (uint8_t)~(1 << slot % 8);
+}
+
+/* What liburing declares and, before its version 2.4, does not export. */
+static int register_ring(struct io_uring *ring, unsigned int opcode, void *arg,
+			 unsigned int nr)
+{
+	return syscall(SYS_io_uring_register, ring->ring_fd, opcode, arg, nr) ?
+		       -errno : 0;
+}
+
+/* Linux 5.10. What uring_prepare() makes, on files of the table; the table alone
+ * can be changed afterwards. Whatever else of this kind was allowed once would be
+ * so for good. */
+static int restrict_ring(struct io_uring *ring)
+{
+	static const uint8_t operations[] = {
+		IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE,
+		IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE,
+	};
+	struct io_uring_restriction r[ARRAY_SIZE(operations) + 3] = { 0 };
+	unsigned int n = 0;
+
+	for (; n < ARRAY_SIZE(operations); n++) {
+		r[n].opcode = IORING_RESTRICTION_SQE_OP;
+		r[n].sqe_op = operations[n];
+	}
+	r[n].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	r[n++].sqe_flags = IOSQE_FIXED_FILE;
+	r[n].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
+	r[n++].sqe_flags = IOSQE_FIXED_FILE;
+	r[n].opcode = IORING_RESTRICTION_REGISTER_OP;
+	r[n++].register_op = IORING_REGISTER_FILES_UPDATE;
+	return register_ring(ring, IORING_REGISTER_RESTRICTIONS, r, n);
+}
+
+static int confine_ring(struct uring *u)
+{
+	int ret = io_uring_register_files_sparse(&u->ring, MOST_FILES);
+
+	if (!ret)
+		ret = restrict_ring(&u->ring);
+	io_uring_register_ring_fd(&u->ring);
+	if (!ret)
+		ret = register_ring(&u->ring, IORING_REGISTER_ENABLE_RINGS,
+				    NULL, 0);
+	return ret < 0 ? ret : 0;
+}
+
+/* ---- open and close ---- */
 
 /* COOP_TASKRUN came with Linux 5.19, SINGLE_ISSUER with 6.0; all else that is
  * used here is in 5.7, as is FAST_POLL. */
@@ -165,26 +254,36 @@ static int ring_init(struct uring *u)
 		IORING_SETUP_COOP_TASKRUN,
 		0,
 	};
+	unsigned int disabled = u->confined ? IORING_SETUP_R_DISABLED : 0;
 	int ret = -EINVAL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags) && ret == -EINVAL; i++) {
 		memset(&u->ring, 0, sizeof(u->ring));
-		ret = io_uring_queue_init(SQ_ENTRIES, &u->ring, flags[i]);
+		ret = io_uring_queue_init(SQ_ENTRIES, &u->ring,
+					  flags[i] | disabled);
 	}
-	if (!ret && !(u->ring.features & IORING_FEAT_FAST_POLL)) {
-		io_uring_queue_exit(&u->ring);
+	if (ret)
+		return ret;
+	if (!(u->ring.features & IORING_FEAT_FAST_POLL))
 		ret = -ENOSYS;
-	}
+	else if (u->confined)
+		ret = confine_ring(u);
+	else
+		io_uring_register_ring_fd(&u->ring); /* a little faster, or not */
+	if (ret)
+		io_uring_queue_exit(&u->ring);
 	return ret;
 }
 
-static int uring_open(struct loop *loop, struct aio **out, struct error *err)
+static int open_ring(struct loop *loop, bool confined, struct aio **out,
+		     struct error *err)
 {
 	struct uring *u = calloc(1, sizeof(*u));
 	int ret;
 
 	if (!u)
 		return -ENOMEM;
+	u->confined = confined;
 	ret = ring_init(u);
 	if (ret) {
 		error_set_errno(err, ENOTSUP, "io_uring cannot be used here: %s",
@@ -192,7 +291,6 @@ static int uring_open(struct loop *loop, struct aio **out, struct error *err)
 		free(u);
 		return -ENOTSUP;
 	}
-	io_uring_register_ring_fd(&u->ring);	/* a little faster, or not */
 	u->max_in_flight = u->ring.cq.ring_entries;
 	co_queue_init(&u->full);
 	list_init(&u->again.link);
@@ -209,6 +307,17 @@ static int uring_open(struct loop *loop, struct aio **out, struct error *err)
 	loop_add_hook(loop, &u->hook);
 	*out = &u->aio;
 	return 0;
+}
+
+static int uring_open(struct loop *loop, struct aio **out, struct error *err)
+{
+	return open_ring(loop, false, out, err);
+}
+
+int aio_uring_open_confined(struct loop *loop, struct aio **out,
+			    struct error *err)
+{
+	return open_ring(loop, true, out, err);
 }
 
 static void uring_close(struct aio *aio)
@@ -229,9 +338,18 @@ static int uring_open(struct loop *loop, struct aio **out, struct error *err)
 	return error_set(err, ENOTSUP, "this program is built without io_uring");
 }
 
+int aio_uring_open_confined(struct loop *loop, struct aio **out,
+			    struct error *err)
+{
+	return uring_open(loop, out, err);
+}
+
 static void uring_close(struct aio *aio)
 {
 }
+
+#define uring_add_file NULL
+#define uring_del_file NULL
 
 static int64_t uring_run(struct aio *aio, struct aio_request *req)
 {
@@ -245,5 +363,7 @@ const struct aio_engine aio_engine_uring = {
 	.kind = AIO_IO_URING,
 	.open = uring_open,
 	.close = uring_close,
+	.add_file = uring_add_file,
+	.del_file = uring_del_file,
 	.run = uring_run,
 };

@@ -34,6 +34,17 @@ static const struct aio_engine *const engines[] = {
 };
 
 static __thread struct aio *open_engines;
+static __thread bool no_new_ring;	/* aio_new_confined() */
+
+static void keep_engine(struct aio *aio, const struct aio_engine *engine,
+			struct loop *loop)
+{
+	aio->engine = engine;
+	aio->loop = loop;
+	aio->users = 1;
+	aio->next = open_engines;
+	open_engines = aio;
+}
 
 static int engine_open(struct loop *loop, const struct aio_engine *engine,
 		       bool direct, struct aio **out, struct error *err)
@@ -46,22 +57,33 @@ static int engine_open(struct loop *loop, const struct aio_engine *engine,
 				 "aio=%s needs O_DIRECT (cache=none or "
 				 "directsync)", engine->name);
 	for (aio = open_engines; aio; aio = aio->next) {
-		if (aio->loop == loop && aio->engine == engine &&
-		    aio->direct == direct) {
+		if (aio->loop == loop && aio->engine == engine) {
 			aio->users++;
 			*out = aio;
 			return 0;
 		}
 	}
+	if (no_new_ring && engine->kind == AIO_IO_URING)
+		return error_set(err, ENOTSUP, "io_uring cannot be used here");
 	ret = engine->open(loop, &aio, err);
 	if (ret)
 		return ret;
-	aio->engine = engine;
-	aio->loop = loop;
-	aio->direct = direct;
-	aio->users = 1;
-	aio->next = open_engines;
-	open_engines = aio;
+	keep_engine(aio, engine, loop);
+	*out = aio;
+	return 0;
+}
+
+/* What others need, libaio and threads, can be made at any time. */
+int aio_new_confined(struct loop *loop, struct aio **out, struct error *err)
+{
+	struct aio *aio;
+	int ret = aio_uring_open_confined(loop, &aio, err);
+
+	*out = NULL;
+	no_new_ring = true;
+	if (ret)
+		return ret == -ENOTSUP ? 0 : ret;
+	keep_engine(aio, &aio_engine_uring, loop);
 	*out = aio;
 	return 0;
 }
@@ -133,10 +155,19 @@ static bool refuses_nowait(int fd)
 
 void aio_file_init(struct aio_file *f, struct aio *aio, int fd, bool direct)
 {
-	*f = (struct aio_file){ .aio = aio, .fd = fd };
+	*f = (struct aio_file){ .aio = aio, .fd = fd, .slot = -1 };
 	f->in_memory = aio_in_memory(fd);
 	f->direct = direct && !f->in_memory;
 	f->no_nowait = !f->direct && !f->in_memory && refuses_nowait(fd);
+	if (aio && aio->engine->add_file)
+		f->slot = aio->engine->add_file(aio, fd);
+}
+
+void aio_file_done(struct aio_file *f)
+{
+	if (f->aio && f->slot >= 0 && f->aio->engine->del_file)
+		f->aio->engine->del_file(f->aio, f->slot);
+	f->slot = -1;
 }
 
 /* ---- requests ---- */
@@ -148,6 +179,7 @@ static int64_t run_on_engine(struct aio_file *f, struct aio_request *req)
 	int64_t ret;
 
 	req->fd = f->fd;
+	req->slot = f->slot;
 	req->co = co_self();
 	aio->in_flight++;
 	ret = aio->engine->run(aio, req);

@@ -43,10 +43,18 @@ int aio_new(struct loop *loop, enum aio_kind kind, bool direct,
 void aio_free(struct aio *aio);
 enum aio_kind aio_kind(const struct aio *aio);
 
+/* For a process that is about to give its rights up: makes the engine that
+ * AIO_AUTO would take and keeps it, for aio_free(). A ring of io_uring is made
+ * such that it can do nothing but what is in enum aio_op, with the files of
+ * aio_file_init(), whoever fills it; no other ring is made afterwards. *out is
+ * NULL where there is nothing to make. */
+int aio_new_confined(struct loop *loop, struct aio **out, struct error *err);
+
 /* A file as an engine sees it. The fd stays the owner's. */
 struct aio_file {
 	struct aio *aio;
 	int fd;
+	int slot;			/* in the engine's table of files, or -1 */
 	bool direct;			/* opened with O_DIRECT */
 	bool in_memory;			/* tmpfs and the like: never waits */
 	bool no_nowait;			/* RWF_NOWAIT is refused here */
@@ -56,6 +64,9 @@ struct aio_file {
 };
 /* direct has no meaning, and is false, for a file that is in memory. */
 void aio_file_init(struct aio_file *f, struct aio *aio, int fd, bool direct);
+/* Before the engine is let go of. Nothing is in flight; idempotent, also for one
+ * that is zeroed. */
+void aio_file_done(struct aio_file *f);
 
 /* From now on large reads of a buffered file are copied out of the page cache by
  * other threads: for programs that have something else to do meanwhile. */

@@ -3,6 +3,7 @@
 #include "backend/supervisor/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
@@ -14,8 +15,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-
-#define WORKER_NAME "xdisk-worker"
+#include "opener/wire.h"
 
 void child_init(struct child *c)
 {
@@ -23,11 +23,29 @@ void child_init(struct child *c)
 	c->fd = -1;
 }
 
+/* Descriptors out of the way of those that the process will have. */
+static int move_up(int fd)
+{
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, OPENER_FD + 1);
+}
+
+static int set_files(posix_spawn_file_actions_t *files, int fd, int opener_fd)
+{
+	int ret = posix_spawn_file_actions_adddup2(files, fd, WORKER_FD);
+	int last = opener_fd < 0 ? WORKER_FD : OPENER_FD;
+
+	if (ret == 0 && opener_fd >= 0)
+		ret = posix_spawn_file_actions_adddup2(files, opener_fd,
+						       OPENER_FD);
+	return ret ? ret :
+		     posix_spawn_file_actions_addclosefrom_np(files, last + 1);
+}
+
 /*
- * The worker must not inherit the signals that we block, nor get the Ctrl-C
- * meant for us: the supervisor tells it when to end.
+ * It must not inherit the signals that we block, nor get the Ctrl-C meant for us:
+ * the supervisor tells it when to end.
  */
-static int spawn(pid_t *pid, char *const argv[], int fd)
+static int spawn(pid_t *pid, const char *const argv[], int fd, int opener_fd)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -44,30 +62,28 @@ static int spawn(pid_t *pid, char *const argv[], int fd)
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setpgroup(&attr, 0);
 	posix_spawn_file_actions_init(&files);
-	ret = posix_spawn_file_actions_adddup2(&files, fd, WORKER_FD);
+	ret = set_files(&files, fd, opener_fd);
 	if (ret == 0)
-		ret = posix_spawn_file_actions_addclosefrom_np(&files,
-							       WORKER_FD + 1);
-	if (ret == 0)
-		ret = posix_spawn(pid, argv[0], &files, &attr, argv, environ);
+		ret = posix_spawn(pid, argv[0], &files, &attr,
+				  (char *const *)argv, environ);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attr);
 	return -ret;
 }
 
-int child_spawn(struct child *c, const char *program, const char *name,
-		const char *log_level, bool log_to_stderr, struct error *err)
+int child_spawn(struct child *c, const char *program,
+		const struct start *start, int opener_fd, struct error *err)
 {
-	const char *argv[] = {
-		program, "--name", name, "--log-level", log_level,
-		log_to_stderr ? "--log-stderr" : NULL, NULL,
-	};
+	cleanup_fd int end = -1, opener_end = move_up(opener_fd);
+	struct start_args args;
 	int pair[2], ret;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_set_errno(err, errno, "a socket for the worker");
-	ret = spawn(&c->pid, (char *const *)argv, pair[1]);
+		return error_set_errno(err, errno, "a socket for %s", program);
+	end = move_up(pair[1]);
 	close(pair[1]);
+	start_args(&args, program, start);
+	ret = spawn(&c->pid, args.argv, end, opener_end);
 	if (ret < 0) {
 		close(pair[0]);
 		child_init(c);
@@ -99,7 +115,7 @@ bool child_reap(struct child *c, int *status)
 	return true;
 }
 
-char *child_find_worker(struct error *err)
+char *child_find_program(const char *name, struct error *err)
 {
 	char self[PATH_MAX];
 	cleanup_free char *path = NULL;
@@ -108,15 +124,17 @@ char *child_find_worker(struct error *err)
 	if (n > 0) {
 		self[n] = 0;
 		*strrchr(self, '/') = 0;
-		if (asprintf(&path, "%s/" WORKER_NAME, self) < 0)
+		if (asprintf(&path, "%s/%s", self, name) < 0)
 			return NULL;
 		if (access(path, X_OK) == 0)
 			return steal_ptr(&path);
 		free(steal_ptr(&path));
 	}
-	if (access(XD_LIBEXECDIR "/" WORKER_NAME, X_OK) == 0)
-		return strdup(XD_LIBEXECDIR "/" WORKER_NAME);
-	error_set(err, ENOENT, WORKER_NAME " is neither beside this program "
-		  "nor in " XD_LIBEXECDIR);
+	if (asprintf(&path, XD_LIBEXECDIR "/%s", name) < 0)
+		return NULL;
+	if (access(path, X_OK) == 0)
+		return steal_ptr(&path);
+	error_set(err, ENOENT, "%s is neither beside this program nor in "
+		  XD_LIBEXECDIR, name);
 	return NULL;
 }

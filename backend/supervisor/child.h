@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * child.h: a worker process as the supervisor holds it.
+ * child.h: a process of the supervisor's, a worker or the opener.
  *
- * A zeroed struct with fd -1 (child_init) is "no worker". A worker ends when
- * its socket is closed; it is gone when child_reap() has said so.
+ * A zeroed struct with fd -1 (child_init) is "none". It ends when its socket is
+ * closed; it is gone when child_reap() has said so.
  */
 #ifndef XD_BACKEND_CHILD_H
 #define XD_BACKEND_CHILD_H
@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "backend/protocol.h"
+#include "backend/start.h"
 #include "common/error.h"
 
 struct child {
@@ -21,10 +22,11 @@ struct child {
 
 void child_init(struct child *c);
 
-/* Starts `program` for the object named `name` with our environment, in a
- * process group of its own, with nothing open but 0, 1, 2 and WORKER_FD. */
-int child_spawn(struct child *c, const char *program, const char *name,
-		const char *log_level, bool log_to_stderr, struct error *err);
+/* Starts `program` with our environment, in a process group of its own, with
+ * nothing open but 0, 1, 2, WORKER_FD and, unless it is -1, opener_fd as
+ * OPENER_FD; that stays the caller's. */
+int child_spawn(struct child *c, const char *program,
+		const struct start *start, int opener_fd, struct error *err);
 
 /* Tells it to finish by closing the socket; idempotent. */
 void child_close(struct child *c);
@@ -40,8 +42,8 @@ static inline bool child_alive(const struct child *c)
 	return c->pid > 0;
 }
 
-/* Where xdisk-worker is: beside this program in a build tree, else in
+/* Where the program of that name is: beside this one in a build tree, else in
  * libexec. malloc()ed; NULL and a sentence when in neither. */
-char *child_find_worker(struct error *err);
+char *child_find_program(const char *name, struct error *err);
 
 #endif

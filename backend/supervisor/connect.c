@@ -54,7 +54,7 @@ static void connect_rings(struct device *dev)
 
 	l->limits.discard &= dev->discard && !dev->readonly;
 	if (ret == 0) {
-		link_connect(l, dev->domid, l->limits.discard, &rings);
+		link_connect(l, l->limits.discard, &rings);
 		return;
 	}
 	device_fail(dev, "%s", error_text(&err, ret));
@@ -128,5 +128,5 @@ static void told(struct link *l, const struct link_news *news)
 
 void connect_init(struct device *dev)
 {
-	link_init(&dev->worker, dev->host, dev->name, told);
+	link_init(&dev->worker, dev->host, dev->name, dev->domid, told);
 }

@@ -14,6 +14,7 @@ struct host {
 	const struct conf *conf;
 	bool foreground;		/* log to stderr, workers, too */
 	char *worker;			/* the program */
+	struct opening *opener;		/* of files, for all workers */
 	struct xs_handle *xs;
 	int epoll_fd;			/* wakes the supervisor */
 	bool stopping;			/* nothing new is begun */

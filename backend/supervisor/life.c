@@ -364,5 +364,5 @@ bool life_parked(struct device *dev)
 bool life_over(const struct device *dev)
 {
 	return dev->stage == DEVICE_FORGOTTEN &&
-	       !child_alive(&dev->worker.child);
+	       !link_lives(&dev->worker);
 }

@@ -2,6 +2,9 @@
 /*
  * link.c: see link.h.
  *
+ * A worker confines itself for good, so each connection has one of its own; so
+ * has a look at the image beforehand.
+ *
  *	DOWN --open--> BUSY --connect--> BUSY --> UP --disconnect--> BUSY --> DOWN
  *	                |
  *	                `-- locked --> WAITING --open--> ...
@@ -16,7 +19,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "backend/supervisor/opening.h"
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -38,10 +43,15 @@ static const char *const command_names[] = {
 };
 
 void link_init(struct link *l, const struct host *host, const char *name,
+	       uint32_t domid,
 	       void (*told)(struct link *l, const struct link_news *news))
 {
-	*l = (struct link){ .host = host, .name = name, .told = told };
-	child_init(&l->child);
+	*l = (struct link){
+		.host = host, .name = name, .domid = domid, .told = told,
+		.serving.link = l, .probing.link = l,
+	};
+	child_init(&l->serving.child);
+	child_init(&l->probing.child);
 }
 
 static void set_state(struct link *l, enum xenbus_link state, const char *why)
@@ -65,57 +75,106 @@ static void tell(struct link *l, enum link_event event, int errnum,
 	l->told(l, &news);
 }
 
-/* ---- the process ---- */
+/* ---- the processes ---- */
 
-static int start_worker(struct link *l, struct error *err)
+/* Uids of their own, one a guest, where we are root. */
+static uid_t uid_for(const struct link *l)
 {
 	const struct conf *c = l->host->conf;
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = l };
+
+	return geteuid() == 0 && c->worker_uids ? c->worker_uids + l->domid : 0;
+}
+
+static int start_worker(struct worker *w, const struct disk_arguments *image,
+			struct error *err)
+{
+	struct link *l = w->link;
+	const struct host *host = l->host;
+	const struct start start = {
+		.name = l->name,
+		.log_level = host->conf->log_level,
+		.log_stderr = host->foreground,
+		.domid = w == &l->serving ? l->domid : NO_DOMID,
+		.sandbox = host->conf->sandbox,
+		.uid = uid_for(l),
+	};
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = w };
+	cleanup_fd int opener_fd = -1;
 	int ret;
 
-	if (child_alive(&l->child))
+	if (child_alive(&w->child))
 		return 0;
-	memset(l->awaited, 0, sizeof(l->awaited));
-	l->broken = false;
-	ret = child_spawn(&l->child, l->host->worker, l->name,
-			  log_level_name(c->log_level), l->host->foreground, err);
+	memset(w->awaited, 0, sizeof(w->awaited));
+	w->broken = false;
+	ret = opening_begin(host->opener, &start, image, &opener_fd, err);
+	if (ret == 0)
+		ret = child_spawn(&w->child, host->worker, &start, opener_fd,
+				  err);
 	if (ret < 0)
 		return ret;
-	if (epoll_ctl(l->host->epoll_fd, EPOLL_CTL_ADD, l->child.fd, &ev) == 0)
+	if (epoll_ctl(host->epoll_fd, EPOLL_CTL_ADD, w->child.fd, &ev) == 0)
 		return 0;
 	ret = error_set_errno(err, errno, "epoll_ctl");
-	child_kill(&l->child);
+	child_kill(&w->child);
 	return ret;
+}
+
+static void close_worker(struct worker *w)
+{
+	if (!child_alive(&w->child) || w->kill_ns)
+		return;
+	child_close(&w->child);
+	w->kill_ns = monotonic_ns() + KILL_NS;
 }
 
 void link_close(struct link *l)
 {
-	if (!child_alive(&l->child) || l->kill_ns)
-		return;
-	child_close(&l->child);
-	l->kill_ns = monotonic_ns() + KILL_NS;
+	close_worker(&l->serving);
+	close_worker(&l->probing);
+}
+
+bool link_lives(const struct link *l)
+{
+	return child_alive(&l->serving.child) || child_alive(&l->probing.child);
+}
+
+static void say_how_it_ended(const struct worker *w, int status,
+			     struct error *why)
+{
+	if (w->broken)
+		error_set(why, EPROTO, "the worker did not keep to its "
+			  "protocol, and was killed");
+	else if (WIFSIGNALED(status))
+		error_set(why, EIO, "the worker was killed by signal %d (%s)",
+			  WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		error_set(why, EIO, "the worker ended with status %d",
+			  WEXITSTATUS(status));
+}
+
+/* True when it has ended; *wanted: nobody had told it to. */
+static bool reap_worker(struct worker *w, bool *wanted, struct error *why)
+{
+	int status;
+
+	*wanted = w->kill_ns == 0;
+	if (!child_reap(&w->child, &status))
+		return false;
+	w->kill_ns = 0;
+	say_how_it_ended(w, status, why);
+	return true;
 }
 
 void link_reap(struct link *l)
 {
-	bool unwanted = l->kill_ns == 0, in_use = l->state != XENBUS_LINK_DOWN;
+	bool wanted, in_use = l->state != XENBUS_LINK_DOWN;
 	struct error why;
-	int status;
 
-	if (!child_reap(&l->child, &status))
+	if (reap_worker(&l->probing, &wanted, &why) && wanted)
+		tell(l, LINK_PROBED, ECHILD, why.msg);
+	if (!reap_worker(&l->serving, &wanted, &why))
 		return;
-	l->kill_ns = 0;
-	if (l->broken)
-		snprintf(why.msg, sizeof(why.msg), "the worker did not keep to "
-			 "its protocol, and was killed");
-	else if (WIFSIGNALED(status))
-		snprintf(why.msg, sizeof(why.msg), "the worker was killed by "
-			 "signal %d (%s)", WTERMSIG(status),
-			 strsignal(WTERMSIG(status)));
-	else
-		snprintf(why.msg, sizeof(why.msg), "the worker ended with "
-			 "status %d", WEXITSTATUS(status));
-	if (!unwanted) {
+	if (!wanted) {
 		tell(l, LINK_ENDED, 0, NULL);
 		return;
 	}
@@ -125,17 +184,17 @@ void link_reap(struct link *l)
 
 /* ---- commands ---- */
 
-static int command(struct link *l, enum link_command c, json_t *arguments,
+static int command(struct worker *w, enum link_command c, json_t *arguments,
 		   struct error *err)
 {
 	json_t *msg = json_pack("{s:s, s:o*}", "execute", command_names[c],
 				"arguments", arguments);
-	int ret = message_send(l->child.fd, msg);
+	int ret = message_send(w->child.fd, msg);
 
 	if (ret < 0)
 		return error_set_errno(err, -ret, "cannot tell the worker to "
 				       "%s", command_names[c]);
-	l->awaited[c]++;
+	w->awaited[c]++;
 	return 0;
 }
 
@@ -143,25 +202,23 @@ static int command(struct link *l, enum link_command c, json_t *arguments,
 static void busy_with(struct link *l, enum link_command c, json_t *arguments)
 {
 	struct error err = ERROR_INIT;
-	int ret = command(l, c, arguments, &err);
+	int ret = command(&l->serving, c, arguments, &err);
 
 	set_state(l, XENBUS_LINK_BUSY, command_names[c]);
 	if (ret == 0)
 		return;
 	tell(l, LINK_FAILED, -ret, error_text(&err, ret));
-	child_kill(&l->child);
+	child_kill(&l->serving.child);
 }
 
-/* JSON carries UTF-8 only. */
-static int pack_image(const struct link *l, const struct link_image *image,
-		      bool locks, json_t **out, struct error *err)
+static void image_arguments(const struct conf *c, const struct link_image *image,
+			    const char *section, bool locks,
+			    struct disk_arguments *out)
 {
-	const struct conf *c = l->host->conf;
-	cleanup_free char *section = conf_section_for(c, image->path);
 	struct image_settings s;
 
 	conf_for_image(c, image->path, &s);
-	*out = disk_arguments_pack(&(struct disk_arguments){
+	*out = (struct disk_arguments){
 		.path = image->path,
 		.format = image->format,
 		.readonly = image->readonly,
@@ -172,57 +229,76 @@ static int pack_image(const struct link *l, const struct link_image *image,
 		.secret_file = s.secret_file,
 		.legacy_aes = s.legacy_aes && !strcmp(s.legacy_aes, "yes"),
 		.data_file = s.data_file,
+		.image_dirs = s.image_dirs,
 		.section = section,
 		.locks = locks,
-	});
-	return *out ? 0 : error_set(err, EILSEQ, "%s: the path, or one of its "
-				    "settings, is not UTF-8", image->path);
+	};
 }
 
+/* To a process that is started for it, if there is none. */
+static int tell_of_image(struct worker *w, enum link_command c,
+			 const struct link_image *image, bool locks,
+			 struct error *err)
+{
+	const struct conf *conf = w->link->host->conf;
+	cleanup_free char *section = conf_section_for(conf, image->path);
+	struct disk_arguments args;
+	int ret;
+
+	if (!section)
+		return -ENOMEM;
+	image_arguments(conf, image, section, locks, &args);
+	ret = start_worker(w, &args, err);
+	return ret ? ret : command(w, c, disk_arguments_pack(&args), err);
+}
+
+/* One look at a time will do. */
 void link_probe(struct link *l, const struct link_image *image, bool locks)
 {
 	struct error err = ERROR_INIT;
-	json_t *args;
-	int ret = start_worker(l, &err);
+	int ret;
 
+	if (child_alive(&l->probing.child))
+		return;
+	ret = tell_of_image(&l->probing, LINK_COMMAND_PROBE, image, locks, &err);
 	if (ret == 0)
-		ret = pack_image(l, image, locks, &args, &err);
-	if (ret == 0)
-		ret = command(l, LINK_COMMAND_PROBE, args, &err);
-	if (ret < 0)
-		tell(l, LINK_PROBED, -ret, error_text(&err, ret));
+		return;
+	close_worker(&l->probing);
+	tell(l, LINK_PROBED, -ret, error_text(&err, ret));
 }
 
+/* The process of the last connection has its image to close. */
 void link_open(struct link *l, const struct link_image *image)
 {
 	struct error err = ERROR_INIT;
-	json_t *args;
 	int ret;
 
-	if (l->state == XENBUS_LINK_WAITING && monotonic_ns() < l->retry_ns)
+	if ((l->state == XENBUS_LINK_WAITING && monotonic_ns() < l->retry_ns) ||
+	    l->serving.kill_ns)
 		return;
-	ret = start_worker(l, &err);
+	ret = tell_of_image(&l->serving, LINK_COMMAND_OPEN, image, false, &err);
 	if (ret == 0)
-		ret = pack_image(l, image, false, &args, &err);
+		set_state(l, XENBUS_LINK_BUSY, "open");
 	if (ret == 0)
-		busy_with(l, LINK_COMMAND_OPEN, args);
-	else
-		tell(l, LINK_OPENED, -ret, error_text(&err, ret));
+		return;
+	close_worker(&l->serving);
+	tell(l, LINK_OPENED, -ret, error_text(&err, ret));
 }
 
 void link_disconnect(struct link *l)
 {
-	if (l->state == XENBUS_LINK_WAITING)
+	if (l->state == XENBUS_LINK_WAITING) {
 		set_state(l, XENBUS_LINK_DOWN, "not wanted any more");
-	else if (l->state != XENBUS_LINK_DOWN)
+		close_worker(&l->serving);
+	} else if (l->state != XENBUS_LINK_DOWN) {
 		busy_with(l, LINK_COMMAND_DISCONNECT, NULL);
+	}
 	l->give_up_ns = 0;
 }
 
-void link_connect(struct link *l, uint32_t domid, bool discard,
-		  const struct rings *rings)
+void link_connect(struct link *l, bool discard, const struct rings *rings)
 {
-	const struct connect_arguments c = { domid, discard, *rings };
+	const struct connect_arguments c = { l->domid, discard, *rings };
 
 	busy_with(l, LINK_COMMAND_CONNECT, connect_arguments_pack(&c));
 }
@@ -263,6 +339,7 @@ static void wait_for_lock(struct link *l, const char *why)
 static void probe_answer(struct link *l, int errnum, const char *why,
 			 json_t *reply)
 {
+	close_worker(&l->probing);
 	tell(l, LINK_PROBED, errnum, why);
 }
 
@@ -278,8 +355,10 @@ static void open_answer(struct link *l, int errnum, const char *why,
 		errnum = EPROTO;
 		why = "the worker's answer is not of its protocol";
 	}
-	if (errnum)
+	if (errnum) {
 		set_state(l, XENBUS_LINK_DOWN, "not opened");
+		close_worker(&l->serving);
+	}
 	tell(l, LINK_OPENED, errnum, why);
 }
 
@@ -297,11 +376,12 @@ static void disconnect_answer(struct link *l, int errnum, const char *why,
 			      json_t *reply)
 {
 	set_state(l, XENBUS_LINK_DOWN, "disconnected");
+	close_worker(&l->serving);
 	tell(l, LINK_DISCONNECTED, errnum, why);
 }
 
 /* -EPROTO: nobody has asked. */
-static int take_answer(struct link *l, const char *name, int errnum,
+static int take_answer(struct worker *w, const char *name, int errnum,
 		       const char *why, json_t *reply)
 {
 	static void (*const takers[])(struct link *l, int errnum,
@@ -313,16 +393,16 @@ static int take_answer(struct link *l, const char *name, int errnum,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(takers); i++) {
-		if (strcmp(command_names[i], name) || l->awaited[i] == 0)
+		if (strcmp(command_names[i], name) || w->awaited[i] == 0)
 			continue;
-		l->awaited[i]--;
-		takers[i](l, errnum, why, reply);
+		w->awaited[i]--;
+		takers[i](w->link, errnum, why, reply);
 		return 0;
 	}
 	return -EPROTO;
 }
 
-static int hear_one(struct link *l, json_t *msg)
+static int hear_one(struct worker *w, json_t *msg)
 {
 	const char *name, *why;
 	json_t *reply;
@@ -330,57 +410,62 @@ static int hear_one(struct link *l, json_t *msg)
 
 	if (json_unpack(msg, "{s:s, s:o}", "command", &name, "return",
 			&reply) == 0)
-		return take_answer(l, name, 0, "", reply);
+		return take_answer(w, name, 0, "", reply);
 	if (json_unpack(msg, "{s:s, s:{s:i, s:s}}", "command", &name, "error",
 			"errno", &errnum, "desc", &why) == 0)
-		return take_answer(l, name, errnum ? errnum : EIO, why, NULL);
+		return take_answer(w, name, errnum ? errnum : EIO, why, NULL);
 	if (json_unpack(msg, "{s:s, s:s}", "event", &name, "desc", &why) < 0)
 		return -EPROTO;
-	tell(l, LINK_FAILED, EIO, why);
+	tell(w->link, LINK_FAILED, EIO, why);
 	return 0;
 }
 
 /* A worker that has ended by itself is not reached by the signal: link_reap()
  * tells how it did. One that lives on without its socket, or is not of the
  * protocol, still holds the image and the guest's pages. */
-static void end_worker(struct link *l, int ret)
+static void end_worker(struct worker *w, int ret)
 {
-	l->broken = ret == -EPROTO;
-	child_close(&l->child);
-	child_kill(&l->child);
+	w->broken = ret == -EPROTO;
+	child_close(&w->child);
+	child_kill(&w->child);
 }
 
-void link_hear(struct link *l)
+void link_hear(struct worker *w)
 {
-	for (int i = 0; i < MESSAGES_PER_TURN && l->child.fd >= 0; i++) {
+	for (int i = 0; i < MESSAGES_PER_TURN && w->child.fd >= 0; i++) {
 		json_t *msg = NULL;
-		int ret = message_receive(l->child.fd, &msg);
+		int ret = message_receive(w->child.fd, &msg);
 
 		if (ret == -EAGAIN || ret == -ENOMEM)
 			return;
 		if (ret == 0)
-			ret = hear_one(l, msg);
+			ret = hear_one(w, msg);
 		json_decref(msg);
 		if (ret < 0)
-			end_worker(l, ret);
+			end_worker(w, ret);
 	}
+}
+
+static void tick_worker(struct worker *w, uint64_t now_ns, uint64_t *next_ns)
+{
+	if (!w->kill_ns)
+		return;
+	if (now_ns < w->kill_ns) {
+		*next_ns = min(*next_ns, w->kill_ns);
+		return;
+	}
+	log_error("%s: the worker does not end; killing it", w->link->name);
+	child_kill(&w->child);
+	w->kill_ns = UINT64_MAX;
 }
 
 bool link_tick(struct link *l, uint64_t now_ns, uint64_t *next_ns)
 {
-	bool waiting = l->state == XENBUS_LINK_WAITING;
-	uint64_t when = waiting ? l->retry_ns : l->kill_ns;
-
-	if (!when)
+	tick_worker(&l->probing, now_ns, next_ns);
+	tick_worker(&l->serving, now_ns, next_ns);
+	if (l->state != XENBUS_LINK_WAITING)
 		return false;
-	if (now_ns < when) {
-		*next_ns = min(*next_ns, when);
-		return false;
-	}
-	if (waiting)
-		return true;
-	log_error("%s: the worker does not end; killing it", l->name);
-	child_kill(&l->child);
-	l->kill_ns = UINT64_MAX;
-	return false;
+	if (now_ns < l->retry_ns)
+		*next_ns = min(*next_ns, l->retry_ns);
+	return now_ns >= l->retry_ns;
 }

@@ -48,25 +48,33 @@ struct link_news {
 	const char *why;	/* a sentence, where errnum is set */
 };
 
-struct link {
-	const struct host *host;
-	const char *name;		/* of the device, in every log line */
-	/* From within link_...() calls; must not free the link. */
-	void (*told)(struct link *l, const struct link_news *news);
-
+/* A process: for one connection, or for one look at the image. */
+struct worker {
+	struct link *link;
 	struct child child;
 	unsigned int awaited[LINK_NR_COMMANDS];	/* answers still to come */
 	bool broken;			/* has not kept to its protocol */
+	uint64_t kill_ns;		/* closed: when patience ends, or 0 */
+};
+
+struct link {
+	const struct host *host;
+	const char *name;		/* of the device, in every log line */
+	uint32_t domid;			/* of the guest */
+	/* From within link_...() calls; must not free the link. */
+	void (*told)(struct link *l, const struct link_news *news);
+
+	struct worker serving, probing;
 	enum xenbus_link state;		/* changed by link.c alone */
 	struct limits_answer limits;	/* since LINK_OPENED */
 	uint64_t retry_ns;		/* when WAITING: the next try */
 	uint64_t retry_delay_ns;
 	uint64_t give_up_ns;		/* when WAITING: no more tries */
-	uint64_t kill_ns;		/* closed: when patience ends, or 0 */
 };
 
 /* host and name stay the caller's. */
 void link_init(struct link *l, const struct host *host, const char *name,
+	       uint32_t domid,
 	       void (*told)(struct link *l, const struct link_news *news));
 
 /* Looks at the image early, so that errors show before the guest runs; with
@@ -78,18 +86,20 @@ void link_probe(struct link *l, const struct link_image *image, bool locks);
 void link_open(struct link *l, const struct link_image *image);
 
 /* After LINK_OPENED. discard: it was advertised. */
-void link_connect(struct link *l, uint32_t domid, bool discard,
-		  const struct rings *rings);
+void link_connect(struct link *l, bool discard, const struct rings *rings);
 void link_disconnect(struct link *l);
 
 /* The worker is not needed any more. */
 void link_close(struct link *l);
 
-/* The worker has said something, or its socket has ended. Takes some of what
- * there is; a worker that does not keep to the protocol is killed. */
-void link_hear(struct link *l);
-/* Looks whether the worker has ended. */
+/* The worker has said something, or its socket has ended (epoll's data is the
+ * worker). Takes some of what there is; one that does not keep to the protocol is
+ * killed. */
+void link_hear(struct worker *w);
+/* Looks whether workers have ended. */
 void link_reap(struct link *l);
+/* Is any process of it left? */
+bool link_lives(const struct link *l);
 /* Does what is due; else lowers *next_ns to when something will be. True when
  * it is time for link_open(). */
 bool link_tick(struct link *l, uint64_t now_ns, uint64_t *next_ns);

@@ -27,6 +27,7 @@ static const char usage[] =
 	"      --cache MODE      auto, none, writeback, writethrough,\n"
 	"                        directsync, unsafe (auto)\n"
 	"      --aio ENGINE      " AIO_ENGINES(", ", "libaio") " (auto)\n"
+	"      --sandbox MODE    on, log, off: how workers are confined (on)\n"
 	"      --log-level LEVEL error, warn, info, debug (info)\n"
 	"      --check-config    only check the configuration\n"
 	"  -V, --version\n"
@@ -35,7 +36,7 @@ static const char usage[] =
 
 enum {
 	OPT_RUN_DIR = 256, OPT_KINDS, OPT_CACHE, OPT_AIO, OPT_LOG_LEVEL,
-	OPT_CHECK_CONFIG,
+	OPT_CHECK_CONFIG, OPT_SANDBOX,
 };
 
 static const struct option long_options[] = {
@@ -46,6 +47,7 @@ static const struct option long_options[] = {
 	{ "cache", required_argument, NULL, OPT_CACHE },
 	{ "aio", required_argument, NULL, OPT_AIO },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "sandbox", required_argument, NULL, OPT_SANDBOX },
 	{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
@@ -73,6 +75,8 @@ static int set_option(struct options *o, int opt, const char *value,
 		return conf_set(&o->conf, "defaults", "aio", value, err);
 	case OPT_LOG_LEVEL:
 		return conf_set(&o->conf, "xdiskd", "log-level", value, err);
+	case OPT_SANDBOX:
+		return conf_set(&o->conf, "xdiskd", "sandbox", value, err);
 	case OPT_CHECK_CONFIG:
 		o->check_config = true;
 		return 0;

@@ -66,6 +66,7 @@ static void read_signals(struct supervisor *sv)
 			stop(sv);
 			continue;
 		}
+		opening_reap(&sv->opener);
 		list_for_each(dev, &sv->devices, link)
 			link_reap(&dev->worker);
 	}
@@ -170,7 +171,7 @@ static bool any_worker(const struct supervisor *sv)
 	const struct device *dev;
 
 	list_for_each(dev, &sv->devices, link) {
-		if (child_alive(&dev->worker.child))
+		if (link_lives(&dev->worker))
 			return true;
 	}
 	return false;
@@ -265,9 +266,11 @@ int supervisor_open(struct supervisor *sv, struct error *err)
 {
 	int ret;
 
-	sv->host.worker = child_find_worker(err);
-	if (!sv->host.worker)
+	sv->host.worker = child_find_program("xdisk-worker", err);
+	opening_init(&sv->opener, child_find_program("xdisk-opener", err));
+	if (!sv->host.worker || !sv->opener.program)
 		return -ENOENT;
+	sv->host.opener = &sv->opener;
 	ret = open_signals(sv, err);
 	return ret ?: open_xenstore(sv, err);
 }
@@ -288,6 +291,7 @@ void supervisor_close(struct supervisor *sv)
 	xs_close(sv->host.xs);
 	domains_close(sv->watch.domains);
 	free(sv->host.worker);
+	opening_close(&sv->opener);
 	close_fd(&sv->host.epoll_fd);
 	close_fd(&sv->signal_fd);
 }

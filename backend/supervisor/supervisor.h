@@ -6,11 +6,13 @@
 #define XD_SUPERVISOR_SUPERVISOR_H
 
 #include "backend/supervisor/device.h"
+#include "backend/supervisor/opening.h"
 #include "backend/supervisor/scan.h"
 #include "backend/supervisor/watch.h"
 
 struct supervisor {
 	struct host host;
+	struct opening opener;
 	struct list devices;		/* struct device */
 	struct scan scan;
 	struct watch watch;

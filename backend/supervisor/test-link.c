@@ -17,6 +17,7 @@
 
 #include "backend/protocol.h"
 #include "backend/supervisor/link.h"
+#include "backend/supervisor/opening.h"
 #include "common/bits.h"
 
 /* ---- the worker ---- */
@@ -52,8 +53,9 @@ static void unasked(void)
 static void twice(void)
 {
 	for (int i = 0; i < 2; i++)
-		say("{\"command\": \"open\", \"error\": "
-		    "{\"errno\": 2, \"desc\": \"no such image\"}}");
+		say("{\"command\": \"open\", \"return\": {\"size\": 512, "
+		    "\"physical-block\": 512, \"discard-granularity\": 512, "
+		    "\"discard\": false}}");
 }
 
 static void no_limits(void)
@@ -74,6 +76,16 @@ static const struct {
 	{ "unasked", unasked }, { "twice", twice },
 	{ "no-limits", no_limits }, { "mute", mute },
 };
+
+/* What starts without a name is the opener. */
+static int be_opener(void)
+{
+	char buf[4096];
+
+	while (recv(WORKER_FD, buf, sizeof(buf), 0) > 0)
+		;
+	return 0;
+}
 
 static int be_worker(const char *name)
 {
@@ -107,6 +119,7 @@ static void told(struct link *l, const struct link_news *news)
 }
 
 static struct conf conf;
+static struct opening opener;
 static struct host host = { .conf = &conf, .foreground = true };
 
 static void begin(struct link *l, const char *behaviour)
@@ -114,7 +127,7 @@ static void begin(struct link *l, const char *behaviour)
 	const struct link_image image = { "/image", "raw", false, false };
 
 	memset(&heard, 0, sizeof(heard));
-	link_init(l, &host, behaviour, told);
+	link_init(l, &host, behaviour, 1, told);
 	link_open(l, &image);
 	assert_int_equal(l->state, XENBUS_LINK_BUSY);
 }
@@ -122,15 +135,15 @@ static void begin(struct link *l, const char *behaviour)
 /* Hears for a while; whether the process has ended. */
 static bool ends(struct link *l)
 {
-	for (int i = 0; i < 500 && l->child.pid > 0; i++) {
-		struct pollfd p = { l->child.fd, POLLIN, 0 };
+	for (int i = 0; i < 500 && l->serving.child.pid > 0; i++) {
+		struct pollfd p = { l->serving.child.fd, POLLIN, 0 };
 
 		poll(&p, 1, 20);
 		if (p.revents)
-			link_hear(l);
+			link_hear(&l->serving);
 		link_reap(l);
 	}
-	return l->child.pid == 0;
+	return l->serving.child.pid == 0;
 }
 
 static void ends_broken(const char *behaviour)
@@ -176,12 +189,12 @@ static void test_no_limits(void **state)
 	begin(&l, "no-limits");
 	for (int i = 0; i < 500 && !heard.count; i++) {
 		usleep(20 * 1000);
-		link_hear(&l);
+		link_hear(&l.serving);
 	}
 	assert_int_equal(heard.last, LINK_OPENED);
 	assert_int_equal(heard.errnum, EPROTO);
 	assert_int_equal(l.state, XENBUS_LINK_DOWN);
-	child_kill(&l.child);
+	child_kill(&l.serving.child);
 	assert_true(ends(&l));
 }
 
@@ -204,12 +217,12 @@ static void test_flood(void **state)
 	for (int i = 0; i < 100; i++) {
 		unsigned int before = heard.count;
 
-		link_hear(&l);
+		link_hear(&l.serving);
 		assert_true(heard.count - before <= 16);
 		usleep(1000);
 	}
 	assert_true(heard.count > 16);
-	child_kill(&l.child);
+	child_kill(&l.serving.child);
 	assert_true(ends(&l));
 }
 
@@ -227,13 +240,16 @@ int main(int argc, char **argv)
 	int failed;
 
 	if (argc > 2 && !strcmp(argv[1], "--name"))
-		return be_worker(argv[2]);
+		return *argv[2] ? be_worker(argv[2]) : be_opener();
 	log_init("test-link", LOG_LEVEL_ERROR, true);
 	host.worker = argv[0];
+	host.opener = &opener;
+	opening_init(&opener, strdup(argv[0]));
 	host.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (host.epoll_fd < 0 || conf_init(&conf, "/nonexistent") < 0)
 		return 1;
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	opening_close(&opener);
 	conf_free(&conf);
 	close(host.epoll_fd);
 	return failed;

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * worker.c: xdisk-worker: one disk of one guest.
+ * worker.c: xdisk-worker: one connection of one guest's disk, or one look at an
+ * image.
  *
  * Does what the supervisor says (protocol.h), one command after the other, in
  * a coroutine of its own; between and during commands the loop serves the
- * rings. Knows nothing of xenstore and nothing of other disks. When the
- * supervisor goes away, it drains, closes the image and exits.
+ * rings. Knows nothing of xenstore and nothing of other disks. It confines itself
+ * before it reads anything of an image or a guest (confine.h), and asks the opener
+ * for each file. When the supervisor goes away, it drains, closes the image and
+ * exits.
  */
 #include "config.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,19 +24,25 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <xenevtchn.h>
+#include <xengnttab.h>
+
 #include "backend/arguments.h"
 #include "backend/protocol.h"
+#include "backend/worker/confine.h"
 #include "backend/worker/io.h"
 #include "common/bits.h"
 #include "common/log.h"
 #include "common/printable.h"
 #include "common/size.h"
 #include "image/crypto/secret.h"
-#include "image/graph/data-rule.h"
 #include "image/graph/open.h"
+#include "image/graph/protocol.h"
 #include "image/image.h"
 #include "image/info.h"
 #include "image/node.h"
+#include "opener/local.h"
+#include "opener/wire.h"
 
 _Static_assert(LIMIT_QUEUES <= BLKIF_MAX_QUEUES &&
 	       LIMIT_RING_ORDER == BLKIF_MAX_RING_ORDER &&
@@ -43,6 +51,13 @@ _Static_assert(LIMIT_QUEUES <= BLKIF_MAX_QUEUES &&
 
 struct worker {
 	struct loop *loop;
+	const struct start *start;
+	struct confine confine;
+	bool confined;
+	struct aio *engine;		/* made before that; NULL: none */
+	struct wire_opener opener;
+	struct xengntdev_handle *gnttab;
+	struct xenevtchn_handle *evtchn;
 	struct io io;
 	struct image *image;
 	bool opened;			/* also without a medium */
@@ -62,10 +77,10 @@ struct disk {
 	struct image_options options;
 };
 
-static int read_disk(json_t *args, struct disk *d, struct error *err)
+static int read_disk(struct worker *w, json_t *args, struct disk *d,
+		     struct error *err)
 {
 	struct disk_arguments *a = &d->args;
-	const char *data_file;
 
 	*d = (struct disk){ 0 };
 	if (disk_arguments_unpack(args, a) < 0)
@@ -74,11 +89,7 @@ static int read_disk(json_t *args, struct disk *d, struct error *err)
 	    aio_parse_kind(a->aio ?: "auto", &d->options.aio) < 0)
 		return error_set(err, EINVAL, "cache=%s or aio=%s is unknown",
 				 a->cache, a->aio);
-	data_file = a->data_file ?: "none";
-	if (image_parse_data_rule(data_file, &d->options.data_rule) < 0)
-		return error_set(err, EINVAL, "data-file=%.200s is unknown",
-				 data_file);
-	d->options.data_rule.where = a->section;
+	d->options.opener = &w->opener.opener;
 	d->options.flags = (a->readonly ? 0 : IMAGE_RDWR) |
 			   (a->unmap ? IMAGE_UNMAP : 0) |
 			   (a->legacy_aes ? 0 : IMAGE_NO_LEGACY_AES);
@@ -137,17 +148,45 @@ static int look_at_image(struct worker *w, const struct disk *d,
 	return image_close(img, ret ? NULL : err) ?: ret;
 }
 
+/* Once, before the first look at an image. */
+static int confine_for(struct worker *w, const struct disk *d,
+		       struct error *err)
+{
+	int ret;
+
+	if (w->confined)
+		return 0;
+	w->confine = (struct confine){
+		.sandbox = w->start->sandbox,
+		.uid = w->start->uid,
+		.network = image_is_remote(d->args.path),
+	};
+	ret = confine(&w->confine, err);
+	w->confined = ret == 0;
+	return ret;
+}
+
+static int probe_disk(struct worker *w, const struct disk *d, json_t **reply,
+		      struct error *err)
+{
+	int ret = confine_for(w, d, err);
+
+	return ret ? ret :
+		     look_at_image(w, d, d->args.locks ? IMAGE_PROBE_LOCKS |
+					 (d->options.flags & IMAGE_RDWR) : 0,
+				   reply, err);
+}
+
 static int do_probe(struct worker *w, json_t *args, json_t **reply,
 		    struct error *err)
 {
 	struct disk d;
-	int ret = read_disk(args, &d, err);
+	int ret = read_disk(w, args, &d, err);
 
-	if (ret)
-		return ret;
-	return look_at_image(w, &d, d.args.locks ? IMAGE_PROBE_LOCKS |
-				    (d.options.flags & IMAGE_RDWR) : 0,
-			     reply, err);
+	if (ret == 0)
+		ret = probe_disk(w, &d, reply, err);
+	disk_arguments_free(&d.args);
+	return ret;
 }
 
 /* One passphrase for the image and all below it. */
@@ -157,12 +196,21 @@ static const struct image_node every_node = {
 
 static int take_secret(struct disk *d, struct error *err)
 {
+	const struct opener_ask ask = {
+		.purpose = OPENER_SECRET, .name = d->args.secret_file,
+	};
 	cleanup_secret uint8_t *bytes = NULL;
+	struct opened opened;
 	size_t len;
+	int ret;
 
 	if (!d->args.secret_file)
 		return 0;
-	bytes = secret_read(d->args.secret_file, &len, err);
+	ret = opener_open(d->options.opener, &ask, &opened, err);
+	if (ret)
+		return error_where(err, ret, d->args.secret_file);
+	bytes = secret_read_fd(opened.fd, d->args.secret_file, &len, err);
+	opened_clear(&opened);
 	if (!bytes)
 		return -EACCES;
 	d->options.node = &every_node;
@@ -186,6 +234,31 @@ static void log_opened(const struct worker *w, const struct disk *d)
 			    image_cache_name(image_cache(w->image)));
 }
 
+static int open_disk(struct worker *w, struct disk *d, json_t **reply,
+		     struct error *err)
+{
+	int ret = confine_for(w, d, err);
+
+	if (ret == 0)
+		ret = take_secret(d, err);
+	if (ret == 0 && *d->args.path)
+		ret = image_open(w->loop, d->args.path, d->args.format,
+				 &d->options, &w->image, err);
+	secret_forget_all();
+	if (ret < 0) {
+		error_prefix(err, ret, "%s", d->args.path);
+		/* It may be known by a better name. */
+		if (w->confined && !d->args.secret_file && *d->args.path)
+			look_at_image(w, d, 0, NULL, err);
+		w->image = NULL;
+		return ret;
+	}
+	w->opened = true;
+	log_opened(w, d);
+	*reply = limits_of(w->image);
+	return 0;
+}
+
 static int do_open(struct worker *w, json_t *args, json_t **reply,
 		   struct error *err)
 {
@@ -194,25 +267,11 @@ static int do_open(struct worker *w, json_t *args, json_t **reply,
 
 	if (w->opened)
 		return error_set(err, EBUSY, "an image is open already");
-	ret = read_disk(args, &d, err);
+	ret = read_disk(w, args, &d, err);
 	if (ret == 0)
-		ret = take_secret(&d, err);
-	if (ret == 0 && *d.args.path)
-		ret = image_open(w->loop, d.args.path, d.args.format, &d.options,
-				 &w->image, err);
-	secret_forget_all();
-	if (ret < 0) {
-		error_prefix(err, ret, "%s", d.args.path);
-		/* It may be known by a better name. */
-		if (!d.args.secret_file && *d.args.path)
-			look_at_image(w, &d, 0, NULL, err);
-		w->image = NULL;
-		return ret;
-	}
-	w->opened = true;
-	log_opened(w, &d);
-	*reply = limits_of(w->image);
-	return 0;
+		ret = open_disk(w, &d, reply, err);
+	disk_arguments_free(&d.args);
+	return ret;
 }
 
 /* ---- the rings ---- */
@@ -248,10 +307,19 @@ static void log_connected(const struct blkif_config *c)
 		    c->persistent ? ", persistent grants" : "");
 }
 
+/* All files are open: nobody asks for another. */
+static void seal_opener(void)
+{
+	shutdown(OPENER_FD, SHUT_RDWR);
+}
+
 static int do_connect(struct worker *w, json_t *args, json_t **reply,
 		      struct error *err)
 {
-	struct blkif_config c = { .max_indirect = LIMIT_INDIRECT };
+	struct blkif_config c = {
+		.max_indirect = LIMIT_INDIRECT,
+		.gnttab = w->gnttab, .evtchn = w->evtchn,
+	};
 	struct connect_arguments a;
 	int ret;
 
@@ -259,9 +327,18 @@ static int do_connect(struct worker *w, json_t *args, json_t **reply,
 		return error_set(err, EBUSY, "no image, or already connected");
 	if (connect_arguments_unpack(args, &a) < 0)
 		return error_set(err, EINVAL, "arguments of connect");
+	if (a.domid != w->start->domid)
+		return error_set(err, EINVAL, "this worker is for domain %u",
+				 w->start->domid);
 	fill_config(&a, &c);
 	ret = io_connect(&w->io, w->image, &c, err);
-	if (ret == 0)
+	if (ret)
+		return ret;
+	seal_opener();
+	ret = confine_connected(&w->confine, err);
+	if (ret)
+		io_disconnect(&w->io);
+	else
 		log_connected(&c);
 	return ret;
 }
@@ -459,29 +536,71 @@ static int watch_for_end(struct worker *w)
 	return loop_add_fd(w->loop, &w->signal, fd, EPOLLIN, signal_readable);
 }
 
-static int run_until_done(void)
+/* Of this guest alone, where the device can be told so: grants cannot, SECURITY.md.
+ * A restricted device binds no port of another domain. */
+static int open_xen(struct worker *w, struct error *err)
 {
-	struct worker w = { .socket = LOOP_FD_INIT, .signal = LOOP_FD_INIT };
+	struct xentoollog_logger *quiet = blkif_quiet_logger();
+
+	if (w->start->domid == NO_DOMID)
+		return 0;
+	w->gnttab = xengnttab_open(quiet, 0);
+	if (!w->gnttab)
+		return error_set_errno(err, errno, "grant device");
+	w->evtchn = xenevtchn_open(quiet, 0);
+	if (!w->evtchn)
+		return error_set_errno(err, errno, "event channel device");
+	if (xenevtchn_restrict(w->evtchn, (domid_t)w->start->domid) < 0)
+		log_info("the event channel device is not restricted to the "
+			 "domain: %s", strerror(errno));
+	return 0;
+}
+
+static void close_xen(struct worker *w)
+{
+	if (w->gnttab)
+		xengnttab_close(w->gnttab);
+	if (w->evtchn)
+		xenevtchn_close(w->evtchn);
+}
+
+static int open_worker(struct worker *w, struct error *err)
+{
 	int ret;
 
-	w.loop = loop_new();
-	if (!w.loop) {
-		log_error("event loop: %s", strerror(errno));
-		return EXIT_FAILURE;
-	}
-	io_init(&w.io, w.loop);
-	w.io.failed = rings_failed;
-	ret = watch_for_end(&w);
+	w->loop = loop_new();
+	if (!w->loop)
+		return error_set_errno(err, errno, "event loop");
+	io_init(&w->io, w->loop);
+	w->io.failed = rings_failed;
+	wire_opener_init(&w->opener, OPENER_FD);
+	ret = open_xen(w, err);
+	if (ret == 0 && w->start->sandbox != SANDBOX_OFF)
+		ret = aio_new_confined(w->loop, &w->engine, err);
 	if (ret == 0)
-		ret = co_start(converse, &w);
+		ret = watch_for_end(w);
+	return ret ? ret : co_start(converse, w);
+}
+
+static int run_until_done(const struct start *start)
+{
+	struct worker w = {
+		.start = start, .socket = LOOP_FD_INIT, .signal = LOOP_FD_INIT,
+	};
+	struct error err = ERROR_INIT;
+	int ret = open_worker(&w, &err);
+
 	if (ret < 0) {
-		log_error("cannot start: %s", strerror(-ret));
+		log_error("cannot start: %s", error_text(&err, ret));
 		return EXIT_FAILURE;
 	}
 	while (!w.done)
 		io_turn(&w.io);
+	confine_report();
+	aio_free(w.engine);
 	loop_del_fd(w.loop, &w.signal);
 	co_trim();
+	close_xen(&w);
 	loop_free(w.loop);
 	return EXIT_SUCCESS;
 }
@@ -502,47 +621,16 @@ static void raise_oom_score(void)
 	close(fd);
 }
 
-static const struct option long_options[] = {
-	{ "name", required_argument, NULL, 'n' },
-	{ "log-level", required_argument, NULL, 'l' },
-	{ "log-stderr", no_argument, NULL, 's' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static bool started_by_supervisor(void)
-{
-	int type = 0;
-	socklen_t len = sizeof(type);
-
-	return getsockopt(WORKER_FD, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	       type == SOCK_SEQPACKET;
-}
-
-static int usage(void)
-{
-	fputs("xdisk-worker is started by xdiskd(8).\n", stderr);
-	return 2;
-}
-
 int main(int argc, char **argv)
 {
-	enum log_level level = LOG_LEVEL_INFO;
-	bool to_stderr = false;
-	int opt;
+	struct start start;
 
-	while ((opt = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (opt == 'n')
-			log_set_object(optarg);
-		else if (opt == 's')
-			to_stderr = true;
-		else if (opt != 'l' || log_parse_level(optarg, &level) < 0)
-			return usage();
-	}
-	if (optind < argc || !started_by_supervisor())
-		return usage();
-	log_init("xdisk-worker", level, to_stderr);
+	if (start_parse(&start, argc, argv) < 0)
+		return start_usage("xdisk-worker");
+	log_set_object(start.name);
+	log_init("xdisk-worker", start.log_level, start.log_stderr);
 	if (setpriority(PRIO_PROCESS, 0, 0) < 0)	/* the supervisor's */
 		log_debug("setpriority: %s", strerror(errno));
 	raise_oom_score();
-	return run_until_done();
+	return run_until_done(&start);
 }

@@ -97,23 +97,27 @@ static int read_secret_file(int fd, uint8_t *buf, size_t size, size_t *len)
 	return 0;
 }
 
-uint8_t *secret_read(const char *path, size_t *len, struct error *err)
+uint8_t *secret_read_fd(int fd, const char *path, size_t *len,
+			struct error *err)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
 	cleanup_secret uint8_t *buf = secret_alloc(SECRET_MAX + 1);
-	int ret;
-
-	if (fd < 0) {
-		error_set_errno(err, errno, "Unable to read %s: failed to open "
-				"file '%s'", path, path);
-		return NULL;
-	}
-	ret = buf ? read_secret_file(fd, buf, SECRET_MAX + 1, len) : -ENOMEM;
+	int ret = buf ? read_secret_file(fd, buf, SECRET_MAX + 1, len) : -ENOMEM;
 	if (ret) {
 		error_set_errno(err, -ret, "Unable to read %s", path);
 		return NULL;
 	}
 	return steal_ptr(&buf);
+}
+
+uint8_t *secret_read(const char *path, size_t *len, struct error *err)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		return secret_read_fd(fd, path, len, err);
+	error_set_errno(err, errno, "Unable to read %s: failed to open file "
+			"'%s'", path, path);
+	return NULL;
 }
 
 const struct secret *secret_find(const char *id, struct error *err)

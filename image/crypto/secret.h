@@ -39,6 +39,9 @@ int secret_add(const char *id, const void *data, size_t len,
 /* The bytes of a file as they are, a newline at the end too, in memory to be
  * given to secret_free(). NULL: with the sentence. */
 uint8_t *secret_read(const char *path, size_t *len, struct error *err);
+/* The same of an open file; path: for sentences. */
+uint8_t *secret_read_fd(int fd, const char *path, size_t *len,
+			struct error *err);
 /* NULL: none of that name, with the sentence. */
 const struct secret *secret_find(const char *id, struct error *err);
 /* Wipes all of them. */

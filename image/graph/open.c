@@ -25,6 +25,7 @@
 #include "image/graph/format.h"
 #include "image/graph/path.h"
 #include "image/graph/protocol.h"
+#include "opener/local.h"
 
 /* What the tables of all of them may take of memory at opening: more than the
  * largest that one image may have (200 MiB), which no disk there is needs. */
@@ -87,10 +88,12 @@ int image_take(struct image *img, uint64_t bytes, struct error *err)
 
 /* ---- protocols ---- */
 
-/* The one place where protocols for tests are let in or not. */
+/* The one place where protocols for tests are let in or not. `opened`: of a file
+ * of this host. */
 static int open_protocol(struct loop *loop, const char *path,
 			 const struct image_driver *driver,
-			 const struct image_options *opts, struct image **out,
+			 const struct image_options *opts,
+			 struct opened *opened, struct image **out,
 			 struct error *err)
 {
 	struct image *img;
@@ -105,8 +108,11 @@ static int open_protocol(struct loop *loop, const char *path,
 	if ((opts->flags & IMAGE_RDWR) && !driver->pwritev)
 		ret = error_set(err, EROFS, "%s: the protocol %s can only be "
 				"read", path, driver->name);
-	else
+	else {
+		img->opened = opened;
 		ret = driver->open(img, opts, err);
+		img->opened = NULL;
+	}
 	if (ret) {
 		node_free(img);
 		return ret;
@@ -115,7 +121,35 @@ static int open_protocol(struct loop *loop, const char *path,
 	return 0;
 }
 
-int image_open_file(struct loop *loop, const char *path, bool foreign,
+static bool opens_to_write(const struct image_options *opts)
+{
+	return (opts->flags & IMAGE_RDWR) && !(opts->flags & IMAGE_NO_IO);
+}
+
+/* A file that a person names is opened first. */
+static int open_by_name(struct loop *loop, const char *path,
+			const struct image_driver *driver,
+			const struct image_options *opts, struct image **out,
+			struct error *err)
+{
+	const struct opener_ask ask = {
+		.purpose = OPENER_IMAGE,
+		.write = opens_to_write(opts),
+		.name = path,
+	};
+	struct opened opened = OPENED_INIT;
+	int ret = 0;
+
+	if (driver->host_file)
+		ret = opener_open(opts->opener, &ask, &opened, err);
+	if (!ret)
+		ret = open_protocol(loop, path, driver, opts, &opened, out,
+				    err);
+	opened_clear(&opened);
+	return ret ? error_reason(err, ret) : 0;
+}
+
+int image_open_file(struct loop *loop, const char *path, bool plain,
 		    const struct image_options *opts, struct image **out,
 		    struct error *err)
 {
@@ -123,10 +157,20 @@ int image_open_file(struct loop *loop, const char *path, bool foreign,
 	struct image_options own = *opts;
 
 	own.node = NULL;		/* it tells of what stands on the file */
-	driver = foreign ? protocol_named("file", err) :
-			   protocol_of(&path, err);
-	return driver ? open_protocol(loop, path, driver, &own, out, err) :
+	driver = plain ? protocol_named("file", err) : protocol_of(&path, err);
+	return driver ? open_by_name(loop, path, driver, &own, out, err) :
 			-ENOTSUP;
+}
+
+int image_open_opened(struct loop *loop, struct opened *opened,
+		      const struct image_options *opts, struct image **out,
+		      struct error *err)
+{
+	struct image_options own = *opts;
+
+	own.node = NULL;
+	return open_protocol(loop, opened->name, protocol_named("file", err),
+			     &own, opened, out, err);
 }
 
 /* "file" and "host_device" are one driver, but who says one means it. */
@@ -204,7 +248,7 @@ int image_open_described(struct loop *loop, const struct image_node *node,
 	if (!driver)
 		return -ENOTSUP;
 	ret = driver->host_file ? judge_kind(node, own.flags, err) : 0;
-	return ret ? ret : open_protocol(loop, path, driver, &own, out, err);
+	return ret ? ret : open_by_name(loop, path, driver, &own, out, err);
 }
 
 int image_open_child(struct image *parent, const struct image_node *node,
@@ -214,7 +258,7 @@ int image_open_child(struct image *parent, const struct image_node *node,
 	return image_open_described(parent->loop, node, opts, child, err);
 }
 
-static int open_below(struct image *img, bool foreign,
+static int open_below(struct image *img, struct opened *opened,
 		      const struct image_options *opts, struct error *err)
 {
 	const struct image_node *node = opts->node ? opts->node->file : NULL;
@@ -222,18 +266,21 @@ static int open_below(struct image *img, bool foreign,
 	if (node)
 		return image_open_described(img->loop, node, opts, &img->file,
 					    err);
-	return image_open_file(img->loop, img->path, foreign, opts, &img->file,
+	if (opened)
+		return image_open_opened(img->loop, opened, opts, &img->file,
+					 err);
+	return image_open_file(img->loop, img->path, false, opts, &img->file,
 			       err);
 }
 
 /* ---- formats ---- */
 
 /* Opens what `overlay` (NULL: nothing) stands on, file and format, but nothing
- * that this one stands on. */
+ * that this one stands on. `opened`: its file, NULL: not yet. */
 static int open_alone(struct loop *loop, struct image *overlay,
 		      const char *path, const struct image_driver *driver,
-		      const struct image_options *opts, struct image **out,
-		      struct error *err)
+		      const struct image_options *opts, struct opened *opened,
+		      struct image **out, struct error *err)
 {
 	struct image *img;
 	int ret;
@@ -248,7 +295,7 @@ static int open_alone(struct loop *loop, struct image *overlay,
 	img->options = *opts;
 	if (opts->node && opts->node->no_backing)
 		img->flags |= IMAGE_NO_BACKING;
-	ret = open_below(img, overlay != NULL, opts, err);
+	ret = open_below(img, opened, opts, err);
 	if (ret)
 		goto out;
 	img->cache = img->file->cache;
@@ -280,7 +327,7 @@ static int open_node(struct loop *loop, const char *path,
 		     struct error *err)
 {
 	struct image *img;
-	int ret = open_alone(loop, NULL, path, driver, opts, &img, err);
+	int ret = open_alone(loop, NULL, path, driver, opts, NULL, &img, err);
 
 	if (ret)
 		return ret;
@@ -330,28 +377,46 @@ int image_judge_depth(unsigned int nr, struct error *err)
 			  "chain", IMAGE_MAX_CHAIN);
 }
 
-/* Is `path` the file of `img` or of an image that stands on it? */
-static int check_chain(struct image *img, const char *path, bool described,
-		       struct error *err)
+/* `id`, `path`: of what `img` is to stand on. Is it the file of an image that
+ * stands on it? */
+static int check_chain(struct image *img, const struct file_id *id,
+		       const char *path, struct error *err)
 {
 	unsigned int depth = 0;
-	struct file_id id;
-	int ret = file_id_find(path, &id);
 
-	/* It need not be a file: opening it will tell. */
-	if (ret && described)
-		return 0;
-	if (ret)
-		return error_set_errno(err, -ret, "Could not open backing "
-				       "file: Could not open '%s'", path);
 	for (; img; img = img->overlay) {
-		if (image_find_file(img->file, &id))
+		if (image_find_file(img->file, id))
 			return error_set(err, ELOOP, "backing file '%s' leads "
 					 "back to '%s': the chain is a circle",
 					 path, img->path);
 		depth++;
 	}
 	return image_judge_depth(depth + 1, err);
+}
+
+/* Opens the file that `img` names as its backing image. */
+static int open_backing_file(struct image *img, const char *path,
+			     const struct image_options *opts,
+			     struct opened *opened, struct error *err)
+{
+	const struct opener_ask ask = {
+		.purpose = OPENER_BACKING,
+		.write = opens_to_write(opts),
+		.by = img->path,
+		.name = path,
+	};
+	struct error why = ERROR_INIT;
+	struct file_id id;
+	int ret = opener_open(opts->opener, &ask, opened, &why);
+
+	if (ret && why.msg[0])
+		return error_set(err, -ret, "%s", why.msg);
+	if (!ret)
+		ret = file_id_of_fd(opened->fd, &id);
+	if (ret)
+		return error_set_errno(err, -ret, "Could not open backing "
+				       "file: Could not open '%s'", path);
+	return check_chain(img, &id, path, err);
 }
 
 /* A described backing image has its own path; a recorded one is relative to the
@@ -386,6 +451,42 @@ static struct image_options options_below(const struct image *img)
 	return opts;
 }
 
+static int open_backing(struct image *img, const char *path,
+			const char *format, const struct image_options *opts,
+			struct opened *opened, struct error *err)
+{
+	int ret = open_alone(img->loop, img, path, image_find_format(format),
+			     opts, opened, &img->backing, err);
+
+	return error_prefix(ret ? err : NULL, ret, "backing file '%s'", path);
+}
+
+static int open_recorded_backing(struct image *img, const char *path,
+				 const char *format,
+				 const struct image_options *opts,
+				 struct error *err)
+{
+	struct opened opened = OPENED_INIT;
+	int ret = open_backing_file(img, path, opts, &opened, err);
+
+	if (!ret)
+		ret = open_backing(img, path, format, opts, &opened, err);
+	opened_clear(&opened);
+	return ret;
+}
+
+/* It need not be a file: opening it will tell. */
+static int open_described_backing(struct image *img, const char *path,
+				  const char *format,
+				  const struct image_options *opts,
+				  struct error *err)
+{
+	struct file_id id;
+	int ret = file_id_find(path, &id) ? 0 : check_chain(img, &id, path, err);
+
+	return ret ? ret : open_backing(img, path, format, opts, NULL, err);
+}
+
 /* Opens what `img` has named as its backing image. */
 static int open_named_backing(struct image *img, struct error *err)
 {
@@ -403,14 +504,13 @@ static int open_named_backing(struct image *img, struct error *err)
 				 "unknown format '%s' (known: %s)", path, format,
 				 image_format_names());
 	ret = backing_path(img, path, node, &full, err);
-	if (!ret)
-		ret = check_chain(img, full, node && node->file, err);
 	if (ret)
 		return ret;
-	ret = open_alone(img->loop, img, full, image_find_format(known), &opts,
-			 &img->backing, err);
+	ret = node && node->file ?
+		      open_described_backing(img, full, known, &opts, err) :
+		      open_recorded_backing(img, full, known, &opts, err);
 	if (ret)
-		return error_prefix(err, ret, "backing file '%s'", full);
+		return ret;
 	return img->driver->judge_backing ?
 		       img->driver->judge_backing(img, err) : 0;
 }

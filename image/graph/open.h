@@ -14,6 +14,7 @@ struct image;
 struct image_node;
 struct image_options;
 struct loop;
+struct opened;
 
 /*
  * co. Opens `path` as `format` ("raw", "qcow2"...; never guessed, NULL is
@@ -44,11 +45,15 @@ int image_name_backing(struct image *img, const char *path,
  * -EFBIG: too much, with that of the images that stand on it. */
 int image_take(struct image *img, uint64_t bytes, struct error *err);
 
-/* co. A protocol's node for `path`. A name out of an image (`foreign`) is a
- * file's, whatever it looks like. */
-int image_open_file(struct loop *loop, const char *path, bool foreign,
+/* co. A protocol's node for `path`, on a person's word. `plain`: a file's name,
+ * whatever it looks like. */
+int image_open_file(struct loop *loop, const char *path, bool plain,
 		    const struct image_options *opts, struct image **out,
 		    struct error *err);
+/* co. A file's node for what was opened, whose descriptor it takes. */
+int image_open_opened(struct loop *loop, struct opened *opened,
+		      const struct image_options *opts, struct image **out,
+		      struct error *err);
 /* co. What a person has described: a protocol, or a format on another file. */
 int image_open_described(struct loop *loop, const struct image_node *node,
 			 const struct image_options *opts, struct image **out,

@@ -9,8 +9,8 @@
 
 struct image;
 
-/* For drivers: would the data rule of `parent` let it open `path` (NULL: none is
- * recorded) as its data file? Opens nothing. -EACCES, ... */
+/* For drivers: where an opener judges data files, would it open `path` (NULL: none
+ * is recorded) for `parent`? -EACCES, ... */
 int image_judge_data_file(struct image *parent, const char *path,
 			  struct error *err);
 /* co. For drivers: opens `path` (NULL: none is recorded), or what the user named
@@ -19,7 +19,7 @@ int image_open_data_file(struct image *parent, const char *path,
 			 struct error *err);
 
 /* co. For drivers: opens a file that the image names, which has to be beside its
- * own (image_judge_beside()); *part is a protocol node for image_close(). */
+ * own; *part is a protocol node for image_close(). */
 int image_open_part(struct image *parent, const char *name,
 		    struct image **part, struct error *err);
 

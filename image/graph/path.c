@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/cleanup.h"
 
@@ -59,52 +58,4 @@ int image_backing_path(const char *image_path, const char *name, char **full,
 		       struct error *err)
 {
 	return image_named_path(image_path, "backing file", name, full, err);
-}
-
-static int stat_folder(const char *path, struct stat *st)
-{
-	const char *slash = strrchr(path, '/');
-	cleanup_free char *folder =
-		slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup(".");
-
-	return folder && !stat(folder, st) ? 0 : -errno;
-}
-
-/* By what the folders are, not by what they are called. */
-static int judge_folders(const char *image_path, const char *path,
-			 struct error *err)
-{
-	struct stat image, other;
-	int ret = stat_folder(image_path, &image);
-
-	if (!ret)
-		ret = stat_folder(path, &other);
-	if (ret)
-		return error_set_errno(err, -ret, "the folder of '%.200s'",
-				       path);
-	if (image.st_dev != other.st_dev || image.st_ino != other.st_ino)
-		return error_set(err, EACCES, "'%.200s' is in another folder "
-				 "than the image", path);
-	return 0;
-}
-
-int image_judge_beside(const char *image_path, const char *path,
-		       struct error *err)
-{
-	cleanup_free char *real = NULL;
-	struct stat st;
-	int ret = judge_folders(image_path, path, err);
-
-	if (ret)
-		return ret;
-	real = realpath(path, NULL);
-	if (!real || lstat(real, &st))
-		return error_set_errno(err, errno, "'%.200s'", path);
-	ret = judge_folders(image_path, real, err);
-	if (ret)
-		return error_prefix(err, ret, "'%.200s' is a link", path);
-	if (!S_ISREG(st.st_mode))
-		return error_set(err, EACCES, "'%.200s' is not a regular file",
-				 path);
-	return 0;
 }

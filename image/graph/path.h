@@ -23,9 +23,4 @@ int image_named_path(const char *image_path, const char *what, const char *name,
 int image_backing_path(const char *image_path, const char *name, char **full,
 		       struct error *err);
 
-/* Is `path` a regular file in the folder of the image, and no link out of it?
- * Opens nothing. -EACCES with the sentence: it is not; errors of stat(2). */
-int image_judge_beside(const char *image_path, const char *path,
-		       struct error *err);
-
 #endif

@@ -3,15 +3,13 @@
 #include "image/graph/probe.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "common/bits.h"
-#include "common/cleanup.h"
 #include "image/driver.h"
-#include "image/host-file.h"
 #include "image/graph/open.h"
 #include "image/graph/protocol.h"
+#include "opener/local.h"
 
 static const char *guess_format(const char *name, const uint8_t *head,
 				size_t len)
@@ -26,15 +24,17 @@ static const char *guess_format(const char *name, const uint8_t *head,
 
 int image_probe(const char *file, const char **format, struct error *err)
 {
+	const struct opener_ask ask = { OPENER_IMAGE, .name = file };
 	uint8_t head[IMAGE_PROBE_BYTES];
-	cleanup_fd int fd = -1;
-	struct stat st;
+	struct opened opened;
 	ssize_t n;
-	int ret = host_file_open(file, O_RDONLY, &fd, &st, err);
+	int ret = opener_open(NULL, &ask, &opened, err);
 
 	if (ret)
-		return error_prefix(err, ret, "Could not open '%s'", file);
-	n = pread(fd, head, sizeof(head), 0);
+		return error_prefix(err, error_reason(err, ret),
+				    "Could not open '%s'", file);
+	n = pread(opened.fd, head, sizeof(head), 0);
+	opened_clear(&opened);
 	if (n < 0)
 		return error_set_errno(err, errno, "Could not read '%s'", file);
 	*format = guess_format(file, head, (size_t)n);

@@ -94,6 +94,13 @@ const struct image_driver *protocol_named(const char *name, struct error *err)
 	return NULL;
 }
 
+bool image_is_remote(const char *path)
+{
+	const struct image_driver *driver = protocol_of(&path, NULL);
+
+	return driver && !driver->host_file;
+}
+
 bool protocol_of_host(const char *name)
 {
 	const struct image_protocol *p = find_protocol(name, strlen(name));

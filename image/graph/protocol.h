@@ -24,6 +24,9 @@ const struct image_driver *protocol_of(const char **path, struct error *err);
 /* The same for a protocol that somebody has named: "file", "host_device"... */
 const struct image_driver *protocol_named(const char *name, struct error *err);
 /* Is it a name of the plain files and devices of this host? Loads nothing. */
+/* Does it lie on a server, by its name? Loads what it takes to talk to that. */
+bool image_is_remote(const char *path);
+/* Is it one of files of this host? */
 bool protocol_of_host(const char *name);
 
 /* Protocols that a person may name, those of modules included, with a space

@@ -6,12 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/fs.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/bits.h"
@@ -108,30 +105,7 @@ int file_set_cache(struct image *img, enum image_cache wanted,
 
 /* ---- limits ---- */
 
-/* A number in the device's queue directory, or its disk's for a partition. */
-static uint64_t queue_limit(const struct stat *st, const char *name)
-{
-	static const char *const where[] = { "queue", "../queue" };
-	unsigned int maj = major(st->st_rdev), min_ = minor(st->st_rdev);
-	char path[128];
-	uint64_t value = 0;
-	FILE *f;
-
-	for (size_t i = 0; i < ARRAY_SIZE(where); i++) {
-		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/%s", maj,
-			 min_, where[i], name);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		if (fscanf(f, "%" SCNu64, &value) != 1)
-			value = 0;
-		fclose(f);
-		break;
-	}
-	return value;
-}
-
-static void device_limits(struct image *img, const struct stat *st)
+static void device_limits(struct image *img)
 {
 	struct file_state *s = img->state;
 	struct image_limits *l = &img->limits;
@@ -142,10 +116,9 @@ static void device_limits(struct image *img, const struct stat *st)
 		l->logical_block = (uint32_t)logical;
 	if (!ioctl(s->fd, BLKPBSZGET, &physical))
 		l->physical_block = physical;
-	l->discard = queue_limit(st, "discard_max_bytes") > 0;
-	l->discard_granularity =
-		(uint32_t)queue_limit(st, "discard_granularity");
-	s->zeroes_fast = queue_limit(st, "write_zeroes_max_bytes") > 0;
+	l->discard = s->device.discard_max > 0;
+	l->discard_granularity = (uint32_t)s->device.discard_granularity;
+	s->zeroes_fast = s->device.write_zeroes_max > 0;
 	s->discard_unit = 4096;
 	if (l->discard_granularity > 4096 &&
 	    !(l->discard_granularity & (l->discard_granularity - 1)))
@@ -179,7 +152,7 @@ void file_find_limits(struct image *img, const struct stat *st)
 
 	l->logical_block = max(img->request_align, 512u);
 	if (s->is_device)
-		device_limits(img, st);
+		device_limits(img);
 	else
 		regular_limits(img, st);
 	if (!is_pow2(l->physical_block))

@@ -15,6 +15,7 @@
 struct file_state {
 	int fd;
 	bool is_device;			/* a block device */
+	struct device_limits device;
 	struct aio *aio;
 	struct aio_file file;
 	bool no_zero_range, no_punch;	/* refused before */

@@ -90,6 +90,7 @@ static int file_close(struct image *img, struct error *err)
 {
 	struct file_state *s = img->state;
 
+	aio_file_done(&s->file);
 	aio_free(s->aio);
 	s->aio = NULL;
 	if (s->fd >= 0)
@@ -112,19 +113,20 @@ static int64_t empty_page_cache(void *arg)
 	return 0;
 }
 
+/* What was opened for it is judged and within its rights: see opener.h. */
 static int file_open(struct image *img, const struct image_options *opts,
 		     struct error *err)
 {
 	struct file_state *s = img->state;
 	bool write = img->flags & IMAGE_RDWR;
 	struct stat st;
-	int ret;
+	int ret = 0;
 
-	ret = host_file_open(img->path, write ? O_RDWR : O_RDONLY, &s->fd, &st,
-			     err);
-	if (!ret && (img->flags & IMAGE_PROBE_LOCKS))
+	s->fd = steal_fd(&img->opened->fd);
+	s->device = img->opened->limits;
+	if (img->flags & IMAGE_PROBE_LOCKS)
 		ret = image_probe_locks(s->fd, img->path, write, err);
-	else if (!ret && !(img->flags & (IMAGE_SHARE | IMAGE_NO_IO)))
+	else if (!(img->flags & (IMAGE_SHARE | IMAGE_NO_IO)))
 		ret = image_lock(s->fd, img->path, write, err);
 	if (!ret && fstat(s->fd, &st))	/* as it is under the lock */
 		ret = -errno;

@@ -32,6 +32,8 @@
 
 struct xenevtchn_handle {
 	int epoll_fd;
+	bool restricted;	/* to one domain */
+	uint32_t domid;
 };
 
 struct port {
@@ -69,7 +71,9 @@ xenevtchn_handle *xenevtchn_fdopen(struct xentoollog_logger *logger, int fd,
 
 int xenevtchn_restrict(xenevtchn_handle *xce, domid_t domid)
 {
-	return 0;
+	xce->restricted = true;
+	xce->domid = domid;
+	return preload_restrict(domid);
 }
 
 int xenevtchn_fd(xenevtchn_handle *xce)
@@ -206,26 +210,44 @@ static int bind_nobody(xenevtchn_handle *xce)
 	return fd < 0 ? -1 : port_add(xce, fd, fd, -1);
 }
 
+bool preload_bind(uint32_t domid, uint32_t port, int fds[3])
+{
+	int conn = port_connect(domid, port);
+
+	if (conn < 0 || !receive_fds(conn, fds)) {
+		close_fd(conn);
+		return false;
+	}
+	fds[2] = conn;
+	return true;
+}
+
 xenevtchn_port_or_error_t
 xenevtchn_bind_interdomain(xenevtchn_handle *xce, uint32_t domid,
 			   evtchn_port_t remote_port)
 {
 	uint64_t one = 1;
-	int conn, fds[2];
+	int fds[3];
+	bool bound;
 
 	preload_trap();
-	conn = port_connect(domid, remote_port);
-	if (conn < 0 && domid == 0 && remote_port == 1)
+	if (xce->restricted && domid != xce->domid) {
+		errno = EPERM;
+		return -1;
+	}
+	bound = preload_restricted() ?
+			preload_ask_broker(domid, remote_port, fds) :
+			preload_bind(domid, remote_port, fds);
+	if (!bound && domid == 0 && remote_port == 1)
 		return bind_nobody(xce);
-	if (conn < 0 || !receive_fds(conn, fds)) {
-		close_fd(conn);
+	if (!bound) {
 		errno = EINVAL;
 		return -1;
 	}
 	if (write(fds[0], &one, sizeof(one)) < 0) {
 		/* full: it is pending anyway */
 	}
-	return port_add(xce, fds[0], fds[1], conn);
+	return port_add(xce, fds[0], fds[1], fds[2]);
 }
 
 /* The store waits for VIRQ_DOM_EXC: a byte in the fifo is one. */

@@ -44,4 +44,17 @@ struct simxen_stats *preload_stats(void);
 /* What the trap into a hypervisor costs at the least. */
 void preload_trap(void);
 
+/* Removes this process's counters. */
+void preload_remove_stats(void);
+
+/* The two eventfds of a port (to wait for, to notify by) and the connection by
+ * which the guest knows that it is bound. */
+bool preload_bind(uint32_t domid, uint32_t port, int fds[3]);
+
+/* From now on this process opens nothing by itself; ports are bound by another,
+ * which is asked. */
+int preload_restrict(uint32_t domid);
+bool preload_restricted(void);
+bool preload_ask_broker(uint32_t domid, uint32_t port, int fds[3]);
+
 #endif

@@ -168,7 +168,7 @@ daemon_stop() {
 
 # workers_of PID: the processes that serve its disks.
 workers_of() {
-	pgrep -P "$1" 2>/dev/null
+	pgrep -P "$1" -x xdisk-worker 2>/dev/null
 }
 
 qemu_start() {
