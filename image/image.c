@@ -19,6 +19,8 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "io/coroutine.h"
+#include "io/loop.h"
+#include "io/memory.h"
 #include "image/driver.h"
 
 #define BOUNCE_MAX ((uint64_t)1 << 20)
@@ -110,13 +112,12 @@ static bool needs_bounce(const struct image *img, uint64_t off, uint64_t len,
 	       !window_aligned(w, len, max(img->mem_align, 1u));
 }
 
-static void *bounce_alloc(const struct image *img, uint64_t len)
+/* co */
+static int bounce_get(const struct image *img, uint64_t len,
+		      struct memory_buffer *b)
 {
-	void *buf;
-
-	if (posix_memalign(&buf, max(img->mem_align, 4096u), len))
-		return NULL;
-	return buf;
+	return memory_buffer_get(b, loop_memory(img->loop), MEMORY_BOUNCE, len,
+				 max(img->mem_align, 4096u));
 }
 
 static int read_into(struct image *img, uint64_t off, uint64_t len, void *buf)
@@ -153,15 +154,14 @@ static int bounced_read(struct image *img, uint64_t off, uint64_t len,
 		uint64_t n = min(len, BOUNCE_MAX);
 		uint64_t start = align_down(off, align);
 		uint64_t end = align_up(off + n, align);
-		cleanup_free char *buf = bounce_alloc(img, end - start);
-		int ret;
+		cleanup_buffer struct memory_buffer b = { 0 };
+		int ret = bounce_get(img, end - start, &b);
 
-		if (!buf)
-			return -ENOMEM;
-		ret = read_into(img, start, end - start, buf);
+		if (!ret)
+			ret = read_into(img, start, end - start, b.data);
 		if (ret)
 			return ret;
-		iow_from_buf(w, buf + (off - start), n);
+		iow_from_buf(w, (char *)b.data + (off - start), n);
 		w = iow_advance(w, n);
 		off += n;
 		len -= n;
@@ -203,12 +203,11 @@ static int bounced_write(struct image *img, uint64_t off, uint64_t len,
 	uint64_t start = align_down(off, align);
 	uint64_t end = align_up(off + len, align);
 	bool tail = end != off + len, one_block = end - start == align;
-	cleanup_free char *buf = bounce_alloc(img, end - start);
-	int ret = 0;
+	cleanup_buffer struct memory_buffer b = { 0 };
+	int ret = bounce_get(img, end - start, &b);
+	char *buf = b.data;
 
-	if (!buf)
-		return -ENOMEM;
-	if (start != off)
+	if (!ret && start != off)
 		ret = read_head(img, start, buf, tail && one_block);
 	if (!ret && tail && !(one_block && start != off))
 		ret = read_tail(img, end - align, buf + (end - align - start));
@@ -392,18 +391,14 @@ int image_copy_range(struct image *img, uint64_t off, struct image *from,
 						       len));
 }
 
-/* Zeroes out of a small buffer, again and again. */
+/* Zeroes out of one buffer for all, again and again. */
 static int write_zero_buffer(struct image *img, uint64_t off, uint64_t len)
 {
-	uint64_t size = min(len, (uint64_t)256 * KiB);
-	cleanup_free void *buf = bounce_alloc(img, align_up(size, 4096));
+	static const char zeroes[256 * KiB] __attribute__((aligned(4096)));
 	int ret = 0;
 
-	if (!buf)
-		return -ENOMEM;
-	memset(buf, 0, size);
 	while (len && !ret) {
-		struct iovec iov = { buf, min(len, size) };
+		struct iovec iov = { (void *)zeroes, min(len, sizeof(zeroes)) };
 
 		ret = img->request_align <= 1 ?
 			img->driver->pwritev(img, off, iov.iov_len,

@@ -20,6 +20,7 @@
 
 #include "common/clock.h"
 #include "io/coroutine.h"
+#include "io/memory.h"
 #include "io/offload.h"
 
 #define EVENTS_MAX 64		/* per turn */
@@ -32,6 +33,7 @@ struct loop {
 	/* threads, NULL: not needed yet */
 	struct offload *blocking, *computing;
 	unsigned int processors;
+	struct memory memory;
 	bool turning;
 
 	/* of this turn; a removed watch leaves a NULL */
@@ -57,6 +59,7 @@ struct loop *loop_new(void)
 	list_init(&loop->calls);
 	list_init(&loop->timers);
 	list_init(&loop->hooks);
+	memory_init(&loop->memory);
 	loop->processors = count_processors();
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0) {
@@ -76,6 +79,11 @@ void loop_free(struct loop *loop)
 	assert(list_empty(&loop->timers) && list_empty(&loop->hooks));
 	close(loop->epoll_fd);
 	free(loop);
+}
+
+struct memory *loop_memory(struct loop *loop)
+{
+	return &loop->memory;
 }
 
 /* ---- file descriptors ---- */

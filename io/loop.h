@@ -16,11 +16,15 @@
 #include "common/list.h"
 
 struct loop;
+struct memory;
 
 /* NULL and errno on failure (ENOMEM, EMFILE). */
 struct loop *loop_new(void);
 /* Nothing may be left registered. NULL is allowed. */
 void loop_free(struct loop *loop);
+
+/* What all that runs on the loop may take (memory.h); as long as the loop. */
+struct memory *loop_memory(struct loop *loop);
 
 /* ---- file descriptors ---- */
 

@@ -5,26 +5,28 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "common/cleanup.h"
 #include "image/luks/crypto-io.h"
 #include "image/driver.h"
 #include "image/crypto/secret.h"
+#include "io/loop.h"
+#include "io/memory.h"
 
 #define BOUNCE_MAX MiB
 #define LEGACY_KEY 16u		/* bytes */
 
-static void *bounce(uint64_t len)
+/* co */
+static int get_bounce(struct image *file, uint64_t len, struct memory_buffer *b)
 {
-	void *buf;
-
-	return posix_memalign(&buf, 4096, min(len, BOUNCE_MAX)) ? NULL : buf;
+	return memory_buffer_get(b, loop_memory(file->loop), MEMORY_CIPHER,
+				 min(len, BOUNCE_MAX), 4096);
 }
 
 int crypto_preadv(struct crypto *c, struct image *file, uint64_t off,
 		  uint64_t sector, uint64_t len, struct iow w)
 {
-	cleanup_free uint8_t *buf = bounce(len);
-	int ret = buf ? 0 : -ENOMEM;
+	cleanup_buffer struct memory_buffer b = { 0 };
+	int ret = get_bounce(file, len, &b);
+	uint8_t *buf = b.data;
 
 	while (!ret && len) {
 		uint64_t n = min(len, BOUNCE_MAX);
@@ -45,8 +47,9 @@ int crypto_preadv(struct crypto *c, struct image *file, uint64_t off,
 int crypto_pwritev(struct crypto *c, struct image *file, uint64_t off,
 		   uint64_t sector, uint64_t len, struct iow w)
 {
-	cleanup_free uint8_t *buf = bounce(len);
-	int ret = buf ? 0 : -ENOMEM;
+	cleanup_buffer struct memory_buffer b = { 0 };
+	int ret = get_bounce(file, len, &b);
+	uint8_t *buf = b.data;
 
 	while (!ret && len) {
 		uint64_t n = min(len, BOUNCE_MAX);

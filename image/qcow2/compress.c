@@ -9,7 +9,8 @@
  * exactly one cluster, by a pool thread where clusters are large enough for it
  * to matter.
  *
- * The last cluster is kept, since guests read 64 KiB in small pieces.
+ * The last cluster is kept, since guests read 64 KiB in small pieces; of a whole
+ * chain no more than KEPT_MAX bytes.
  *
  * Written, each cluster is packed by a pool thread, as many at a time as there
  * are processors, and goes where bytes.c has room; then the L2 entry is
@@ -31,9 +32,11 @@
 #include "image/qcow2/request.h"
 #include "io/co-group.h"
 #include "io/loop.h"
+#include "io/memory.h"
 
 #define COMPUTE_MIN (32 * KiB)	/* less is not worth another thread */
 #define CLUSTERS_AT_ONCE 32
+#define KEPT_MAX (4 * MiB)	/* of all images of a chain */
 
 static int64_t compute(struct image *file, int64_t (*work)(void *arg),
 		       struct codec_job *job, uint64_t cluster_size)
@@ -80,32 +83,107 @@ int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 	return (int)compute(file, codec_unpack, &job, job.out_len);
 }
 
-int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out)
+/* The cluster if it is the one that is kept. */
+static bool copy_kept(const struct qcow2 *q, uint64_t entry, uint64_t in,
+		      uint64_t len, struct iow w)
 {
 	if (q->inflated_entry != entry)
-		return qcow2_unpack(q->file, &q->h, entry, out);
-	memcpy(out, q->inflated, q->cluster_size);
+		return false;
+	iow_from_buf(w, q->inflated + in, len);
+	return true;
+}
+
+static uint64_t packed_bytes(const struct qcow2 *q, uint64_t entry)
+{
+	return qcow2_compressed_decode(q->cluster_bits, entry).len;
+}
+
+int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out)
+{
+	struct memory *memory = loop_memory(q->img->loop);
+	struct iovec iov = { out, q->cluster_size };
+	struct iow w = iow_of(&iov, 1);
+	uint64_t bytes = packed_bytes(q, entry);
+	int ret = 0;
+
+	if (copy_kept(q, entry, 0, q->cluster_size, w))
+		return 0;
+	memory_take(memory, MEMORY_UNPACK, bytes);
+	if (!copy_kept(q, entry, 0, q->cluster_size, w))
+		ret = qcow2_unpack(q->file, &q->h, entry, out);
+	memory_give(memory, MEMORY_UNPACK, bytes);
+	return ret;
+}
+
+static void forget_kept(struct qcow2 *q)
+{
+	free(q->inflated);
+	q->inflated = NULL;
+	q->inflated_entry = 0;
+}
+
+static struct image *top_of(struct image *img)
+{
+	while (img->overlay)
+		img = img->overlay;
+	return img;
+}
+
+/* Room for one more cluster that is kept. Each image of a chain keeps its own as
+ * long as these are small. */
+static void make_room_to_keep(struct qcow2 *q)
+{
+	struct image *top = top_of(q->img), *img;
+	uint64_t sum = q->cluster_size;
+
+	for (img = top; img; img = img->backing)
+		if (img->driver == q->img->driver && qcow2_of(img)->inflated)
+			sum += qcow2_of(img)->cluster_size;
+	if (sum <= KEPT_MAX)
+		return;
+	for (img = top; img; img = img->backing)
+		if (img->driver == q->img->driver)
+			forget_kept(qcow2_of(img));
+}
+
+static void keep(struct qcow2 *q, uint64_t entry, uint8_t *cluster)
+{
+	if (!q->inflated)
+		make_room_to_keep(q);
+	free(q->inflated);
+	q->inflated = cluster;
+	q->inflated_entry = entry;
+}
+
+/* co, with the memory for it. */
+static int inflate_and_keep(struct qcow2 *q, uint64_t entry, uint64_t in,
+			    uint64_t len, struct iow w)
+{
+	cleanup_free uint8_t *cluster = malloc(q->cluster_size);
+	int ret = cluster ? qcow2_unpack(q->file, &q->h, entry, cluster) :
+			    -ENOMEM;
+
+	if (ret)
+		return ret;
+	iow_from_buf(w, cluster + in, len);
+	keep(q, entry, steal_ptr(&cluster));
 	return 0;
 }
 
-int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out)
+int qcow2_inflate_part(struct qcow2 *q, uint64_t entry, uint64_t in,
+		       uint64_t len, struct iow w)
 {
-	int ret;
+	struct memory *memory = loop_memory(q->img->loop);
+	uint64_t bytes = q->cluster_size + packed_bytes(q, entry);
+	int ret = 0;
 
-	if (q->inflated_entry == entry) {
-		memcpy(out, q->inflated, q->cluster_size);
+	if (copy_kept(q, entry, in, len, w))
 		return 0;
-	}
-	ret = qcow2_unpack(q->file, &q->h, entry, out);
-	if (ret)
-		return ret;
-	if (!q->inflated)
-		q->inflated = malloc(q->cluster_size);
-	if (q->inflated) {
-		memcpy(q->inflated, out, q->cluster_size);
-		q->inflated_entry = entry;
-	}
-	return 0;
+	memory_take(memory, MEMORY_UNPACK, bytes);
+	if (!copy_kept(q, entry, in, len, w))
+		ret = inflate_and_keep(q, entry, in, len, w);
+	memory_give(memory, MEMORY_UNPACK, bytes);
+	return ret;
 }
 
 /* ---- writing ---- */

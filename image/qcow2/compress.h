@@ -8,13 +8,15 @@
 
 enum codec_type qcow2_codec_of(const struct qcow2_header *h);
 
-/* co. Reads and unpacks the cluster of an L2 entry: cluster_size bytes. */
-int qcow2_inflate(struct qcow2 *q, uint64_t entry, uint8_t *out);
-/* co. The same for any file with that header; nothing is kept. */
+/* co. `len` bytes from `in` on of the cluster of an L2 entry, which is kept.
+ * Waits for memory as memory.h says. */
+int qcow2_inflate_part(struct qcow2 *q, uint64_t entry, uint64_t in,
+		       uint64_t len, struct iow w);
+/* co. All of it, for one who reads on elsewhere: it is not kept. */
+int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out);
+/* co. All of it, of any file with that header; memory is the caller's matter. */
 int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 		 uint64_t entry, uint8_t *out);
-/* The same for one who reads on elsewhere: it is not kept. */
-int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out);
 
 int qcow2_pwritev_compressed(struct image *img, uint64_t off, uint64_t len,
 			     struct iow w);

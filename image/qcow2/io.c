@@ -36,6 +36,8 @@
 #include "image/qcow2/map.h"
 #include "image/qcow2/request.h"
 #include "io/co-group.h"
+#include "io/loop.h"
+#include "io/memory.h"
 
 #define PARTS_AT_ONCE 8
 
@@ -48,16 +50,9 @@ static int inflate_some(struct qcow2 *q, uint64_t entry, uint64_t in,
 			uint64_t len, struct iow w)
 {
 	uint8_t *whole = len == q->cluster_size ? iow_linear(w, len) : NULL;
-	cleanup_free uint8_t *buf = NULL;
-	int ret;
 
-	if (whole)
-		return qcow2_inflate_once(q, entry, whole);
-	buf = malloc(q->cluster_size);
-	ret = buf ? qcow2_inflate(q, entry, buf) : -ENOMEM;
-	if (!ret)
-		iow_from_buf(w, buf + in, len);
-	return ret;
+	return whole ? qcow2_inflate_once(q, entry, whole) :
+		       qcow2_inflate_part(q, entry, in, len, w);
 }
 
 static int read_compressed(struct qcow2 *q, uint64_t entry, uint64_t off,
@@ -269,7 +264,8 @@ static int write_new_clusters(struct qcow2 *q, const struct part *p,
 {
 	uint64_t head = p->off - c->start, len = p->m.len;
 	uint64_t tail = c->end - p->off - len;
-	cleanup_free uint8_t *pad = NULL;
+	cleanup_buffer struct memory_buffer b = { 0 };
+	uint8_t *pad;
 	int ret;
 
 	if (!head && !tail)
@@ -284,8 +280,11 @@ static int write_new_clusters(struct qcow2 *q, const struct part *p,
 	}
 	if (c->zero && fresh)
 		return qcow2_write_data(q, p->off, host + head, len, p->w);
-	if (posix_memalign((void **)&pad, 4096, head + tail))
-		return -ENOMEM;
+	ret = memory_buffer_get(&b, loop_memory(q->img->loop), MEMORY_COW,
+				head + tail, 4096);
+	if (ret)
+		return ret;
+	pad = b.data;
 	if (c->zero) {
 		memset(pad, 0, head + tail);
 	} else {
