@@ -63,7 +63,7 @@ static void unmap_data(struct slot *s)
 	if (!s->mapped)
 		return;
 	for (unsigned int i = 0; i < s->req.nr_segments; i++)
-		grants_put(s->queue->grants, s->segments[i].grant);
+		grants_put(s->queue->vbd->grants, s->segments[i].grant);
 	s->mapped = false;
 }
 
@@ -90,7 +90,7 @@ static void free_slot(struct blkif *vbd, struct slot *s)
 	vbd->reserved -= s->reserved;
 	vbd->starved = false;
 	vbd->in_flight--;
-	if (unlikely(vbd->touched * GRANT_PAGE > BOUNCE_MAX))
+	if (unlikely(vbd->touched * GRANT_PAGE > vbd->bounce_max))
 		vbd->touched -= queue_drop_bounce(q, s->index);
 	q->unused[q->nr_unused++] = (uint16_t)s->index;
 }

@@ -135,9 +135,17 @@ static int find_replay(struct blkif *vbd, struct error *err)
 static int connect_queues(struct blkif *vbd, const struct blkif_config *config,
 			  struct error *err)
 {
+	unsigned int depth = max(IN_FLIGHT_MAX / vbd->nr_queues, DEPTH_LEAST);
+
+	if (config->persistent) {
+		vbd->grants = grants_new(vbd->gnttab, config->domid,
+					 &vbd->stats);
+		if (!vbd->grants)
+			return error_set_errno(err, ENOMEM, "grants");
+	}
 	for (unsigned int i = 0; i < vbd->nr_queues; i++) {
 		int ret = queue_connect(&vbd->queue[i], config, vbd->gnttab,
-					vbd->evtchn, &vbd->stats, err);
+					vbd->evtchn, depth, err);
 
 		if (ret)
 			return ret;
@@ -163,6 +171,7 @@ static struct blkif *new_vbd(const struct blkif_config *config,
 	vbd->ops = ops;
 	vbd->owner = owner;
 	vbd->nr_queues = config->nr_queues;
+	vbd->bounce_max = config->bounce_max ?: BOUNCE_DEFAULT;
 	vbd->limits = (struct limits){
 		.sector_size = config->sector_size,
 		.max_indirect = config->max_indirect,
@@ -217,6 +226,7 @@ void blkif_disconnect(struct blkif *vbd)
 		return;
 	for (unsigned int i = 0; i < vbd->nr_queues; i++)
 		queue_disconnect(&vbd->queue[i], vbd->gnttab, vbd->evtchn);
+	grants_free(vbd->grants);
 	if (vbd->own_gnttab)
 		xengnttab_close(vbd->own_gnttab);
 	if (vbd->own_evtchn)

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * grants.h: the grants of one queue that stay mapped (feature-persistent).
+ * grants.h: the grants of one disk that stay mapped (feature-persistent).
  *
  * A frontend that said feature-persistent uses the same pages again and again.
  * Each is mapped when it is first seen and found by its reference from then
  * on. Who does not get a page copies instead: a full cache, or a grant that
  * cannot be mapped, is no error here.
+ *
+ * All that a backend domain maps of others is written down in one table of
+ * Xen's, maptrack: 1024 frames of 256 entries by default, for all disks of all
+ * guests. xen-blkback keeps up to 1056 grants a ring, which with four rings of
+ * each disk fill it at 62 disks. So here it is as many for a disk, whatever its
+ * queues: the busy ones have them, and 248 disks fill the table.
  */
 #ifndef XD_BLKIF_GRANTS_H
 #define XD_BLKIF_GRANTS_H
@@ -17,8 +23,8 @@
 
 #include "blkif/types.h"
 
-/* What a ring page's worth of requests of 32 segments can need, and Linux's
- * bound for a ring. */
+/* What a ring page's worth of requests of 32 segments can need: the 1024 pages
+ * of data and 32 of descriptors that Linux allows a ring. */
 #define GRANTS_MAX 1056
 #define GRANTS_BUCKETS 2048
 

@@ -15,17 +15,32 @@ static void refuse_request(struct slot *s, int ret)
 	s->error = request_error(ret);
 }
 
-/* Whether there is memory for its data, assuming that it has to bounce. One
- * request may always go ahead. */
+static uint64_t slot_touched(const struct slot *s)
+{
+	return s->queue->touched[s->index] * (uint64_t)GRANT_PAGE;
+}
+
+/* Whether there is memory for its data, assuming that it has to bounce, and for
+ * what the slot has touched before. One request may always go ahead. */
 static bool reserve_bounce(struct blkif *vbd, struct slot *s)
 {
 	s->reserved = s->ret ? 0 : s->req.nr_segments * (uint64_t)GRANT_PAGE;
-	if (vbd->reserved && vbd->reserved + s->reserved > BOUNCE_MAX) {
+	s->reserved = max(s->reserved, slot_touched(s));
+	if (vbd->reserved && vbd->reserved + s->reserved > vbd->bounce_max) {
 		vbd->starved = true;
 		return false;
 	}
 	vbd->reserved += s->reserved;
 	return true;
+}
+
+/* It need not bounce: others may. */
+static void unreserve_bounce(struct blkif *vbd, struct slot *s)
+{
+	vbd->reserved -= s->reserved;
+	s->reserved = slot_touched(s);
+	vbd->reserved += s->reserved;
+	vbd->starved = false;
 }
 
 /* The request in this slot's record; false: it has to wait. */
@@ -66,7 +81,8 @@ static void take_queue(struct blkif *vbd, struct queue *q)
 		vbd->dead = true;
 		return;
 	}
-	for (; n && !q->barrier && vbd->nr_fresh < BATCH; n--) {
+	for (; n && !q->barrier && vbd->nr_fresh < BATCH &&
+	       queue_has_depth(q); n--) {
 		unsigned int index = q->unused[q->nr_unused - 1];
 
 		ring_peek(r, &q->records[index].raw);
@@ -109,7 +125,7 @@ static void take(struct blkif *vbd)
 static void fetch_segments(struct blkif *vbd, struct slot *s)
 {
 	size_t size = s->req.nr_segments * sizeof(*s->segments);
-	struct grants *g = s->queue->grants;
+	struct grants *g = vbd->grants;
 	int place;
 
 	if (!s->req.indirect) {
@@ -147,9 +163,9 @@ static void add_iov(struct blkif_io *io, void *base, size_t len)
 }
 
 /* All pages or none. */
-static bool map_data(struct slot *s)
+static bool map_data(struct blkif *vbd, struct slot *s)
 {
-	struct grants *g = s->queue->grants;
+	struct grants *g = vbd->grants;
 	unsigned int i;
 
 	if (!g)
@@ -172,6 +188,17 @@ undo:
 	return false;
 }
 
+/* What slots hold that nobody uses. */
+static void drop_idle_bounce(struct blkif *vbd)
+{
+	for (unsigned int i = 0; i < vbd->nr_queues; i++) {
+		struct queue *q = &vbd->queue[i];
+
+		for (unsigned int j = 0; j < q->nr_unused; j++)
+			vbd->touched -= queue_drop_bounce(q, q->unused[j]);
+	}
+}
+
 static void bounce_data(struct blkif *vbd, struct slot *s)
 {
 	uint16_t *touched = &s->queue->touched[s->index];
@@ -183,6 +210,8 @@ static void bounce_data(struct blkif *vbd, struct slot *s)
 	if (pages > *touched) {
 		vbd->touched += pages - *touched;
 		*touched = (uint16_t)pages;
+		if (unlikely(vbd->touched * GRANT_PAGE > vbd->bounce_max))
+			drop_idle_bounce(vbd);
 	}
 	if (s->req.kind == REQUEST_READ)
 		return;
@@ -199,9 +228,12 @@ static void fetch_data(struct blkif *vbd, struct slot *s)
 {
 	s->io.iov = s->iov;
 	s->io.niov = 0;
-	if (!s->req.nr_segments || map_data(s))
+	if (!s->req.nr_segments)
 		return;
-	bounce_data(vbd, s);
+	if (map_data(vbd, s))
+		unreserve_bounce(vbd, s);
+	else
+		bounce_data(vbd, s);
 }
 
 static void for_each_good(struct blkif *vbd,

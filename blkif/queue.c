@@ -118,7 +118,7 @@ static int bind_port(struct queue *q, const struct blkif_config *config,
 
 int queue_connect(struct queue *q, const struct blkif_config *config,
 		  xengnttab_handle *gnttab, xenevtchn_handle *evtchn,
-		  struct blkif_stats *stats, struct error *err)
+		  unsigned int depth, struct error *err)
 {
 	int ret = map_ring(q, config, gnttab, err);
 
@@ -126,11 +126,7 @@ int queue_connect(struct queue *q, const struct blkif_config *config,
 		ret = make_slots(q, config, err);
 	if (!ret)
 		ret = attach(q, err);
-	if (!ret && config->persistent) {
-		q->grants = grants_new(gnttab, config->domid, stats);
-		if (!q->grants)
-			ret = error_set_errno(err, ENOMEM, "grants");
-	}
+	q->nr_spare = q->ring.size - min(q->ring.size, depth);
 	if (!ret)
 		ret = bind_port(q, config, evtchn, err);
 	return ret ? error_prefix(err, ret, "queue %u", q->index) : 0;
@@ -142,8 +138,6 @@ void queue_disconnect(struct queue *q, xengnttab_handle *gnttab,
 	if (q->port >= 0)
 		xenevtchn_unbind(evtchn, (evtchn_port_t)q->port);
 	q->port = -1;
-	grants_free(q->grants);
-	q->grants = NULL;
 	if (q->ring.shared)
 		xengnttab_unmap(gnttab, q->ring.shared, q->nr_pages);
 	q->ring.shared = NULL;

@@ -7,7 +7,8 @@
  * slot has room for every segment and a stretch of address space for all of
  * its data, so that nothing is allocated on the way and bounced data is always
  * one piece; memory is only behind what was touched. Slots are given out last
- * in, first out: a calm device touches few of them.
+ * in, first out: a calm device touches few of them, and any device no more than
+ * its depth.
  */
 #ifndef XD_BLKIF_QUEUE_H
 #define XD_BLKIF_QUEUE_H
@@ -18,7 +19,6 @@
 #include <xenevtchn.h>
 #include <xengnttab.h>
 
-#include "blkif/grants.h"
 #include "blkif/journal.h"
 #include "blkif/request.h"
 #include "blkif/ring.h"
@@ -58,7 +58,6 @@ struct queue {
 	unsigned int nr_pages;
 	int port;
 	bool masked;		/* fired; quiet until it is unmasked */
-	struct grants *grants;	/* NULL unless persistent */
 
 	/* slots */
 	struct record *records;
@@ -69,14 +68,16 @@ struct queue {
 	uint16_t *touched;	/* bounce pages of each slot with memory behind */
 	uint16_t unused[QUEUE_MAX_ENTRIES];
 	unsigned int nr_unused;
+	unsigned int nr_spare;	/* of the unused: beyond the queue's depth */
 	struct slot *barrier;	/* holds all behind it back */
 };
 
-/* q holds nothing yet but its identity and port -1. For xengnttab and xenevtchn handles that the
+/* q holds nothing yet but its identity and port -1. depth: requests that may be
+ * in flight at a time. For xengnttab and xenevtchn handles that the
  * caller keeps open. On failure queue_disconnect() still has to be called. */
 int queue_connect(struct queue *q, const struct blkif_config *config,
 		  xengnttab_handle *gnttab, xenevtchn_handle *evtchn,
-		  struct blkif_stats *stats, struct error *err);
+		  unsigned int depth, struct error *err);
 void queue_disconnect(struct queue *q, xengnttab_handle *gnttab,
 		      xenevtchn_handle *evtchn);
 
@@ -87,6 +88,12 @@ struct slot *queue_slot(struct queue *q, unsigned int index);
  * many pages), or of all slots and buffers while none is in use. */
 unsigned int queue_drop_bounce(struct queue *q, unsigned int index);
 void queue_drop_all(struct queue *q);
+
+/* May one more request be taken? */
+static inline bool queue_has_depth(const struct queue *q)
+{
+	return q->nr_unused > q->nr_spare;
+}
 
 static inline struct record *slot_record(const struct slot *s)
 {

@@ -217,6 +217,35 @@ static void test_persistent_bound(void **state)
 	disconnect(f);
 }
 
+/* Queues share what is kept. */
+static void test_persistent_queues(void **state)
+{
+	struct fixture *f = new_fixture();
+	struct seg seg;
+
+	f->config.persistent = true;
+	f->config.nr_queues = 4;
+	connect_vbd(f);
+	for (unsigned int i = 0; i < 2000; i++) {
+		seg = (struct seg){ 1500 + i, 0, 7, 0 };
+		put_rw(f, i % 4, OP_READ, 0, 1, &seg);
+		turn(f);
+		assert_true(fake.mapped <= 4 + GRANTS_MAX);
+		f->disk.nr_log = 0;
+	}
+	assert_true(fake.mapped >= GRANTS_MAX);
+	for (unsigned int i = 0; i < 4; i++) {	/* whose it is does not matter */
+		unsigned int maps = fake.maps;
+
+		seg = (struct seg){ 1500 + 1000, 0, 7, 0 };
+		put_rw(f, i, OP_READ, 0, 1, &seg);
+		turn(f);
+		assert_int_equal(fake.maps, maps);
+	}
+	assert_int_equal(blkif_stats(f->vbd)->reads, 2004);
+	disconnect(f);
+}
+
 static void test_grants_in_use_stay(void **state)
 {
 	struct fixture *f = new_fixture();
@@ -257,6 +286,7 @@ int main(void)
 		cmocka_unit_test(test_persistent_reuse),
 		cmocka_unit_test(test_persistent_readonly),
 		cmocka_unit_test(test_persistent_bound),
+		cmocka_unit_test(test_persistent_queues),
 		cmocka_unit_test(test_grants_in_use_stay),
 	};
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "blkif/vbd.h"
 #include "common/bits.h"
 #include "common/log.h"
 #include "tests/unit/fake-front.h"
@@ -252,6 +253,65 @@ static void test_bounce_moves_on(void **state)
 	disconnect(f);
 }
 
+/* The next queue's big requests take the memory that the last one's had. */
+static void test_bounce_shared(void **state)
+{
+	struct fixture *f = new_fixture();
+
+	f->config.nr_queues = 4;
+	f->config.bounce_max = 8 * MiB;
+	f->disk.deferred = true;
+	connect_vbd(f);
+	fill_descriptors(256);
+	for (unsigned int i = 0; i < 40; i++) {
+		for (unsigned int j = 0; j < 8; j++)
+			put_indirect_on(f, i % 4, OP_WRITE, 0, 256,
+					DESC_GREF);
+		turn(f);
+		assert_int_equal(f->disk.nr_held, 8);
+		assert_true(f->vbd->touched * PAGE <= 8 * MiB);
+		while (f->disk.nr_held)
+			release(&f->disk, 0);
+		blkif_push(f->vbd);
+		f->disk.nr_log = 0;
+	}
+	assert_int_equal(blkif_stats(f->vbd)->writes, 320);
+	disconnect(f);
+}
+
+/* ---- how many at a time ---- */
+
+/* However long their rings, queues share what is in flight. */
+static void test_depth(void **state)
+{
+	struct fixture *f = new_fixture();
+
+	f->config.nr_queues = 4;
+	f->disk.deferred = true;
+	for (unsigned int i = 0; i < 4; i++)
+		f->config.queue[i].ring_order = 4;
+	connect_vbd(f);
+	for (unsigned int i = 0; i < 4 * 512; i++)
+		put_pages(f, i % 4, OP_READ, 0, 1, DATA_GREF);
+	while (turn(f))
+		;
+	assert_int_equal(blkif_in_flight(f->vbd), IN_FLIGHT_MAX);
+	assert_false(blkif_arm(f->vbd));	/* wait for a completion */
+	for (unsigned int i = 0; i < 8; i++)
+		release(&f->disk, 0);
+	blkif_push(f->vbd);
+	assert_true(blkif_arm(f->vbd));
+	assert_int_equal(turn(f), 8);
+	while (f->disk.nr_held) {
+		f->disk.nr_log = 0;
+		release(&f->disk, 0);
+		turn(f);
+	}
+	assert_int_equal(blkif_stats(f->vbd)->reads, 4 * 512);
+	assert_true(blkif_idle(f->vbd));
+	disconnect(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +324,8 @@ int main(void)
 		cmocka_unit_test(test_quiesce),
 		cmocka_unit_test(test_bounce_bound),
 		cmocka_unit_test(test_bounce_moves_on),
+		cmocka_unit_test(test_bounce_shared),
+		cmocka_unit_test(test_depth),
 	};
 
 	log_init("test-queue", LOG_LEVEL_ERROR, true);

@@ -37,6 +37,10 @@ struct blkif_config {
 	uint64_t sectors;		/* of 512 bytes, whatever sector_size */
 	uint32_t sector_size;		/* advertised; requests align to it */
 
+	/* Bytes of memory for data that cannot be mapped, 0: 64 MiB. Requests
+	 * are left on the rings while they could exceed it. */
+	uint64_t bounce_max;
+
 	/* Bytes at io->state for the owner's use with each request. */
 	size_t state_size;
 

@@ -44,7 +44,7 @@ int blkif_event(struct blkif *vbd)
 static bool open_for_taking(const struct blkif *vbd, const struct queue *q)
 {
 	return !vbd->dead && !vbd->quiesced && !vbd->starved && !q->barrier &&
-	       !vbd_replaying(vbd);
+	       queue_has_depth(q) && !vbd_replaying(vbd);
 }
 
 bool blkif_arm(struct blkif *vbd)
@@ -103,14 +103,10 @@ void blkif_trim(struct blkif *vbd)
 {
 	bool unused = !vbd->in_flight && !vbd_replaying(vbd);
 
-	for (unsigned int i = 0; i < vbd->nr_queues; i++) {
-		struct queue *q = &vbd->queue[i];
-
-		if (q->grants)
-			grants_trim(q->grants);
-		if (unused)
-			queue_drop_all(q);
-	}
+	if (vbd->grants)
+		grants_trim(vbd->grants);
+	for (unsigned int i = 0; unused && i < vbd->nr_queues; i++)
+		queue_drop_all(&vbd->queue[i]);
 	if (unused)
 		vbd->touched = 0;
 }

@@ -28,6 +28,7 @@
 
 #include "blkif/blkif.h"
 #include "blkif/copy.h"
+#include "blkif/grants.h"
 #include "blkif/queue.h"
 #include "common/log.h"
 
@@ -38,9 +39,16 @@
  * while the rest is in the works. */
 #define PUSH_EVERY 8
 
-/* Bounce memory: no request is taken that could exceed it; and what was
- * touched above it is given back at once, not at the next trim. */
-#define BOUNCE_MAX (64 * MiB)
+/* Bounce memory, unless the owner says how much: no request is taken that could
+ * exceed it; what other slots hold of it is given back at once where it is
+ * needed, not at the next trim. */
+#define BOUNCE_DEFAULT (64 * MiB)
+
+/* Requests taken and not answered, of all queues: each has a slot, and a
+ * coroutine of the owner's. Their share is a queue's depth, which is not less
+ * than a frontend's ring of two pages. */
+#define IN_FLIGHT_MAX 512u
+#define DEPTH_LEAST 64u
 
 struct blkif {
 	/* identity */
@@ -48,11 +56,13 @@ struct blkif {
 	void *owner;
 	struct limits limits;
 	unsigned int nr_queues;
+	uint64_t bounce_max;	/* bytes */
 
 	/* handles, journal; owned ones are closed at the end */
 	xengnttab_handle *gnttab, *own_gnttab;
 	xenevtchn_handle *evtchn, *own_evtchn;
 	void *own_journal;
+	struct grants *grants;	/* of all queues; NULL unless persistent */
 
 	/* requests by stage of life */
 	struct slot **replay;	/* a predecessor's, to be taken again */

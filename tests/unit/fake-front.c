@@ -179,7 +179,13 @@ uint64_t put_discard(struct fixture *f, uint64_t sector, uint64_t nr)
 uint64_t put_indirect(struct fixture *f, int inner, uint64_t sector,
 		      unsigned int nr, uint32_t gref)
 {
-	struct front *fr = &f->front[0];
+	return put_indirect_on(f, 0, inner, sector, nr, gref);
+}
+
+uint64_t put_indirect_on(struct fixture *f, unsigned int queue, int inner,
+			 uint64_t sector, unsigned int nr, uint32_t gref)
+{
+	struct front *fr = &f->front[queue];
 	void *e = next_entry(fr);
 	uint64_t id = ++fr->next_id;
 

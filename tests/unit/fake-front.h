@@ -93,6 +93,8 @@ uint64_t put_pages(struct fixture *f, unsigned int queue, int op,
 uint64_t put_discard(struct fixture *f, uint64_t sector, uint64_t nr);
 uint64_t put_indirect(struct fixture *f, int inner, uint64_t sector,
 		      unsigned int nr, uint32_t gref);
+uint64_t put_indirect_on(struct fixture *f, unsigned int queue, int inner,
+			 uint64_t sector, unsigned int nr, uint32_t gref);
 void fill_descriptors(unsigned int nr);
 
 void publish(struct front *fr);
