@@ -55,8 +55,8 @@ static int unpack_name(const char *text, char **to, const char **name)
 
 json_t *disk_arguments_pack(const struct disk_arguments *a)
 {
-	return json_pack("{s:o, s:s, s:o, s:b, s:b, s:s*, s:s*, s:I, s:o*, s:b, "
-			 "s:o*, s:o*, s:b}",
+	return json_pack("{s:o, s:s, s:o, s:b, s:b, s:s*, s:s*, s:I, s:I, "
+			 "s:o*, s:b, s:o*, s:o*, s:b}",
 			 "path", pack_name(a->path),
 			 "format", a->format,
 			 "section", pack_name(a->section),
@@ -65,6 +65,7 @@ json_t *disk_arguments_pack(const struct disk_arguments *a)
 			 "cache", a->cache,
 			 "aio", a->aio,
 			 "l2-cache-size", (json_int_t)a->l2_cache_size,
+			 "memory", (json_int_t)a->memory,
 			 "secret-file", pack_name(a->secret_file),
 			 "legacy-aes", a->legacy_aes,
 			 "data-file", pack_name(a->data_file),
@@ -110,11 +111,11 @@ int disk_arguments_unpack(json_t *o, struct disk_arguments *a)
 {
 	int readonly, unmap, legacy_aes, locks;
 	struct packed_names n = { NULL };
-	json_int_t l2_cache_size;
+	json_int_t l2_cache_size, memory;
 
 	*a = (struct disk_arguments){ 0 };
-	if (json_unpack(o, "{s:s, s:s, s:s, s:b, s:b, s?s, s?s, s:I, s?s, s:b, "
-			"s?s, s?s, s:b}",
+	if (json_unpack(o, "{s:s, s:s, s:s, s:b, s:b, s?s, s?s, s:I, s:I, "
+			"s?s, s:b, s?s, s?s, s:b}",
 			"path", &n.path,
 			"format", &a->format,
 			"section", &n.section,
@@ -123,15 +124,17 @@ int disk_arguments_unpack(json_t *o, struct disk_arguments *a)
 			"cache", &a->cache,
 			"aio", &a->aio,
 			"l2-cache-size", &l2_cache_size,
+			"memory", &memory,
 			"secret-file", &n.secret_file,
 			"legacy-aes", &legacy_aes,
 			"data-file", &n.data_file,
 			"image-dirs", &n.image_dirs,
-			"locks", &locks) < 0 || l2_cache_size < 0)
+			"locks", &locks) < 0 || l2_cache_size < 0 || memory < 0)
 		return -EPROTO;
 	a->readonly = readonly;
 	a->unmap = unmap;
 	a->l2_cache_size = (uint64_t)l2_cache_size;
+	a->memory = (uint64_t)memory;
 	a->legacy_aes = legacy_aes;
 	a->locks = locks;
 	return unpack_names(&n, a);

@@ -23,6 +23,7 @@ struct disk_arguments {
 	bool unmap;		/* discards reach the file */
 	const char *cache, *aio;
 	uint64_t l2_cache_size;	/* bytes, 0: not said */
+	uint64_t memory;	/* bytes, 0: not said */
 	const char *secret_file;
 	bool legacy_aes;	/* allowed */
 	const char *data_file;	/* of all the chain: "none", "beside", path */

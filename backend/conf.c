@@ -60,6 +60,13 @@ static int set_bool(bool *slot, const char *value, struct error *err)
 	return error_set(err, EINVAL, "\"%s\" is neither yes nor no", value);
 }
 
+static int set_size(uint64_t *slot, const char *value, struct error *err)
+{
+	if (size_parse(value, slot) == 0)
+		return 0;
+	return error_set(err, EINVAL, "\"%s\" is not a size", value);
+}
+
 static int set_choice(char **slot, const char *value, const char *choices,
 		      struct error *err)
 {
@@ -203,14 +210,13 @@ static int image_key(struct image_settings *s, const char *section,
 		return set_dirs(&s->image_dirs, value, err);
 	if (!strcmp(key, "data-file"))
 		return set_data_file(&s->data_file, value, err);
-	if (!strcmp(key, "l2-cache-size")) {
-		if (size_parse(value, &s->l2_cache_size) == 0)
-			return 0;
-		return error_set(err, EINVAL, "\"%s\" is not a size", value);
-	}
+	if (!strcmp(key, "l2-cache-size"))
+		return set_size(&s->l2_cache_size, value, err);
+	if (!strcmp(key, "memory"))
+		return set_size(&s->memory, value, err);
 	return error_set(err, EINVAL, "unknown key \"%s\" in [%s]: %scache, "
 			 "aio, data-file, image-dirs, l2-cache-size, "
-			 "legacy-aes, secret-file",
+			 "legacy-aes, memory, secret-file",
 			 key, section, s->name ? "path, " : "");
 }
 
@@ -340,6 +346,8 @@ void conf_for_image(const struct conf *c, const char *path,
 			out->image_dirs = s->image_dirs;
 		if (s->l2_cache_size)
 			out->l2_cache_size = s->l2_cache_size;
+		if (s->memory)
+			out->memory = s->memory;
 	}
 }
 

@@ -30,6 +30,7 @@ struct image_settings {
 	char *data_file;	/* "none", "beside" or an absolute path */
 	char *image_dirs;	/* of what images name; ':' between */
 	uint64_t l2_cache_size;	/* bytes */
+	uint64_t memory;	/* bytes */
 };
 
 struct conf {

@@ -160,6 +160,7 @@ struct image {
 					 * descriptor is to be taken */
 
 	uint64_t taken;			/* bytes, image_take() */
+	uint64_t held;			/* bytes, of the loop's account */
 
 	/* how it was opened */
 	unsigned int flags;		/* enum image_open_flags */

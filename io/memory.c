@@ -35,22 +35,20 @@ uint64_t memory_limit(const struct memory *m, enum memory_use use)
 static bool alone(const struct memory *m, enum memory_use use)
 {
 	for (int u = use; u < MEMORY_USES; u++)
-		if (m->holders[u])
+		if (m->held[u])
 			return false;
 	return use != MEMORY_TABLES;
 }
 
 static bool fits(const struct memory *m, enum memory_use use, uint64_t bytes)
 {
-	uint64_t limit = memory_limit(m, use);
-
-	return (m->used <= limit && bytes <= limit - m->used) || alone(m, use);
+	return bytes <= memory_room(m, use) || alone(m, use);
 }
 
 static void let_in(struct memory *m, enum memory_use use, uint64_t bytes)
 {
 	m->used += bytes;
-	m->holders[use]++;
+	m->held[use] += bytes;
 }
 
 bool memory_try(struct memory *m, enum memory_use use, uint64_t bytes)
@@ -92,7 +90,7 @@ void memory_give(struct memory *m, enum memory_use use, uint64_t bytes)
 	struct waiter *w;
 
 	m->used -= bytes;
-	m->holders[use]--;
+	m->held[use] -= bytes;
 	while ((w = next_waiter(m, &use))) {
 		list_del(&w->link);
 		let_in(m, use, w->bytes);

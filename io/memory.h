@@ -38,7 +38,7 @@ enum memory_use {
 
 struct memory {
 	uint64_t max, used;			/* bytes */
-	unsigned int holders[MEMORY_USES];	/* takes not given back */
+	uint64_t held[MEMORY_USES];		/* of `used` */
 	struct list waiters[MEMORY_USES];
 };
 
@@ -58,12 +58,20 @@ static inline void memory_set_max(struct memory *m, uint64_t max)
 /* How far all that is taken may go by taking for `use`. */
 uint64_t memory_limit(const struct memory *m, enum memory_use use);
 
+/* What could be taken for `use` now. */
+static inline uint64_t memory_room(const struct memory *m, enum memory_use use)
+{
+	uint64_t limit = memory_limit(m, use);
+
+	return limit - min(limit, m->used);
+}
+
 /* co. Waits until there is room; first come, first served within a use. */
 void memory_take(struct memory *m, enum memory_use use, uint64_t bytes);
 /* False: there is no room now, nothing was taken. */
 bool memory_try(struct memory *m, enum memory_use use, uint64_t bytes);
-/* What one memory_take() or memory_try() took. Those who have waited for it run
- * before this returns. */
+/* What was taken, in whatever pieces. Those who have waited for it run before
+ * this returns. */
 void memory_give(struct memory *m, enum memory_use use, uint64_t bytes);
 
 /* ---- buffers ---- */

@@ -226,6 +226,7 @@ static void image_arguments(const struct conf *c, const struct link_image *image
 		.cache = s.cache,
 		.aio = s.aio,
 		.l2_cache_size = s.l2_cache_size,
+		.memory = s.memory,
 		.secret_file = s.secret_file,
 		.legacy_aes = s.legacy_aes && !strcmp(s.legacy_aes, "yes"),
 		.data_file = s.data_file,

@@ -41,6 +41,7 @@
 #include "image/image.h"
 #include "image/info.h"
 #include "image/node.h"
+#include "io/memory.h"
 #include "opener/local.h"
 #include "opener/wire.h"
 
@@ -60,6 +61,7 @@ struct worker {
 	struct xenevtchn_handle *evtchn;
 	struct io io;
 	struct image *image;
+	uint64_t memory;		/* bytes, beside caches */
 	bool opened;			/* also without a medium */
 	struct loop_fd socket;
 	struct loop_fd signal;
@@ -70,6 +72,7 @@ struct worker {
 /* ---- the image ---- */
 
 #define SECRET_ID "disk"
+#define DEFAULT_MEMORY (64 * MiB)
 
 /* An image as it is asked for, and how it is opened. */
 struct disk {
@@ -217,6 +220,13 @@ static int take_secret(struct disk *d, struct error *err)
 	return secret_add(SECRET_ID, bytes, len, err);
 }
 
+/* A quarter is for the rings. */
+static void limit_memory(struct worker *w, const struct disk *d)
+{
+	w->memory = d->args.memory ?: DEFAULT_MEMORY;
+	memory_set_max(loop_memory(w->loop), w->memory - w->memory / 4);
+}
+
 static void log_opened(const struct worker *w, const struct disk *d)
 {
 	static struct log_limit limit;
@@ -241,6 +251,8 @@ static int open_disk(struct worker *w, struct disk *d, json_t **reply,
 
 	if (ret == 0)
 		ret = take_secret(d, err);
+	if (ret == 0)
+		limit_memory(w, d);
 	if (ret == 0 && *d->args.path)
 		ret = image_open(w->loop, d->args.path, d->args.format,
 				 &d->options, &w->image, err);
@@ -331,6 +343,7 @@ static int do_connect(struct worker *w, json_t *args, json_t **reply,
 		return error_set(err, EINVAL, "this worker is for domain %u",
 				 w->start->domid);
 	fill_config(&a, &c);
+	c.bounce_max = w->memory / 4;
 	ret = io_connect(&w->io, w->image, &c, err);
 	if (ret)
 		return ret;

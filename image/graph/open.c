@@ -25,10 +25,13 @@
 #include "image/graph/format.h"
 #include "image/graph/path.h"
 #include "image/graph/protocol.h"
+#include "io/loop.h"
+#include "io/memory.h"
 #include "opener/local.h"
 
-/* What the tables of all of them may take of memory at opening: more than the
- * largest that one image may have (200 MiB), which no disk there is needs. */
+/* What the tables of all of them may take of memory at opening, whatever the
+ * loop's account: more than the largest that one image may have (200 MiB), which
+ * no disk there is needs. */
 #define MAX_TAKEN (256 * MiB)
 
 /* ---- opening and closing ---- */
@@ -64,11 +67,33 @@ static struct image *node_new(struct loop *loop, const char *path,
 
 static void node_free(struct image *img)
 {
+	memory_give(loop_memory(img->loop), MEMORY_TABLES, img->held);
 	free(img->named.path);
 	free(img->named.format);
 	free(img->path);
 	free(img->state);
 	free(img);
+}
+
+static int refuse_tables(const struct image *img, uint64_t sum, uint64_t most,
+			 struct error *err)
+{
+	return error_set(err, EFBIG, "the tables of '%s'%s would take %" PRIu64
+			 " bytes of memory, at most %" PRIu64, img->path,
+			 img->overlay ? " and of the images that stand on it" :
+					"", sum, most);
+}
+
+int image_take_later(struct image *img, uint64_t bytes, struct error *err)
+{
+	struct memory *memory = loop_memory(img->loop);
+	uint64_t sum = memory->held[MEMORY_TABLES];
+
+	if (!memory_try(memory, MEMORY_TABLES, bytes))
+		return refuse_tables(img, sum + bytes,
+				     memory_limit(memory, MEMORY_TABLES), err);
+	img->held += bytes;
+	return 0;
 }
 
 int image_take(struct image *img, uint64_t bytes, struct error *err)
@@ -78,12 +103,8 @@ int image_take(struct image *img, uint64_t bytes, struct error *err)
 	img->taken += bytes;
 	for (const struct image *i = img; i; i = i->overlay)
 		sum += i->taken;
-	if (sum <= MAX_TAKEN)
-		return 0;
-	return error_set(err, EFBIG, "the tables of '%s'%s would take %" PRIu64
-			 " bytes of memory, at most %" PRIu64, img->path,
-			 img->overlay ? " and of the images that stand on it" :
-					"", sum, MAX_TAKEN);
+	return sum > MAX_TAKEN ? refuse_tables(img, sum, MAX_TAKEN, err) :
+				 image_take_later(img, bytes, err);
 }
 
 /* ---- protocols ---- */

@@ -41,9 +41,13 @@ int image_open_child(struct image *parent, const struct image_node *node,
 int image_name_backing(struct image *img, const char *path,
 		       const char *format);
 
-/* For a driver's open: so much memory is to be taken because the image says so.
- * -EFBIG: too much, with that of the images that stand on it. */
+/* For a driver's open: so much memory is to be taken because the image says so,
+ * for as long as it is open. -EFBIG: too much, with that of the images that stand
+ * on it, or for the loop's account. */
 int image_take(struct image *img, uint64_t bytes, struct error *err);
+/* The same for what writes may come to take, bit by bit: only where the loop's
+ * account has a limit. */
+int image_take_later(struct image *img, uint64_t bytes, struct error *err);
 
 /* co. A protocol's node for `path`, on a person's word. `plain`: a file's name,
  * whatever it looks like. */

@@ -98,6 +98,18 @@ static int read_table(struct qcow2 *q, struct qcow2_bitmap *b,
 	return validate_bitmap_table(q, b, err);
 }
 
+/* All bits of one that gets all writes: the guest may set every one. */
+static int take_bits(struct qcow2 *q, const struct qcow2_bitmap *b,
+		     struct error *err)
+{
+	uint64_t each = q->cluster_size + sizeof(*b->chunks) +
+			sizeof(*b->ones) + sizeof(*b->chunk_changed);
+
+	if (!qcow2_bitmap_usable(b) || !(b->flags & QCOW2_BITMAP_AUTO))
+		return 0;
+	return image_take_later(q->img, b->table_entries * each, err);
+}
+
 /* co */
 static int open_bitmap(struct qcow2 *q, struct qcow2_bitmap *b,
 		       struct error *err)
@@ -106,6 +118,8 @@ static int open_bitmap(struct qcow2 *q, struct qcow2_bitmap *b,
 
 	if (!ret)
 		ret = note_bits(q, b, err);
+	if (!ret)
+		ret = take_bits(q, b, err);
 	if (ret == -EEXIST)
 		ret = error_set(err, EINVAL, "its clusters are also something "
 				"else");

@@ -125,16 +125,21 @@ static int validate_l1_end(struct qcow2 *q, bool rdwr, struct error *err)
 	return 0;
 }
 
-/* co. Memory to register the tables that both tables lead to. */
-static int reserve_registry(struct qcow2 *q, struct error *err)
+/* co. Memory to register the tables that both tables lead to, and those that
+ * writes will make. */
+static int reserve_registry(struct qcow2 *q, bool rdwr, struct error *err)
 {
-	uint64_t nr = 0;
+	uint64_t nr = 0, later = rdwr ? q->l1.nr + q->reftable.nr : 0;
+	int ret;
 
 	for (uint32_t i = 0; i < q->l1.nr; i++)
 		nr += q->l1.v[i] && q->l1.v[i] != QCOW2_L1_INVALID;
 	for (uint32_t i = 0; i < q->reftable.nr; i++)
 		nr += q->reftable.v[i] != 0;
-	return image_take(q->img, nr * QCOW2_META_BYTES, err);
+	ret = image_take(q->img, nr * QCOW2_META_BYTES, err);
+	if (ret || later <= nr)
+		return ret;
+	return image_take_later(q->img, (later - nr) * QCOW2_META_BYTES, err);
 }
 
 /* Read-only, an entry that is wrong is put out of use, the rest is used. */
@@ -295,7 +300,7 @@ static int load_metadata(struct qcow2 *q, struct error *err)
 	if (!ret)
 		ret = validate_l1_end(q, rdwr, err);
 	if (!ret)
-		ret = reserve_registry(q, err);
+		ret = reserve_registry(q, rdwr, err);
 	if (ret)
 		return ret;
 	ret = register_metadata(q, rdwr ? err : NULL);

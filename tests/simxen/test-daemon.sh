@@ -89,7 +89,8 @@ configurations() {
 	config &&
 	config '[xdiskd]' 'kinds = qdisk' 'all-vbd = yes' 'queues = 16' \
 		'[defaults]' 'cache = none' 'aio = threads' \
-		'[image one]' 'path = /srv/*' 'l2-cache-size = 4M' &&
+		'[image one]' 'path = /srv/*' 'l2-cache-size = 4M' \
+		'memory = 32M' &&
 	config '[defaults]' 'data-file = beside' '[image one]' 'path = /srv/*' \
 		'data-file = /dev/vg/data' '[image two]' 'path = /srv/two' \
 		'data-file = none' &&
@@ -103,6 +104,7 @@ configurations() {
 		'data-file = ../x' &&
 	bad_config '"" is neither' '[image one]' 'path = /x' 'data-file =' &&
 	bad_config 'aio, data-file,' '[defaults]' 'data_file = beside' &&
+	bad_config '"lots" is not a size' '[defaults]' 'memory = lots' &&
 	bad_config 'no path' '[image one]' 'cache = none' &&
 	status_of 1 "$xdiskd" --check-config --config "$dir/not-there"
 }

@@ -33,15 +33,21 @@ bounded_worker() {
 }
 
 said() {
-	node hotplug-error | grep 'bytes of memory, at most 268435456'
+	node hotplug-error | grep -E "$1"
 }
 
-# One whose tables are too large is refused, with the sum.
+# refused SENTENCE KIND ARGUMENTS...: what wants more than the account has for it
+# is refused, with sum or limit.
 refused() {
-	greedy in_use "$dir/y" 128 &&
+	refused_because=$1 refused_kind=$2
+	shift 2
+	greedy "$refused_kind" "$dir/y" "$@" &&
 	guest create --domid 1 --disk "$dir/y,qcow2,xvda,rw" || return
 	guest verify --domid 1 --vdev xvda --ops 1 &
-	wait_for 10 said || return
+	wait_for 10 said "$refused_because" || {
+		node hotplug-error
+		return 1
+	}
 	kill $!
 	guest destroy --domid 1 --quick
 }
@@ -71,7 +77,16 @@ scores() {
 
 daemon_start
 check "bitmaps that name one table share it" bounded_worker
-check "too many tables are refused, with sum and limit" refused
+tables=$((35 << 20))	# what 64 MiB leave for them
+too_much="would take [0-9]* bytes of memory, at most $tables"
+check "too many tables are refused, with sum and limit" \
+	refused "$too_much" in_use 128
+check "tables that writes would make are counted, too" \
+	refused "$too_much" l1 $((1 << 20))
+check "so are bits of an enabled bitmap that are not set yet" \
+	refused "$too_much" enabled 1
+check "a repair that takes more is refused, with the limit" \
+	refused 'repair it takes more than [0-9]* bytes of memory' dirty 2048
 daemon_stop
 "$xdisk" create -q -f qcow2 "$dir/plain" 1M
 check "a worker is as likely to be ended as any process" scores -600 0

@@ -28,6 +28,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "io/loop.h"
+#include "io/memory.h"
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/file-id.h"
@@ -175,18 +177,20 @@ static void check_free(struct check *ck)
 
 /* A repair that nobody has asked for may take so much memory: enough for the
  * clusters that there is space for on the host, and for a good many that there is
- * none for. */
+ * none for; but not more than the account of memory has room for. */
 #define ROOM_AT_OPENING (256 * MiB)
 #define ROOM_FOR_CLUSTER 4
 
 static uint64_t room_at_opening(const struct check *ck)
 {
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, room;
 
 	if (image_allocated_size(ck->file, &bytes))
 		bytes = 0;
-	return ROOM_AT_OPENING +
-	       (bytes >> ck->h->cluster_bits) * ROOM_FOR_CLUSTER;
+	bytes = ROOM_AT_OPENING +
+		(bytes >> ck->h->cluster_bits) * ROOM_FOR_CLUSTER;
+	room = memory_room(loop_memory(ck->file->loop), MEMORY_TABLES);
+	return max(min(bytes, room), UINT64_C(1));
 }
 
 static int check_and_repair(struct image *img, const struct qcow2_header *h,
