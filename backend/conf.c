@@ -23,6 +23,7 @@
 #include "opener/policy.h"
 
 #define DEFAULT_QUEUES 4
+#define MEMORY_LEAST (32 * MiB)
 
 /* Beyond what distributions, systemd and directories give out. */
 #define DEFAULT_UIDS 2147000000u
@@ -65,6 +66,20 @@ static int set_size(uint64_t *slot, const char *value, struct error *err)
 	if (size_parse(value, slot) == 0)
 		return 0;
 	return error_set(err, EINVAL, "\"%s\" is not a size", value);
+}
+
+/* Less than a request and an image may need is of no use. */
+static int set_memory(uint64_t *slot, const char *value, struct error *err)
+{
+	uint64_t bytes;
+	int ret = set_size(&bytes, value, err);
+
+	if (ret)
+		return ret;
+	if (bytes < MEMORY_LEAST)
+		return error_set(err, EINVAL, "\"%s\" is less than 32M", value);
+	*slot = bytes;
+	return 0;
 }
 
 static int set_choice(char **slot, const char *value, const char *choices,
@@ -213,7 +228,7 @@ static int image_key(struct image_settings *s, const char *section,
 	if (!strcmp(key, "l2-cache-size"))
 		return set_size(&s->l2_cache_size, value, err);
 	if (!strcmp(key, "memory"))
-		return set_size(&s->memory, value, err);
+		return set_memory(&s->memory, value, err);
 	return error_set(err, EINVAL, "unknown key \"%s\" in [%s]: %scache, "
 			 "aio, data-file, image-dirs, l2-cache-size, "
 			 "legacy-aes, memory, secret-file",

@@ -234,7 +234,8 @@ static void test_persistent_queues(void **state)
 		f->disk.nr_log = 0;
 	}
 	assert_true(fake.mapped >= GRANTS_MAX);
-	for (unsigned int i = 0; i < 4; i++) {	/* whose it is does not matter */
+	/* Whose it is does not matter. */
+	for (unsigned int i = 0; i < 4; i++) {
 		unsigned int maps = fake.maps;
 
 		seg = (struct seg){ 1500 + 1000, 0, 7, 0 };

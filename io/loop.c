@@ -76,6 +76,7 @@ void loop_free(struct loop *loop)
 	assert(!loop->turning);
 	offload_free(loop->blocking);
 	offload_free(loop->computing);
+	memory_trim(&loop->memory);
 	assert(list_empty(&loop->timers) && list_empty(&loop->hooks));
 	close(loop->epoll_fd);
 	free(loop);

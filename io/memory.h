@@ -15,8 +15,8 @@
  * than all that, it is let through as soon as nobody holds anything for that
  * use or one below: the account is passed by that step then.
  *
- * One thread; bytes. Loops have one each (loop_memory()), without a limit unless
- * somebody sets it.
+ * One thread; bytes. Loops have one each (loop_memory()), without a limit
+ * unless somebody sets it.
  */
 #ifndef XD_IO_MEMORY_H
 #define XD_IO_MEMORY_H
@@ -29,7 +29,7 @@
 
 enum memory_use {
 	MEMORY_TABLES,		/* for as long as an image is open */
-	MEMORY_COW,		/* what a write copies beside the guest's bytes */
+	MEMORY_COW,		/* what a write copies beside its own bytes */
 	MEMORY_UNPACK,		/* a compressed cluster, in and out */
 	MEMORY_CIPHER,
 	MEMORY_BOUNCE,		/* for a file that wants things aligned */
@@ -40,6 +40,8 @@ struct memory {
 	uint64_t max, used;			/* bytes */
 	uint64_t held[MEMORY_USES];		/* of `used` */
 	struct list waiters[MEMORY_USES];
+	struct list spares;			/* memory.c's; large buffers */
+	uint64_t spare_bytes;			/* beside `used` */
 };
 
 static inline void memory_init(struct memory *m)
@@ -47,6 +49,7 @@ static inline void memory_init(struct memory *m)
 	*m = (struct memory){ .max = UINT64_MAX };
 	for (int use = 0; use < MEMORY_USES; use++)
 		list_init(&m->waiters[use]);
+	list_init(&m->spares);
 }
 
 /* Before anything is taken. */
@@ -57,6 +60,9 @@ static inline void memory_set_max(struct memory *m, uint64_t max)
 
 /* How far all that is taken may go by taking for `use`. */
 uint64_t memory_limit(const struct memory *m, enum memory_use use);
+
+/* Gives back what is kept for reuse; at the end, too. */
+void memory_trim(struct memory *m);
 
 /* What could be taken for `use` now. */
 static inline uint64_t memory_room(const struct memory *m, enum memory_use use)
@@ -81,6 +87,7 @@ struct memory_buffer {
 	struct memory *memory;
 	enum memory_use use;
 	uint64_t bytes;
+	bool mapped;
 	void *data;
 };
 

@@ -21,6 +21,12 @@ static int setup(void **state)
 	return 0;
 }
 
+static int teardown(void **state)
+{
+	memory_trim(&memory);
+	return 0;
+}
+
 static void note(char c)
 {
 	trace[strlen(trace)] = c;
@@ -205,22 +211,55 @@ static void gets_buffer(void *arg)
 	assert_int_equal(memory.used, 0);
 }
 
+/* Large ones are kept for those of their size, and make room for others. */
+static void gets_large(void *arg)
+{
+	cleanup_buffer struct memory_buffer a = { 0 }, b = { 0 };
+	void *first;
+
+	memory_set_max(&memory, 16 * MiB);
+	memory_buffer_get(&a, &memory, MEMORY_BOUNCE, 6 * MiB, 4096);
+	memset(a.data, 1, 6 * MiB);
+	first = a.data;
+	memory_buffer_put(&a);
+	assert_int_equal(memory.spare_bytes, 6 * MiB);
+	memory_buffer_get(&a, &memory, MEMORY_BOUNCE, 6 * MiB - 1, 4096);
+	assert_ptr_equal(a.data, first);
+	assert_int_equal(memory.spare_bytes, 0);
+	assert_int_equal(memory.used, 6 * MiB);
+	memory_buffer_put(&a);
+	memory_buffer_get(&b, &memory, MEMORY_BOUNCE, 9 * MiB, 4096);
+	assert_int_equal(memory.spare_bytes, 6 * MiB);
+	memory_take(&memory, MEMORY_BOUNCE, 2 * MiB);
+	assert_int_equal(memory.spare_bytes, 0);
+	memory_give(&memory, MEMORY_BOUNCE, 2 * MiB);
+	memory_buffer_put(&b);
+	memory_buffer_get(&a, &memory, MEMORY_BOUNCE, MiB, 65536);
+	assert_true(is_aligned((uintptr_t)a.data, 65536));
+	memory_buffer_put(&a);
+	assert_int_equal(memory.spare_bytes, 9 * MiB);
+}
+
 static void test_buffers(void **state)
 {
 	co_start(gets_buffer, NULL);
 	assert_int_equal(memory.used, 0);
+	co_start(gets_large, NULL);
+	assert_int_equal(memory.used, 0);
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_limits, setup),
-		cmocka_unit_test_setup(test_order, setup),
-		cmocka_unit_test_setup(test_uses, setup),
-		cmocka_unit_test_setup(test_oversize, setup),
-		cmocka_unit_test_setup(test_tables, setup),
-		cmocka_unit_test_setup(test_many, setup),
-		cmocka_unit_test_setup(test_buffers, setup),
+		TEST(test_limits),
+		TEST(test_order),
+		TEST(test_uses),
+		TEST(test_oversize),
+		TEST(test_tables),
+		TEST(test_many),
+		TEST(test_buffers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

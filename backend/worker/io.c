@@ -22,6 +22,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "image/image.h"
+#include "io/memory.h"
 
 #define POLL_START_NS 20000
 #define POLL_LEAST_NS 4000	/* what a window grows from, and ends below */
@@ -116,6 +117,7 @@ static void trim(struct loop_timer *timer)
 	io->trimmed = true;
 	blkif_trim(io->vbd);
 	co_trim();
+	memory_trim(loop_memory(io->loop));
 }
 
 void io_init(struct io *io, struct loop *loop)

@@ -30,8 +30,8 @@
 #include "opener/local.h"
 
 /* What the tables of all of them may take of memory at opening, whatever the
- * loop's account: more than the largest that one image may have (200 MiB), which
- * no disk there is needs. */
+ * loop's account: more than the largest that one image may have (200 MiB),
+ * which no disk there is needs. */
 #define MAX_TAKEN (256 * MiB)
 
 /* ---- opening and closing ---- */

@@ -42,8 +42,8 @@ int image_name_backing(struct image *img, const char *path,
 		       const char *format);
 
 /* For a driver's open: so much memory is to be taken because the image says so,
- * for as long as it is open. -EFBIG: too much, with that of the images that stand
- * on it, or for the loop's account. */
+ * for as long as it is open. -EFBIG: too much, with that of the images that
+ * stand on it, or for the loop's account. */
 int image_take(struct image *img, uint64_t bytes, struct error *err);
 /* The same for what writes may come to take, bit by bit: only where the loop's
  * account has a limit. */

@@ -9,8 +9,8 @@
  * exactly one cluster, by a pool thread where clusters are large enough for it
  * to matter.
  *
- * The last cluster is kept, since guests read 64 KiB in small pieces; of a whole
- * chain no more than KEPT_MAX bytes.
+ * The last cluster is kept, since guests read 64 KiB in small pieces; of a
+ * whole chain no more than KEPT_MAX bytes.
  *
  * Written, each cluster is packed by a pool thread, as many at a time as there
  * are processors, and goes where bytes.c has room; then the L2 entry is
@@ -56,12 +56,11 @@ enum codec_type qcow2_codec_of(const struct qcow2_header *h)
 
 /* The stream's sectors as far as the file has them: it need not fill the last,
  * but what is missing of it must not be taken for zeroes. */
-int qcow2_unpack(struct image *file, const struct qcow2_header *h,
-		 uint64_t entry, uint8_t *out)
+static int unpack_by_way_of(struct image *file, const struct qcow2_header *h,
+			    uint64_t entry, uint8_t *in, uint8_t *out)
 {
 	struct qcow2_compressed c =
 		qcow2_compressed_decode(h->cluster_bits, entry);
-	cleanup_free uint8_t *in = malloc(c.len);
 	struct codec_job job = {
 		.type = qcow2_codec_of(h),
 		.in = in,
@@ -71,8 +70,6 @@ int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 	};
 	int ret;
 
-	if (!in)
-		return -ENOMEM;
 	if (c.offset >= file->size)
 		return -EIO;
 	job.in_len = c.len = min(c.len, file->size - c.offset);
@@ -81,6 +78,19 @@ int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 	if (ret)
 		return ret;
 	return (int)compute(file, codec_unpack, &job, job.out_len);
+}
+
+static uint64_t packed_bytes(const struct qcow2_header *h, uint64_t entry)
+{
+	return qcow2_compressed_decode(h->cluster_bits, entry).len;
+}
+
+int qcow2_unpack(struct image *file, const struct qcow2_header *h,
+		 uint64_t entry, uint8_t *out)
+{
+	cleanup_free uint8_t *in = malloc(packed_bytes(h, entry));
+
+	return in ? unpack_by_way_of(file, h, entry, in, out) : -ENOMEM;
 }
 
 /* The cluster if it is the one that is kept. */
@@ -93,26 +103,28 @@ static bool copy_kept(const struct qcow2 *q, uint64_t entry, uint64_t in,
 	return true;
 }
 
-static uint64_t packed_bytes(const struct qcow2 *q, uint64_t entry)
+/* co. Room for the cluster of that entry as it is in the file, behind `out`
+ * bytes. */
+static int get_room(struct qcow2 *q, uint64_t entry, uint64_t out,
+		    struct memory_buffer *b)
 {
-	return qcow2_compressed_decode(q->cluster_bits, entry).len;
+	return memory_buffer_get(b, loop_memory(q->img->loop), MEMORY_UNPACK,
+				 out + packed_bytes(&q->h, entry), 4096);
 }
 
 int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out)
 {
-	struct memory *memory = loop_memory(q->img->loop);
+	cleanup_buffer struct memory_buffer b = { 0 };
 	struct iovec iov = { out, q->cluster_size };
 	struct iow w = iow_of(&iov, 1);
-	uint64_t bytes = packed_bytes(q, entry);
-	int ret = 0;
+	int ret;
 
 	if (copy_kept(q, entry, 0, q->cluster_size, w))
 		return 0;
-	memory_take(memory, MEMORY_UNPACK, bytes);
-	if (!copy_kept(q, entry, 0, q->cluster_size, w))
-		ret = qcow2_unpack(q->file, &q->h, entry, out);
-	memory_give(memory, MEMORY_UNPACK, bytes);
-	return ret;
+	ret = get_room(q, entry, 0, &b);
+	if (ret || copy_kept(q, entry, 0, q->cluster_size, w))
+		return ret;
+	return unpack_by_way_of(q->file, &q->h, entry, b.data, out);
 }
 
 static void forget_kept(struct qcow2 *q)
@@ -129,8 +141,8 @@ static struct image *top_of(struct image *img)
 	return img;
 }
 
-/* Room for one more cluster that is kept. Each image of a chain keeps its own as
- * long as these are small. */
+/* Room for one more cluster that is kept. Each image of a chain keeps its own
+ * as long as these are small. */
 static void make_room_to_keep(struct qcow2 *q)
 {
 	struct image *top = top_of(q->img), *img;
@@ -146,44 +158,39 @@ static void make_room_to_keep(struct qcow2 *q)
 			forget_kept(qcow2_of(img));
 }
 
-static void keep(struct qcow2 *q, uint64_t entry, uint8_t *cluster)
+static void keep(struct qcow2 *q, uint64_t entry, const uint8_t *cluster)
 {
-	if (!q->inflated)
+	if (!q->inflated) {
 		make_room_to_keep(q);
-	free(q->inflated);
-	q->inflated = cluster;
+		q->inflated = malloc(q->cluster_size);
+	}
+	if (!q->inflated)
+		return;
+	memcpy(q->inflated, cluster, q->cluster_size);
 	q->inflated_entry = entry;
-}
-
-/* co, with the memory for it. */
-static int inflate_and_keep(struct qcow2 *q, uint64_t entry, uint64_t in,
-			    uint64_t len, struct iow w)
-{
-	cleanup_free uint8_t *cluster = malloc(q->cluster_size);
-	int ret = cluster ? qcow2_unpack(q->file, &q->h, entry, cluster) :
-			    -ENOMEM;
-
-	if (ret)
-		return ret;
-	iow_from_buf(w, cluster + in, len);
-	keep(q, entry, steal_ptr(&cluster));
-	return 0;
 }
 
 int qcow2_inflate_part(struct qcow2 *q, uint64_t entry, uint64_t in,
 		       uint64_t len, struct iow w)
 {
-	struct memory *memory = loop_memory(q->img->loop);
-	uint64_t bytes = q->cluster_size + packed_bytes(q, entry);
-	int ret = 0;
+	cleanup_buffer struct memory_buffer b = { 0 };
+	uint8_t *cluster;
+	int ret;
 
 	if (copy_kept(q, entry, in, len, w))
 		return 0;
-	memory_take(memory, MEMORY_UNPACK, bytes);
-	if (!copy_kept(q, entry, in, len, w))
-		ret = inflate_and_keep(q, entry, in, len, w);
-	memory_give(memory, MEMORY_UNPACK, bytes);
-	return ret;
+	ret = get_room(q, entry, q->cluster_size, &b);
+	/* Somebody may have unpacked it while we waited. */
+	if (ret || copy_kept(q, entry, in, len, w))
+		return ret;
+	cluster = b.data;
+	ret = unpack_by_way_of(q->file, &q->h, entry,
+			       cluster + q->cluster_size, cluster);
+	if (ret)
+		return ret;
+	iow_from_buf(w, cluster + in, len);
+	keep(q, entry, cluster);
+	return 0;
 }
 
 /* ---- writing ---- */

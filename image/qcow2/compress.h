@@ -14,7 +14,7 @@ int qcow2_inflate_part(struct qcow2 *q, uint64_t entry, uint64_t in,
 		       uint64_t len, struct iow w);
 /* co. All of it, for one who reads on elsewhere: it is not kept. */
 int qcow2_inflate_once(struct qcow2 *q, uint64_t entry, uint8_t *out);
-/* co. All of it, of any file with that header; memory is the caller's matter. */
+/* co. All of it, of any file with that header; outside of the account. */
 int qcow2_unpack(struct image *file, const struct qcow2_header *h,
 		 uint64_t entry, uint8_t *out);
 

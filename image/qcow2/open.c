@@ -126,10 +126,11 @@ static int validate_l1_end(struct qcow2 *q, bool rdwr, struct error *err)
 }
 
 /* co. Memory to register the tables that both tables lead to, and those that
- * writes will make. */
+ * writes will make: a refcount block counts as many clusters as an L2 table has,
+ * or more. */
 static int reserve_registry(struct qcow2 *q, bool rdwr, struct error *err)
 {
-	uint64_t nr = 0, later = rdwr ? q->l1.nr + q->reftable.nr : 0;
+	uint64_t nr = 0, later = rdwr ? UINT64_C(2) * q->l1.nr : 0;
 	int ret;
 
 	for (uint32_t i = 0; i < q->l1.nr; i++)

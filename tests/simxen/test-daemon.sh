@@ -105,6 +105,7 @@ configurations() {
 	bad_config '"" is neither' '[image one]' 'path = /x' 'data-file =' &&
 	bad_config 'aio, data-file,' '[defaults]' 'data_file = beside' &&
 	bad_config '"lots" is not a size' '[defaults]' 'memory = lots' &&
+	bad_config 'less than 32M' '[defaults]' 'memory = 31M' &&
 	bad_config 'no path' '[image one]' 'cache = none' &&
 	status_of 1 "$xdiskd" --check-config --config "$dir/not-there"
 }
