@@ -4,6 +4,10 @@
 
 #include <errno.h>
 
+#include "common/bits.h"
+
+static __thread unsigned int nr_parts;	/* of all groups */
+
 struct part {
 	struct co_group *group;
 	int (*fn)(void *arg);
@@ -18,16 +22,21 @@ void co_group_init(struct co_group *g, unsigned int limit)
 	co_queue_init(&g->room);
 }
 
+static void note_result(struct co_group *g, int ret)
+{
+	if (ret && !g->ret)
+		g->ret = ret;
+}
+
 static void run_group_part(void *arg)
 {
 	/* The starter's frame: read before the first waiting point. */
 	struct part part = *(struct part *)arg;
 	struct co_group *g = part.group;
-	int ret = part.fn(part.arg);
 
-	if (ret && !g->ret)
-		g->ret = ret;
+	note_result(g, part.fn(part.arg));
 	g->running--;
+	nr_parts--;
 	co_queue_wake_one(&g->room);
 }
 
@@ -39,9 +48,15 @@ bool co_group_start(struct co_group *g, int (*fn)(void *arg), void *arg)
 		co_queue_wait(&g->room);
 	if (g->ret)
 		return false;
+	if (unlikely(nr_parts >= CO_GROUP_PARTS)) {
+		note_result(g, fn(arg));
+		return true;
+	}
 	g->running++;
+	nr_parts++;
 	if (co_start(run_group_part, &part)) {
 		g->running--;
+		nr_parts--;
 		g->ret = -ENOMEM;
 		return false;
 	}

@@ -12,17 +12,16 @@
 #include "image/qcow2/zero.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-#include "common/cleanup.h"
 #include "image/qcow2/begin.h"
 #include "image/qcow2/data.h"
 #include "image/qcow2/io.h"
 #include "image/qcow2/map.h"
 #include "image/qcow2/request.h"
 
-/* Clusters cleared at a time: a commit must be able to come between. */
-#define CLEAR_AT_ONCE 65536
+/* Clusters cleared at a time: a commit must be able to come between, of many
+ * requests at once, before all that they change is held in memory. */
+#define CLEAR_AT_ONCE 1024
 
 enum clear_how {
 	CLEAR_KEEP,	/* reads as zeroes, keeps its space */
@@ -249,6 +248,19 @@ static bool known_zero(struct qcow2 *q, uint64_t off, uint64_t len)
 	return true;
 }
 
+/* co. Within a subcluster: at most 2 MiB. */
+static int write_zero_bytes(struct qcow2 *q, uint64_t off, uint64_t len)
+{
+	static const char zeroes[64 * KiB];
+	struct iovec iov[2 * MiB / sizeof(zeroes)];
+	int n = 0;
+
+	for (uint64_t left = len; left; left -= iov[n++].iov_len)
+		iov[n] = (struct iovec){ (void *)zeroes,
+					 min(left, sizeof(zeroes)) };
+	return qcow2_write_range(q, off, len, iow_of(iov, n));
+}
+
 /* co. Part of a subcluster that was mapped so. When the rest of it is zero, too,
  * the whole can be. */
 static int zero_within(struct qcow2 *q, const struct qcow2_mapping *m,
@@ -256,8 +268,6 @@ static int zero_within(struct qcow2 *q, const struct qcow2_mapping *m,
 {
 	uint64_t start = align_down(off, q->sub_size);
 	uint64_t end = min(start + q->sub_size, q->img->size);
-	cleanup_free uint8_t *zeroes = NULL;
-	struct iovec iov;
 	int ret;
 
 	if (!holds_data(m->kind) && q->h.version >= 3 &&
@@ -269,11 +279,7 @@ static int zero_within(struct qcow2 *q, const struct qcow2_mapping *m,
 	} else if (qcow2_reads_zero(q, m, off)) {
 		return 0;
 	}
-	zeroes = calloc(1, len);
-	if (!zeroes)
-		return -ENOMEM;
-	iov = (struct iovec){ zeroes, len };
-	return qcow2_write_range(q, off, len, iow_of(&iov, 1));
+	return write_zero_bytes(q, off, len);
 }
 
 /* co. Within a cluster. */
