@@ -234,25 +234,29 @@ static int64_t pack_zstd(struct workspace *w, const struct codec_job *j)
 	return ZSTD_isError(n) ? -E2BIG : (int64_t)n;
 }
 
+/* Frame by frame, straight to where it belongs: as a stream each could want a
+ * window of 128 MiB in every thread. */
 static int unpack_zstd(struct workspace *w, struct codec_job *j)
 {
-	ZSTD_inBuffer in = { j->in, j->in_len, 0 };
-	ZSTD_outBuffer out = { j->out, j->out_len, 0 };
-	size_t left = 1, before;
+	size_t done = 0, frame, n;
 
 	if (!w->unpack)
 		w->unpack = ZSTD_createDCtx();
 	if (!w->unpack)
 		return -ENOMEM;
-	ZSTD_DCtx_reset(w->unpack, ZSTD_reset_session_only);
-	while (out.pos < out.size) {
-		before = in.pos + out.pos;
-		left = ZSTD_decompressStream(w->unpack, &out, &in);
-		if (ZSTD_isError(left) || in.pos + out.pos == before)
-			break;
+	for (j->in_used = 0; done < j->out_len; j->in_used += frame) {
+		frame = ZSTD_findFrameCompressedSize(j->in + j->in_used,
+						     j->in_len - j->in_used);
+		if (ZSTD_isError(frame))
+			return -EIO;
+		n = ZSTD_decompressDCtx(w->unpack, j->out + done,
+					j->out_len - done, j->in + j->in_used,
+					frame);
+		if (ZSTD_isError(n))
+			return -EIO;
+		done += n;
 	}
-	j->in_used = in.pos;
-	return out.pos == out.size && !ZSTD_isError(left) && !left ? 0 : -EIO;
+	return 0;
 }
 #else
 static int64_t pack_zstd(struct workspace *w, const struct codec_job *j)

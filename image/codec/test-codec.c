@@ -3,10 +3,15 @@
 #include "config.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 #include <zlib.h>
+#ifdef HAVE_LIBZSTD
+#include <zstd.h>
+#endif
 
+#include "common/bits.h"
 #include "image/codec/codec.h"
 #include "tests/unit/unit.h"
 
@@ -135,6 +140,48 @@ static void test_garbage(void **state)
 #endif
 }
 
+#ifdef HAVE_LIBZSTD
+/* A frame that says it wants a window of 128 MiB, with another one behind it. */
+static size_t pack_wide_frame(void)
+{
+	ZSTD_CCtx *c = ZSTD_createCCtx();
+	ZSTD_outBuffer to = { packed, sizeof(packed), 0 };
+	ZSTD_inBuffer half = { in, SIZE / 2, 0 };
+	ZSTD_inBuffer rest = { in + SIZE / 2, SIZE / 4, 0 };
+	size_t n;
+
+	ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog, 27);
+	while (half.pos < half.size)
+		ZSTD_compressStream2(c, &to, &half, ZSTD_e_continue);
+	assert_int_equal(ZSTD_compressStream2(c, &to, &rest, ZSTD_e_end), 0);
+	ZSTD_freeCCtx(c);
+	n = ZSTD_compress(packed + to.pos, sizeof(packed) - to.pos,
+			  in + SIZE / 4 * 3, SIZE / 4, 3);
+	assert_false(ZSTD_isError(n));
+	return to.pos + n;
+}
+
+static void test_wide_frame(void **state)
+{
+	size_t n, mapped;
+
+	for (size_t i = 0; i < SIZE; i++)
+		in[i] = (uint8_t)(i * i >> 7);
+	n = pack_wide_frame();
+	mapped = mallinfo2().hblkhd;
+	assert_int_equal(unpack(CODEC_ZSTD, n + 100, SIZE), 0);
+	assert_memory_equal(in, out, SIZE);
+	assert_true(mallinfo2().hblkhd < mapped + 4 * MiB);
+	assert_int_equal(unpack(CODEC_ZSTD, n - 1, SIZE), -EIO);
+	assert_int_equal(unpack(CODEC_ZSTD, n, SIZE - 1), -EIO);
+}
+#else
+static void test_wide_frame(void **state)
+{
+	skip();
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -142,6 +189,7 @@ int main(void)
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_noise),
 		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_wide_frame),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
