@@ -386,6 +386,7 @@ static int init_caches(struct qcow2 *q, const struct image_options *opts)
 				       refs);
 	if (!ret)
 		ret = qcow2_meta_init(&q->meta);
+	q->l2_cache.img = q->img;
 	q->l2_cache.loads = IMAGE_EVENT_L2_LOAD;
 	q->ref_cache.loads = IMAGE_EVENT_REFBLOCK_LOAD;
 	return ret;

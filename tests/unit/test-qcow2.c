@@ -112,13 +112,61 @@ static int discard_all_co(void *arg)
 	must(!truncate(base, (off_t)GiB));
 	must(!create_co("512", "16", GiB, base) && !open_co(64 * KiB));
 	must(!image_pdiscard(img, 0, GiB));
-	must(qcow2_of(img)->l2_cache.nr < 8192);
+	must(qcow2_of(img)->l2_cache.nr < 512);
 	return finish_co();
 }
 
 static void test_discard_all(void **state)
 {
 	assert_int_equal(co_run(loop, discard_all_co, NULL), 0);
+}
+
+/* A base that is full, and an overlay with all its L2 tables. */
+static int create_chain_co(void)
+{
+	struct image_create_option o[] = {
+		{ "cluster_size", "512" }, { "backing_file", base },
+		{ "backing_fmt", "qcow2" },
+	};
+	struct image_options opts = { .flags = IMAGE_RDWR };
+	char buf[4096];
+
+	memset(buf, 7, sizeof(buf));
+	must(!image_create(loop, base, "qcow2", 16 * MiB, o, 1, &err));
+	must(!image_open(loop, base, "qcow2", &opts, &img, &err));
+	for (uint64_t off = 0; off < 16 * MiB; off += sizeof(buf))
+		must(!image_pwrite(img, off, sizeof(buf), buf));
+	must(!image_close(img, &err));
+	must(!image_create(loop, image, "qcow2", 16 * MiB, o, 3, &err));
+	must(!open_co(256 * KiB));
+	memset(buf, 8, sizeof(buf));
+	for (uint64_t off = 0; off < 16 * MiB; off += 32 * KiB)
+		must(!image_pwrite(img, off, 512, buf));
+	return image_close(img, &err);
+}
+
+/* The images of a chain share what one of them may have of L2 tables. */
+static int chain_caches_co(void *arg)
+{
+	char buf[4096];
+
+	must(!create_chain_co() && !open_co(256 * KiB));
+	for (int round = 0; round < 2; round++) {
+		for (uint64_t off = 0; off < 16 * MiB; off += sizeof(buf)) {
+			must(!image_pread(img, off, sizeof(buf), buf));
+			must(buf[0] == (off % (32 * KiB) ? 7 : 8));
+			must(buf[512] == 7 && buf[4095] == 7);
+		}
+	}
+	must(qcow2_of(img)->l2_cache.nr_chunks +
+	     qcow2_of(img->backing)->l2_cache.nr_chunks <= 4);
+	must(qcow2_of(img->backing)->l2_cache.nr_chunks >= 1);
+	return finish_co();
+}
+
+static void test_chain_caches(void **state)
+{
+	assert_int_equal(co_run(loop, chain_caches_co, NULL), 0);
 }
 
 /* What an overlay grows by does not show the longer image behind it. */
@@ -229,6 +277,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_long_file),
 		cmocka_unit_test(test_discard_all),
+		cmocka_unit_test(test_chain_caches),
 		cmocka_unit_test(test_grow_overlay),
 		cmocka_unit_test(test_zero_over_table),
 		cmocka_unit_test(test_copy_l2),

@@ -15,7 +15,9 @@
 #include <stdlib.h>
 
 #include "common/log.h"
+#include "image/qcow2/core/qcow2.h"
 
+#define MIN_SLICES 16u
 #define LOOK_AT 1024u	/* slices, before growing instead */
 #define CHUNK_BYTES ((size_t)64 * 1024)
 
@@ -24,7 +26,8 @@ int qcow2_cache_init(struct qcow2_cache *c, struct image *file,
 {
 	c->file = file;
 	c->slice_size = slice_size;
-	c->max = (unsigned int)max(max_bytes / slice_size, UINT64_C(16));
+	c->max_bytes = max_bytes;
+	c->max = max((unsigned int)(max_bytes / slice_size), MIN_SLICES);
 	c->hash_bits = 6;
 	c->hash = calloc((size_t)1 << c->hash_bits, sizeof(*c->hash));
 	list_init(&c->lru);
@@ -200,10 +203,46 @@ static void adopt_orphans(struct qcow2_cache *c)
 	}
 }
 
+static uint64_t l2_cache_bytes(const struct image *img)
+{
+	const struct qcow2 *q = img->state;
+
+	return q->l2_cache.nr_chunks * (uint64_t)CHUNK_BYTES;
+}
+
+/* May the cache have one more chunk, of what its chain may have? */
+static bool chain_has_room(const struct qcow2_cache *c)
+{
+	const struct image *top = c->img, *i;
+	uint64_t layers = 0, over = 0, share;
+
+	while (top->overlay)
+		top = top->overlay;
+	for (i = top; i; i = i->backing)
+		layers += i->driver == c->img->driver;
+	share = c->max_bytes / 2 / max(layers, UINT64_C(1));
+	if (l2_cache_bytes(c->img) + CHUNK_BYTES <= share)
+		return true;
+	for (i = top; i; i = i->backing)
+		if (i->driver == c->img->driver)
+			over += l2_cache_bytes(i) -
+				min(l2_cache_bytes(i), share);
+	return over + CHUNK_BYTES <= c->max_bytes - layers * share;
+}
+
+/* The first time that there is no room for more: it keeps to what it has. */
+static void stop_growing(struct qcow2_cache *c)
+{
+	c->max = max(c->nr, MIN_SLICES);
+}
+
 static struct qcow2_slice *take_slice(struct qcow2_cache *c)
 {
 	struct qcow2_slice *s = NULL;
 
+	if (c->img && c->nr < c->max && list_empty(&c->spare) &&
+	    !chain_has_room(c))
+		stop_growing(c);
 	if (unlikely(!list_empty(&c->orphans)))
 		adopt_orphans(c);
 	if (c->nr >= c->max)

@@ -3,6 +3,9 @@
  * cache.h: slices of L2 tables and refcount blocks in memory.
  *
  * What is dirty stays until a commit has written it.
+ *
+ * The L2 caches of a chain have together what one may have: half of it in equal
+ * shares, the other half for those who come first.
  */
 #ifndef XD_IMAGE_QCOW2_CACHE_H
 #define XD_IMAGE_QCOW2_CACHE_H
@@ -35,7 +38,9 @@ struct qcow2_slice {
 
 struct qcow2_cache {
 	struct image *file;
+	const struct image *img;	/* of L2 tables: shares with its chain */
 	uint32_t slice_size;		/* bytes */
+	uint64_t max_bytes;		/* of it, or of all of its chain */
 	unsigned int nr, max;		/* slices; max is passed when all are dirty */
 	unsigned int nr_dirty;
 	unsigned int hash_bits;
