@@ -183,6 +183,14 @@ int mapped_status(struct mapped *m, uint64_t off, uint64_t len,
 
 /* ---- reading ---- */
 
+/* Is there memory for a block that stays? */
+static bool may_keep(struct mapped *m)
+{
+	if (!m->may_keep)
+		m->may_keep = !image_take_later(m->img, m->block_size, NULL);
+	return m->may_keep;
+}
+
 /* co. The block comes out of the last one that was unpacked, or into it. */
 static int unpack_part(struct mapped *m, const struct mapped_block *b,
 		       uint64_t in, uint64_t len, struct iow w)
@@ -205,8 +213,10 @@ static int unpack_part(struct mapped *m, const struct mapped_block *b,
 	}
 	iow_from_buf(w, buf + in, len);
 	free(m->unpacked);
-	m->unpacked = buf;
+	m->unpacked = may_keep(m) ? buf : NULL;
 	m->unpacked_block = *b;
+	if (!m->unpacked)
+		free(buf);
 	return 0;
 }
 
@@ -228,10 +238,11 @@ static int read_packed_block(struct mapped *m, uint64_t off, uint64_t len,
 	ret = unpack_part(m, &b, off % m->block_size, len, w);
 	if (large)
 		co_mutex_unlock(&m->unpacking);
-	if (ret == -EIO)
+	if (ret == -EIO || ret == -EFBIG)
 		tell(m, "the block at %#" PRIx64 " (guest offset %#" PRIx64
-		     ") cannot be unpacked", b.host_offset,
-		     m->start + block * m->block_size);
+		     ") cannot be unpacked%s", b.host_offset,
+		     m->start + block * m->block_size,
+		     ret == -EFBIG ? ": it takes too much memory" : "");
 	return ret;
 }
 

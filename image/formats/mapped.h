@@ -65,6 +65,7 @@ struct mapped {
 	/* the compressed block that was unpacked last */
 	struct mapped_block unpacked_block;
 	uint8_t *unpacked;
+	bool may_keep;			/* has its place in the account */
 };
 
 /* All is set up; block_size and size are set by the driver afterwards. */

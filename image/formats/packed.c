@@ -9,9 +9,11 @@
 #include "common/cleanup.h"
 #include "image/codec/unpack.h"
 #include "io/loop.h"
+#include "io/memory.h"
 
 #define MAX_PACKED (128 * MiB)
 #define OFFLOAD_MIN (32 * KiB)
+#define PART_OF_ACCOUNT 4	/* that one block may want, both ways */
 
 struct unpack_job {
 	int64_t (*work)(void *job);
@@ -37,15 +39,14 @@ static int64_t bunzip_work(void *arg)
 	return unpack_bzip2(j->in, j->in_len, j->out, j->len);
 }
 
-static int unpack_from(struct mapped *m, uint64_t off, struct unpack_job *j)
+/* co, with the memory for it: what the caller gives to unpack to has none
+ * behind it before. */
+static int unpack_admitted(struct mapped *m, uint64_t off, struct unpack_job *j)
 {
-	cleanup_free void *in = NULL;
+	cleanup_free void *in = malloc(j->in_len);
 	int ret;
 
-	if (!j->in_len || j->in_len > MAX_PACKED ||
-	    !range_within(off, j->in_len, m->file->size))
-		return -EIO;
-	j->in = in = malloc(j->in_len);
+	j->in = in;
 	if (!in)
 		return -ENOMEM;
 	ret = image_pread(m->file, off, j->in_len, in);
@@ -54,6 +55,24 @@ static int unpack_from(struct mapped *m, uint64_t off, struct unpack_job *j)
 	if (j->len < OFFLOAD_MIN)
 		return (int)j->work(j);
 	return (int)loop_compute(m->img->loop, j->work, j);
+}
+
+/* co */
+static int unpack_from(struct mapped *m, uint64_t off, struct unpack_job *j)
+{
+	struct memory *memory = loop_memory(m->img->loop);
+	uint64_t bytes = j->in_len + j->len;
+	int ret;
+
+	if (!j->in_len || j->in_len > MAX_PACKED ||
+	    !range_within(off, j->in_len, m->file->size))
+		return -EIO;
+	if (bytes > memory_limit(memory, MEMORY_UNPACK) / PART_OF_ACCOUNT)
+		return -EFBIG;
+	memory_take(memory, MEMORY_UNPACK, bytes);
+	ret = unpack_admitted(m, off, j);
+	memory_give(memory, MEMORY_UNPACK, bytes);
+	return ret;
 }
 
 int packed_inflate(struct mapped *m, uint64_t off, uint64_t packed,

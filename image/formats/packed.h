@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * packed.h: compressed blocks of foreign images, read and unpacked, large ones in
- * another thread.
+ * packed.h: compressed blocks of foreign images, read and unpacked, large ones
+ * in another thread. One that wants too much of the loop's account of memory is
+ * -EFBIG: there are formats with blocks of 64 MiB.
  */
 #ifndef XD_IMAGE_PACKED_H
 #define XD_IMAGE_PACKED_H
