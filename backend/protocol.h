@@ -20,6 +20,8 @@
  *   or {"error": {"errno": N, "desc": SENTENCE}, "command": NAME}
  *   or {"event": "failed", "desc": SENTENCE}: serving cannot go on; nothing
  *   more is answered on the rings until disconnect.
+ *   or {"event": "log", "level": N, "sentence": N, "desc": LINE}: for the log
+ *   (log_handed()).
  *
  * supervisor to opener (its end is at WORKER_FD, too): IMAGE, and beside it the
  * end of a socket on which a worker asks for the files of that image

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "common/bits.h"
+#include "common/log.h"
 
 static int16_t wire_status(int ret)
 {
@@ -51,11 +52,10 @@ static void count_failure(struct blkif *vbd, const struct slot *s)
 	vbd->stats.errors[s->error]++;
 	if (s->error == BLKIF_ERR_IO)	/* the owner knows, and says, why */
 		return;
-	log_limited(&vbd->log, LOG_LEVEL_WARN, "queue %u: request refused: %s "
-		    "(operation %u, %u segments, sector %llu)",
-		    s->queue->index, what[s->error], raw->operation,
-		    s->req.nr_segments,
-		    (unsigned long long)raw->sector_number);
+	log_warn("queue %u: request refused: %s (operation %u, %u segments, "
+		 "sector %llu)", s->queue->index, what[s->error],
+		 raw->operation, s->req.nr_segments,
+		 (unsigned long long)raw->sector_number);
 }
 
 static void unmap_data(struct slot *s)

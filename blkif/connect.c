@@ -9,6 +9,7 @@
 #include <xentoollog.h>
 
 #include "common/bits.h"
+#include "common/log.h"
 
 static int judge_config(const struct blkif_config *c, struct error *err)
 {

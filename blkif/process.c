@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/bits.h"
+#include "common/log.h"
 
 /* ---- taking -------------------------------------------------------------- */
 

@@ -30,7 +30,6 @@
 #include "blkif/copy.h"
 #include "blkif/grants.h"
 #include "blkif/queue.h"
-#include "common/log.h"
 
 /* Requests taken in one blkif_process(). */
 #define BATCH 64
@@ -88,7 +87,6 @@ struct blkif {
 	bool starved;		/* a request waits for bounce memory */
 
 	struct blkif_stats stats;
-	struct log_limit log;
 	struct copy in, out;	/* guest to us, us to guest */
 	struct queue queue[BLKIF_MAX_QUEUES];
 };

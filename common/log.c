@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* log.c: see log.h. */
+/* log.c: see log.h. Nothing is locked: a process logs from one thread. */
 #include "common/log.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/bits.h"
@@ -27,8 +25,10 @@ static struct {
 	const char *ident;
 	enum log_level level;
 	bool to_stderr;
-	char object[64];
-} logger = { "xdisk", LOG_LEVEL_INFO, true, "" };
+	bool limited;
+	struct log_object process;
+	bool (*say)(enum log_level level, uint32_t sentence, const char *text);
+} logger = { "xdisk", LOG_LEVEL_INFO, true };
 
 void log_init(const char *ident, enum log_level level, bool to_stderr)
 {
@@ -37,6 +37,11 @@ void log_init(const char *ident, enum log_level level, bool to_stderr)
 	logger.to_stderr = to_stderr;
 	if (!to_stderr)
 		openlog(ident, LOG_PID, LOG_DAEMON);
+}
+
+void log_limit(void)
+{
+	logger.limited = true;
 }
 
 int log_parse_level(const char *name, enum log_level *level)
@@ -55,53 +60,159 @@ const char *log_level_name(enum log_level level)
 	return levels[level].name;
 }
 
-void log_set_object(const char *name)
+void log_object_init(struct log_object *o, const char *name)
 {
-	snprintf(logger.object, sizeof(logger.object), "%s", name);
+	*o = (struct log_object){ 0 };
+	snprintf(o->name, sizeof(o->name), "%s", name);
 }
 
-void log_write(enum log_level level, const char *fmt, ...)
+void log_set_object(const char *name)
 {
-	char text[1200], clean[sizeof(text) + 200], line[sizeof(clean) + 200];
-	const char *sep = logger.object[0] ? ": " : "";
-	va_list ap;
+	log_object_init(&logger.process, name);
+}
+
+void log_hand_over(bool (*say)(enum log_level level, uint32_t sentence,
+			       const char *text))
+{
+	logger.say = say;
+}
+
+/* ---- a line ---- */
+
+static void write_line(const struct log_object *o, enum log_level level,
+		       const char *text)
+{
+	char clean[1400], line[sizeof(clean) + 200];
+	const char *sep = o->name[0] ? ": " : "";
 	int n;
 
-	if (level > logger.level)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	printable(text, clean, sizeof(clean));
 	if (!logger.to_stderr) {
-		syslog(levels[level].syslog_priority, "%s%s%s", logger.object,
-		       sep, clean);
+		syslog(levels[level].syslog_priority, "%s%s%s", o->name, sep,
+		       clean);
 		return;
 	}
 	n = snprintf(line, sizeof(line), "%s[%d]: %s: %s%s%s\n", logger.ident,
-		     (int)getpid(), levels[level].name, logger.object, sep,
-		     clean);
+		     (int)getpid(), levels[level].name, o->name, sep, clean);
 	if (write(STDERR_FILENO, line, min((size_t)n, sizeof(line) - 1)) < 0)
 		return;	/* nowhere left to say it */
 }
 
-bool log_limit_pass(struct log_limit *l)
-{
-	struct timespec now;
+/* ---- its limit ---- */
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	if (!l->window_start ||
-	    (uint64_t)now.tv_sec - l->window_start >= LOG_INTERVAL) {
-		if (l->dropped)
-			log_warn("%u similar messages were left out",
-				 l->dropped);
-		l->window_start = (uint64_t)now.tv_sec;
-		l->in_window = l->dropped = 0;
+/* FNV-1a */
+static uint32_t hash_sentence(const char *fmt)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *fmt; fmt++)
+		hash = (hash ^ (unsigned char)*fmt) * 16777619u;
+	return hash;
+}
+
+/* One of this sentence, else one that is free, else the last. */
+static struct log_kind *find_kind(struct log_object *o, uint32_t sentence)
+{
+	struct log_kind *unused = NULL;
+
+	for (size_t i = 0; i < LOG_KINDS; i++) {
+		struct log_kind *k = &o->kinds[i];
+
+		if (k->since_ns && k->sentence == sentence)
+			return k;
+		if (!k->since_ns && !unused)
+			unused = k;
 	}
-	if (l->in_window >= LOG_BURST) {
-		l->dropped++;
+	return unused ? unused : &o->kinds[LOG_KINDS - 1];
+}
+
+static bool may_say(struct log_object *o, enum log_level level,
+		    uint32_t sentence, const char *text)
+{
+	uint64_t now = monotonic_ns(), next = UINT64_MAX;
+	struct log_kind *k;
+
+	log_settle(o, now, &next);
+	k = find_kind(o, sentence);
+	if (!k->since_ns)
+		*k = (struct log_kind){ .sentence = sentence, .level = level,
+					.since_ns = now };
+	if (k->lines >= LOG_LINES) {
+		snprintf(k->last, sizeof(k->last), "%s", text);
+		k->left_out++;
 		return false;
 	}
-	l->in_window++;
+	k->lines++;
 	return true;
+}
+
+void log_handed(struct log_object *o, enum log_level level, uint32_t sentence,
+		const char *text)
+{
+	bool limited = logger.limited && level < LOG_LEVEL_DEBUG;
+
+	if (level > logger.level)
+		return;
+	if (!o)
+		o = &logger.process;
+	if (!limited || may_say(o, level, sentence, text))
+		write_line(o, level, text);
+}
+
+static bool hand_over(enum log_level level, const char *fmt, const char *text)
+{
+	char clean[1400];
+
+	if (!logger.say)
+		return false;
+	printable(text, clean, sizeof(clean));
+	return logger.say(level, hash_sentence(fmt), clean);
+}
+
+void log_vwrite(struct log_object *o, enum log_level level, const char *fmt,
+		va_list ap)
+{
+	char text[1200];
+
+	if (level > logger.level)
+		return;
+	vsnprintf(text, sizeof(text), fmt, ap);
+	if (!hand_over(level, fmt, text))
+		log_handed(o, level, hash_sentence(fmt), text);
+}
+
+void log_write(struct log_object *o, enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vwrite(o, level, fmt, ap);
+	va_end(ap);
+}
+
+static void settle_kind(const struct log_object *o, struct log_kind *k)
+{
+	char text[sizeof(k->last) + 64];
+
+	if (k->left_out) {
+		snprintf(text, sizeof(text), "... %u more lines left out, the "
+			 "last: %s", k->left_out, k->last);
+		write_line(o, (enum log_level)k->level, text);
+	}
+	k->since_ns = 0;
+}
+
+void log_settle(struct log_object *o, uint64_t now_ns, uint64_t *next_ns)
+{
+	if (!o)
+		o = &logger.process;
+	for (size_t i = 0; i < LOG_KINDS; i++) {
+		struct log_kind *k = &o->kinds[i];
+
+		if (k->since_ns && now_ns >= k->since_ns + LOG_INTERVAL_NS)
+			settle_kind(o, k);
+		else if (k->left_out && k->since_ns)
+			*next_ns = min(*next_ns,
+				       k->since_ns + LOG_INTERVAL_NS);
+	}
 }

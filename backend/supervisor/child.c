@@ -106,6 +106,15 @@ void child_kill(struct child *c)
 		kill(c->pid, SIGKILL);
 }
 
+bool child_ended(const struct child *c)
+{
+	siginfo_t info = { 0 };
+
+	return c->pid > 0 && !waitid(P_PID, (id_t)c->pid, &info,
+				     WEXITED | WNOHANG | WNOWAIT) &&
+	       info.si_pid == c->pid;
+}
+
 bool child_reap(struct child *c, int *status)
 {
 	if (c->pid <= 0 || waitpid(c->pid, status, WNOHANG) != c->pid)

@@ -34,6 +34,9 @@ void child_close(struct child *c);
 /* SIGKILL; idempotent. */
 void child_kill(struct child *c);
 
+/* Has it, and will child_reap() say so? */
+bool child_ended(const struct child *c);
+
 /* True once, when the process has ended; *status as waitpid(2) has it. */
 bool child_reap(struct child *c, int *status);
 

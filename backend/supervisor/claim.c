@@ -85,7 +85,8 @@ static int read_params(struct xs_handle *xs, xs_transaction_t t,
 		return -ENOMEM;
 	ret = xl_params_parse(dev->params_text, &dev->params, &err);
 	if (ret < 0)
-		log_error("%s: params: %s", dev->name, error_text(&err, ret));
+		log_write(&dev->log, LOG_LEVEL_ERROR, "params: %s",
+			  error_text(&err, ret));
 	return ret;
 }
 
@@ -139,12 +140,12 @@ static int claim(struct xs_handle *xs, xs_transaction_t t, void *arg)
 				  XENBUS_RECONFIGURING);
 }
 
-/* The kernel's xen-blkback takes every vbd that it sees. */
-static void complain_of_blkback(const struct device *dev)
+/* The kernel's xen-blkback takes every vbd that it sees. What stands there
+ * already was said then. */
+static void complain_of_blkback(struct device *dev)
 {
-	static struct log_limit limit;
 	struct xs_handle *xs = dev->host->xs;
-	char sysfs[96], text[200];
+	char sysfs[96], text[200], said[sizeof(text)];
 
 	snprintf(sysfs, sizeof(sysfs),
 		 "/sys/bus/xen-backend/drivers/vbd/vbd-%u-%u", dev->domid,
@@ -153,7 +154,10 @@ static void complain_of_blkback(const struct device *dev)
 		return;
 	snprintf(text, sizeof(text), "the kernel's xen-blkback has taken this "
 		 "device; it must not be loaded where %s is used", OUR_SCRIPT);
-	log_limited(&limit, LOG_LEVEL_ERROR, "%s: %s", dev->name, text);
+	if (store_read(xs, XBT_NULL, dev->path, "hotplug-error", said,
+		       sizeof(said)) >= 0 && !strcmp(said, text))
+		return;
+	log_write(&dev->log, LOG_LEVEL_ERROR, "%s", text);
 	store_write(xs, XBT_NULL, dev->path, "hotplug-error", "%s", text);
 }
 
@@ -357,7 +361,7 @@ bool claim_yield_to_qemu(struct device *dev, enum xenbus_state be)
 		device_report_good(dev);
 	store_transact(dev->host->xs, remove_our_nodes, dev);
 	device_enter(dev, DEVICE_YIELDED);
-	log_warn("%s: QEMU has taken the device at the same moment; it is left "
-		 "to QEMU", dev->name);
+	log_write(&dev->log, LOG_LEVEL_WARN, "QEMU has taken the device at the "
+		  "same moment; it is left to QEMU");
 	return true;
 }

@@ -128,5 +128,5 @@ static void told(struct link *l, const struct link_news *news)
 
 void connect_init(struct device *dev)
 {
-	link_init(&dev->worker, dev->host, dev->name, dev->domid, told);
+	link_init(&dev->worker, dev->host, &dev->log, dev->domid, told);
 }

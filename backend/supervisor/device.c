@@ -8,13 +8,13 @@
 #include <string.h>
 
 #include "backend/supervisor/store.h"
-#include "common/log.h"
 #include "common/printable.h"
 
 struct device *device_new(const struct host *host, enum device_kind kind,
 			  uint32_t domid, uint32_t devid)
 {
 	struct device *dev = calloc(1, sizeof(*dev));
+	char name[32];
 
 	if (!dev)
 		return NULL;
@@ -24,7 +24,8 @@ struct device *device_new(const struct host *host, enum device_kind kind,
 	dev->domid = domid;
 	dev->devid = devid;
 	dev->dirty = true;
-	snprintf(dev->name, sizeof(dev->name), "vbd %u/%u", domid, devid);
+	snprintf(name, sizeof(name), "vbd %u/%u", domid, devid);
+	log_object_init(&dev->log, name);
 	snprintf(dev->path, sizeof(dev->path), "backend/%s/%u/%u",
 		 device_kind_name(kind), domid, devid);
 	return dev;
@@ -32,6 +33,9 @@ struct device *device_new(const struct host *host, enum device_kind kind,
 
 void device_free(struct device *dev)
 {
+	uint64_t next;
+
+	log_settle(&dev->log, UINT64_MAX, &next);
 	list_del(&dev->link);
 	free(dev->params_text);
 	free(dev->frontend);
@@ -58,7 +62,7 @@ void device_enter(struct device *dev, enum device_stage stage)
 		[DEVICE_YIELDED] = "left to QEMU", [DEVICE_FORGOTTEN] = "gone",
 	};
 
-	log_debug("%s: %s", dev->name, names[stage]);
+	log_write(&dev->log, LOG_LEVEL_DEBUG, "%s", names[stage]);
 	dev->stage = stage;
 	dev->dirty = true;
 }
@@ -100,11 +104,13 @@ static void report(struct device *dev, const char *fmt, va_list ap)
 {
 	struct error err, clean;
 	struct report r = { dev, clean.msg };
+	va_list again;
 
+	va_copy(again, ap);
+	log_vwrite(&dev->log, LOG_LEVEL_ERROR, fmt, again);
+	va_end(again);
 	vsnprintf(err.msg, sizeof(err.msg), fmt, ap);
 	printable(err.msg, clean.msg, sizeof(clean.msg));
-	log_limited(&dev->log_limit, LOG_LEVEL_ERROR, "%s: %s", dev->name,
-		    err.msg);
 	if (dev->stage > DEVICE_OFFERED)
 		return;
 	store_transact(dev->host->xs, write_report, &r);

@@ -13,6 +13,7 @@
 #include "backend/supervisor/host.h"
 #include "backend/supervisor/link.h"
 #include "common/list.h"
+#include "common/log.h"
 #include "xlcfg/disk.h"
 
 enum device_stage {
@@ -29,7 +30,7 @@ struct device {
 	/* identity */
 	enum device_kind kind;
 	uint32_t domid, devid;
-	char name[32];			/* "vbd 3/51712" */
+	struct log_object log;		/* "vbd 3/51712" */
 	char path[64];			/* "backend/qdisk/3/51712" */
 
 	/* the toolstack's nodes; read once, after the claim */
@@ -52,7 +53,6 @@ struct device {
 	bool shown;			/* the last state we wrote is 4 */
 	bool reported;			/* an error */
 
-	struct log_limit log_limit;	/* of what a guest can cause */
 	struct link worker;
 };
 

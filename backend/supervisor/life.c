@@ -104,9 +104,9 @@ void life_begin(struct device *dev)
 			    error_text(&err, ret));
 		return;
 	}
-	log_info("%s: %s %s %s", dev->name,
-		 adopted ? "found again" : "claimed",
-		 device_kind_name(dev->kind), dev->params_text);
+	log_write(&dev->log, LOG_LEVEL_INFO, "%s %s %s",
+		  adopted ? "found again" : "claimed",
+		  device_kind_name(dev->kind), dev->params_text);
 	watch_frontend(dev);
 	if (adopted) {
 		adopt(dev);
@@ -189,8 +189,9 @@ static void change_state(struct device *dev, enum xenbus_state from,
 		dev->published_limits = dev->worker.limits;
 	}
 	if (ret < 0 && ret != -ESTALE && ret != -ENOENT)
-		log_error("%s: cannot write state %s: %s", dev->name,
-			  xenbus_state_name(to), strerror(-ret));
+		log_write(&dev->log, LOG_LEVEL_ERROR,
+			  "cannot write state %s: %s", xenbus_state_name(to),
+			  strerror(-ret));
 }
 
 /* ---- one step ---- */
@@ -200,7 +201,6 @@ static void change_state(struct device *dev, enum xenbus_state from,
 static int read_state(struct xs_handle *xs, const char *dir,
 		      enum xenbus_state *state)
 {
-	static struct log_limit limit;
 	uint64_t value;
 	int ret = store_read_uint(xs, XBT_NULL, dir, "state",
 				  XENBUS_NR_STATES - 1, &value);
@@ -208,8 +208,7 @@ static int read_state(struct xs_handle *xs, const char *dir,
 	*state = ret == 0 ? (enum xenbus_state)value : XENBUS_UNKNOWN;
 	if (ret != -EIO && ret != -EPIPE && ret != -EBADF)
 		return 0;
-	log_limited(&limit, LOG_LEVEL_ERROR, "xenstore does not answer: %s",
-		    strerror(-ret));
+	log_error("xenstore does not answer: %s", strerror(-ret));
 	return ret;
 }
 
@@ -260,7 +259,7 @@ static void forget(struct device *dev)
 {
 	char path[STORE_PATH_MAX];
 
-	log_info("%s: gone", dev->name);
+	log_write(&dev->log, LOG_LEVEL_INFO, "gone");
 	if (dev->frontend) {
 		snprintf(path, sizeof(path), "%s/state", dev->frontend);
 		xs_unwatch(dev->host->xs, path, dev->path);
@@ -328,7 +327,8 @@ void life_step(struct device *dev)
 		action = decide(dev, &v);
 		if (action == XENBUS_NONE)
 			return;
-		log_debug("%s: backend %s, frontend %s: action %d", dev->name,
+		log_write(&dev->log, LOG_LEVEL_DEBUG,
+			  "backend %s, frontend %s: action %d",
 			  xenbus_state_name(v.be), xenbus_state_name(v.fe),
 			  action);
 		act(dev, &v, action);
@@ -348,6 +348,7 @@ void life_tick(struct device *dev, uint64_t now_ns, uint64_t *next_ns)
 		dev->dirty = true;
 	if (link_tick(&dev->worker, now_ns, next_ns))
 		dev->dirty = true;
+	log_settle(&dev->log, now_ns, next_ns);
 }
 
 bool life_parked(struct device *dev)

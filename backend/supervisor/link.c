@@ -25,7 +25,6 @@
 #include "common/bits.h"
 #include "common/cleanup.h"
 #include "common/clock.h"
-#include "common/log.h"
 
 #define RETRY_FIRST_NS (20 * NS_PER_MS)
 #define RETRY_LONGEST_NS (1 * NS_PER_S)
@@ -42,12 +41,12 @@ static const char *const command_names[] = {
 	[LINK_COMMAND_DISCONNECT] = "disconnect",
 };
 
-void link_init(struct link *l, const struct host *host, const char *name,
+void link_init(struct link *l, const struct host *host, struct log_object *log,
 	       uint32_t domid,
 	       void (*told)(struct link *l, const struct link_news *news))
 {
 	*l = (struct link){
-		.host = host, .name = name, .domid = domid, .told = told,
+		.host = host, .log = log, .domid = domid, .told = told,
 		.serving.link = l, .probing.link = l,
 	};
 	child_init(&l->serving.child);
@@ -62,8 +61,8 @@ static void set_state(struct link *l, enum xenbus_link state, const char *why)
 	};
 
 	if (l->state != state)
-		log_debug("%s: worker %s -> %s: %s", l->name, names[l->state],
-			  names[state], why);
+		log_write(l->log, LOG_LEVEL_DEBUG, "worker %s -> %s: %s",
+			  names[l->state], names[state], why);
 	l->state = state;
 }
 
@@ -91,7 +90,7 @@ static int start_worker(struct worker *w, const struct disk_arguments *image,
 	struct link *l = w->link;
 	const struct host *host = l->host;
 	const struct start start = {
-		.name = l->name,
+		.name = l->log->name,
 		.log_level = host->conf->log_level,
 		.log_stderr = host->foreground,
 		.domid = w == &l->serving ? l->domid : NO_DOMID,
@@ -152,12 +151,45 @@ static void say_how_it_ended(const struct worker *w, int status,
 			  WEXITSTATUS(status));
 }
 
+/* Foreign words: log.c makes one line of them, and limits those. */
+static int log_line(struct worker *w, json_t *msg, const char *text)
+{
+	json_int_t sentence;
+	int level;
+
+	if (json_unpack(msg, "{s:i, s:I}", "level", &level, "sentence",
+			&sentence) < 0 || level < 0 || level > LOG_LEVEL_DEBUG)
+		return -EPROTO;
+	log_handed(w->link->log, (enum log_level)level, (uint32_t)sentence,
+		   text);
+	return 0;
+}
+
+/* One that has ended may have said why. */
+static void hear_last_words(struct worker *w)
+{
+	const char *name, *text;
+	json_t *msg;
+
+	for (int i = 0; i < MESSAGES_PER_TURN && w->child.fd >= 0; i++) {
+		if (message_receive(w->child.fd, &msg) < 0)
+			return;
+		if (json_unpack(msg, "{s:s, s:s}", "event", &name, "desc",
+				&text) == 0 && !strcmp(name, "log"))
+			log_line(w, msg, text);
+		json_decref(msg);
+	}
+}
+
 /* True when it has ended; *wanted: nobody had told it to. */
 static bool reap_worker(struct worker *w, bool *wanted, struct error *why)
 {
 	int status;
 
 	*wanted = w->kill_ns == 0;
+	if (!child_ended(&w->child))
+		return false;
+	hear_last_words(w);
 	if (!child_reap(&w->child, &status))
 		return false;
 	w->kill_ns = 0;
@@ -323,7 +355,8 @@ static void wait_for_lock(struct link *l, const char *why)
 	uint64_t now = monotonic_ns();
 
 	if (!l->give_up_ns) {
-		log_info("%s: waiting for the image: %s", l->name, why);
+		log_write(l->log, LOG_LEVEL_INFO, "waiting for the image: %s",
+			  why);
 		l->give_up_ns = now + GIVE_UP_NS;
 		l->retry_delay_ns = RETRY_FIRST_NS;
 	}
@@ -417,6 +450,10 @@ static int hear_one(struct worker *w, json_t *msg)
 		return take_answer(w, name, errnum ? errnum : EIO, why, NULL);
 	if (json_unpack(msg, "{s:s, s:s}", "event", &name, "desc", &why) < 0)
 		return -EPROTO;
+	if (!strcmp(name, "log"))
+		return log_line(w, msg, why);
+	if (strcmp(name, "failed"))
+		return -EPROTO;
 	tell(w->link, LINK_FAILED, EIO, why);
 	return 0;
 }
@@ -455,7 +492,8 @@ static void tick_worker(struct worker *w, uint64_t now_ns, uint64_t *next_ns)
 		*next_ns = min(*next_ns, w->kill_ns);
 		return;
 	}
-	log_error("%s: the worker does not end; killing it", w->link->name);
+	log_write(w->link->log, LOG_LEVEL_ERROR,
+		  "the worker does not end; killing it");
 	child_kill(&w->child);
 	w->kill_ns = UINT64_MAX;
 }

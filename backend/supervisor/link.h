@@ -16,6 +16,7 @@
 #include "backend/supervisor/child.h"
 #include "backend/supervisor/host.h"
 #include "backend/supervisor/xenbus.h"
+#include "common/log.h"
 
 /* Strings are the caller's, for the length of the call. */
 struct link_image {
@@ -59,7 +60,7 @@ struct worker {
 
 struct link {
 	const struct host *host;
-	const char *name;		/* of the device, in every log line */
+	struct log_object *log;		/* the device's */
 	uint32_t domid;			/* of the guest */
 	/* From within link_...() calls; must not free the link. */
 	void (*told)(struct link *l, const struct link_news *news);
@@ -72,8 +73,8 @@ struct link {
 	uint64_t give_up_ns;		/* when WAITING: no more tries */
 };
 
-/* host and name stay the caller's. */
-void link_init(struct link *l, const struct host *host, const char *name,
+/* host and log stay the caller's. */
+void link_init(struct link *l, const struct host *host, struct log_object *log,
 	       uint32_t domid,
 	       void (*told)(struct link *l, const struct link_news *news));
 

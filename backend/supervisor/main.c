@@ -80,6 +80,7 @@ static void serve_until_stopped(struct supervisor *sv, const struct options *o,
 				int ready_fd)
 {
 	log_init("xdiskd", o->conf.log_level, o->foreground);
+	log_limit();
 	warn_of_blkback(o);
 	log_info("xdiskd " PACKAGE_VERSION " is ready");
 	daemonize_done(ready_fd);

@@ -120,6 +120,7 @@ static int next_timeout(struct supervisor *sv)
 
 	list_for_each(dev, &sv->devices, link)
 		life_tick(dev, now, &next);
+	log_settle(NULL, now, &next);
 	if (any_dirty(sv) || (!sv->host.stopping && scan_wanted(&sv->scan)))
 		return 0;
 	if (next == UINT64_MAX)

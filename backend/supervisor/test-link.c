@@ -121,13 +121,15 @@ static void told(struct link *l, const struct link_news *news)
 static struct conf conf;
 static struct opening opener;
 static struct host host = { .conf = &conf, .foreground = true };
+static struct log_object device_log;
 
 static void begin(struct link *l, const char *behaviour)
 {
 	const struct link_image image = { "/image", "raw", false, false };
 
 	memset(&heard, 0, sizeof(heard));
-	link_init(l, &host, behaviour, 1, told);
+	log_object_init(&device_log, behaviour);
+	link_init(l, &host, &device_log, 1, told);
 	link_open(l, &image);
 	assert_int_equal(l->state, XENBUS_LINK_BUSY);
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "common/bits.h"
-#include "common/log.h"
 
 #define RELEASE_TOKEN "release"
 #define KIND_TOKEN "kind"
@@ -66,7 +65,7 @@ static void release_event(struct watch *w)
 	list_for_each(dev, w->devices, link) {
 		if (dev->dead_domain || domains_alive(w->domains, dev->domid))
 			continue;
-		log_debug("%s: the domain is dying", dev->name);
+		log_write(&dev->log, LOG_LEVEL_DEBUG, "the domain is dying");
 		dev->dead_domain = dev->dirty = true;
 	}
 }

@@ -57,12 +57,10 @@ static void log_failure(const struct blkif_io *rq, int ret)
 		[BLKIF_READ] = "read", [BLKIF_WRITE] = "write",
 		[BLKIF_FLUSH] = "flush", [BLKIF_DISCARD] = "discard",
 	};
-	static struct log_limit limit;
 
-	log_limited(&limit, LOG_LEVEL_ERROR,
-		    "%s of %llu bytes at %llu failed: %s", names[rq->op],
-		    (unsigned long long)rq->length,
-		    (unsigned long long)rq->offset, strerror(-ret));
+	log_error("%s of %llu bytes at %llu failed: %s", names[rq->op],
+		  (unsigned long long)rq->length,
+		  (unsigned long long)rq->offset, strerror(-ret));
 }
 
 /* What is kept with each request, in blkif's pool. */

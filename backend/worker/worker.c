@@ -229,19 +229,16 @@ static void limit_memory(struct worker *w, const struct disk *d)
 
 static void log_opened(const struct worker *w, const struct disk *d)
 {
-	static struct log_limit limit;
 	char size[SIZE_TEXT_MAX];
 
 	if (!w->image)
-		log_limited(&limit, LOG_LEVEL_INFO, "no medium");
+		log_info("no medium");
 	else
-		log_limited(&limit, LOG_LEVEL_INFO,
-			    "opened %s %s, %s, %s, cache %s", d->args.format,
-			    d->args.path,
-			    size_format(image_size(w->image), size),
-			    image_writable(w->image) ? "read-write" :
-						       "read-only",
-			    image_cache_name(image_cache(w->image)));
+		log_info("opened %s %s, %s, %s, cache %s", d->args.format,
+			 d->args.path,
+			 size_format(image_size(w->image), size),
+			 image_writable(w->image) ? "read-write" : "read-only",
+			 image_cache_name(image_cache(w->image)));
 }
 
 static int open_disk(struct worker *w, struct disk *d, json_t **reply,
@@ -308,15 +305,12 @@ static void fill_config(const struct connect_arguments *a,
 
 static void log_connected(const struct blkif_config *c)
 {
-	static struct log_limit limit;
 	unsigned int pages = 1u << c->queue[0].ring_order;
 
-	log_limited(&limit, LOG_LEVEL_INFO,
-		    "connected: %u queue%s, %u page%s each, %s%s",
-		    c->nr_queues, c->nr_queues == 1 ? "" : "s", pages,
-		    pages == 1 ? "" : "s",
-		    c->abi == BLKIF_ABI_X86_32 ? "x86_32" : "x86_64",
-		    c->persistent ? ", persistent grants" : "");
+	log_info("connected: %u queue%s, %u page%s each, %s%s", c->nr_queues,
+		 c->nr_queues == 1 ? "" : "s", pages, pages == 1 ? "" : "s",
+		 c->abi == BLKIF_ABI_X86_32 ? "x86_32" : "x86_64",
+		 c->persistent ? ", persistent grants" : "");
 }
 
 /* All files are open: nobody asks for another. */
@@ -377,15 +371,14 @@ static json_t *stats(const struct io *io)
 
 static void log_served(json_t *s)
 {
-	static struct log_limit limit;
 	json_int_t reads = 0, writes = 0, flushes = 0, errors = 0;
 
 	if (json_unpack(s, "{s:I, s:I, s:I, s:I}", "reads", &reads, "writes",
 			&writes, "flushes", &flushes, "errors", &errors) == 0)
-		log_limited(&limit, LOG_LEVEL_INFO, "disconnected after %lld "
-			    "reads, %lld writes, %lld flushes, %lld errors",
-			    (long long)reads, (long long)writes,
-			    (long long)flushes, (long long)errors);
+		log_info("disconnected after %lld reads, %lld writes, %lld "
+			 "flushes, %lld errors", (long long)reads,
+			 (long long)writes, (long long)flushes,
+			 (long long)errors);
 }
 
 static int do_disconnect(struct worker *w, json_t *args, json_t **reply,
@@ -515,11 +508,21 @@ static void converse(void *arg)
 	w->done = true;
 }
 
+/* The supervisor logs it. */
 static void rings_failed(struct io *io, const char *why)
 {
-	log_error("%s", why);
 	message_send(WORKER_FD, json_pack("{s:s, s:s}", "event", "failed",
 					  "desc", why));
+}
+
+/* The supervisor knows how much there has been of a kind from this disk, whichever
+ * worker said it. Where it does not listen the line goes to stderr. */
+static bool say_line(enum log_level level, uint32_t sentence, const char *text)
+{
+	return message_send(WORKER_FD,
+			    json_pack("{s:s, s:i, s:I, s:s}", "event", "log",
+				      "level", (int)level, "sentence",
+				      (json_int_t)sentence, "desc", text)) == 0;
 }
 
 /* ---- the process ---- */
@@ -641,7 +644,8 @@ int main(int argc, char **argv)
 	if (start_parse(&start, argc, argv) < 0)
 		return start_usage("xdisk-worker");
 	log_set_object(start.name);
-	log_init("xdisk-worker", start.log_level, start.log_stderr);
+	log_init("xdisk-worker", start.log_level, true);
+	log_hand_over(say_line);
 	if (setpriority(PRIO_PROCESS, 0, 0) < 0)	/* the supervisor's */
 		log_debug("setpriority: %s", strerror(errno));
 	raise_oom_score();

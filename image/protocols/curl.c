@@ -64,7 +64,6 @@ struct web {
 	struct co_queue idle;
 	struct list blocks;
 	struct block storage[NR_BLOCKS];
-	struct log_limit log_limit;
 };
 
 /* ---- a transfer, in a pool thread ---- */
@@ -130,16 +129,13 @@ static int64_t perform(void *arg)
 	return -EIO;
 }
 
-static void complain(struct image *img, const struct transfer *t)
+static void complain(const struct image *img, const struct transfer *t)
 {
-	struct web *w = img->state;
-
-	log_limited(&w->log_limit, LOG_LEVEL_ERROR, "%s: bytes %" PRIu64 " to %"
-		    PRIu64 " cannot be read: %s", img->path, t->off,
-		    t->off + t->len - 1,
-		    t->no_range ? "the server does not send parts of files" :
-		    t->changed ? "the file has another length than before" :
-		    t->error);
+	log_error("%s: bytes %" PRIu64 " to %" PRIu64 " cannot be read: %s",
+		  img->path, t->off, t->off + t->len - 1,
+		  t->no_range ? "the server does not send parts of files" :
+		  t->changed ? "the file has another length than before" :
+		  t->error);
 }
 
 /* co */

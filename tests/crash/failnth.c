@@ -70,7 +70,8 @@ int __wrap_aio_fdatasync(struct aio_file *f);
 int __wrap_aio_fallocate(struct aio_file *f, int mode, uint64_t off,
 			 uint64_t len);
 
-void __wrap_log_write(enum log_level level, const char *fmt, ...);
+void __wrap_log_write(struct log_object *o, enum log_level level,
+		      const char *fmt, ...);
 
 /* An image is made by a thread with system calls of its own. */
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off);
@@ -193,7 +194,8 @@ int __wrap_fdatasync(int fd)
 	return t.what->create && call_fails() ? -1 : __real_fdatasync(fd);
 }
 
-void __wrap_log_write(enum log_level level, const char *fmt, ...)
+void __wrap_log_write(struct log_object *o, enum log_level level,
+		      const char *fmt, ...)
 {
 	char line[1024];
 	va_list ap;

@@ -44,8 +44,8 @@ static void use(struct front *f)
 	workload_run(f, &w, &totals);
 }
 
-/* From whatever state back to one that works. */
-static void recover(struct front *f)
+/* From whatever state to one in which it may connect. */
+static void start_over(struct front *f)
 {
 	front_set_state(f, XenbusStateClosing);
 	front_wait_backend(f, STATE_BIT(XenbusStateClosing) |
@@ -55,6 +55,12 @@ static void recover(struct front *f)
 	front_check_released(f);
 	front_free_rings(f);
 	front_set_state(f, XenbusStateInitialising);
+}
+
+/* ...and on to one that works. */
+static void recover(struct front *f)
+{
+	start_over(f);
 	front_connect(f);
 	use(f);
 	front_disconnect(f);
@@ -587,6 +593,19 @@ static void ring_mad_backward(struct front *f)
 	recover(f);
 }
 
+static void ring_mad_again(struct front *f)
+{
+	for (int i = 0; i < 40; i++) {
+		front_connect(f);
+		scribble_index(&f->queue[0], 0, 100000);
+		expect_disconnect(f);
+		start_over(f);
+	}
+	front_connect(f);
+	use(f);
+	front_disconnect(f);
+}
+
 /* The backend counts for itself and must not read this back. */
 static void ring_responses_corrupted(struct front *f)
 {
@@ -850,6 +869,7 @@ static const struct {
 } acts[] = {
 	{ "ring-forward", ring_mad_forward },
 	{ "ring-backward", ring_mad_backward },
+	{ "ring-forward-again", ring_mad_again },
 	{ "responses-corrupted", ring_responses_corrupted },
 	{ "changing-requests", ring_changing_requests },
 	{ "close-in-flight", life_close_in_flight },

@@ -20,6 +20,7 @@
 #include "common/size.h"
 #include "tests/simxen/bench.h"
 #include "tests/simxen/blkfront.h"
+#include "tests/simxen/discard.h"
 #include "tests/simxen/hostile.h"
 #include "tests/simxen/sequence.h"
 #include "tests/simxen/workload.h"
@@ -40,6 +41,8 @@ static const char usage_text[] =
 "  bench     --domid D --vdev V [FRONT] --rw read|write|randread|randwrite\n"
 "            [--bs N] [--qd N] [--seconds S | --count N] [--limit BYTES]\n"
 "  cycle     --domid D --vdev V [FRONT] [--count N]\n"
+"  discard   --domid D --vdev V [FRONT] [--count N] [--stay]\n"
+"            the whole disk, N times at once, with reads beside it\n"
 "  hostile   --domid D --vdev V [FRONT] --case NAME | --list\n"
 "  sequence  --domid D --vdev V [FRONT] NAME | --list\n"
 "  stats     what the processes on this hypervisor hold\n"
@@ -416,6 +419,20 @@ static void cmd_cycle(struct args *a)
 	front_close(&f);
 }
 
+/* Whoever stays connected waits for no answers. */
+static void cmd_discard(struct args *a)
+{
+	struct front f;
+
+	open_front(a, &f);
+	front_connect(&f);
+	discard_run(&f, a->count ? a->count : 1, a->stay);
+	if (a->stay)
+		_exit(0);
+	front_disconnect(&f);
+	front_close(&f);
+}
+
 static void cmd_hostile(struct args *a)
 {
 	struct front f;
@@ -503,8 +520,8 @@ static const struct {
 	{ "offers", cmd_offers },	{ "shutdown", cmd_shutdown },
 	{ "show", cmd_show },		{ "verify", cmd_verify },
 	{ "bench", cmd_bench },		{ "cycle", cmd_cycle },
-	{ "hostile", cmd_hostile },	{ "sequence", cmd_sequence },
-	{ "stats", cmd_stats },
+	{ "discard", cmd_discard },	{ "hostile", cmd_hostile },
+	{ "sequence", cmd_sequence },	{ "stats", cmd_stats },
 };
 
 int main(int argc, char **argv)

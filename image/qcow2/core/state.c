@@ -81,5 +81,5 @@ void qcow2_tell(struct qcow2 *q, enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_write(level, "%s: %s", q->img->path, text);
+	log_write(NULL, level, "%s: %s", q->img->path, text);
 }
