@@ -9,7 +9,7 @@
  *
  * The server is not trusted: what it sends beyond the range asked for, another
  * length of the file than at first, or the whole file instead of a part of it
- * fail the request. Redirections may lead to http and https only.
+ * fail the request. It does not lead elsewhere: redirect.h.
  */
 #include "config.h"
 
@@ -28,6 +28,7 @@
 #include "common/log.h"
 #include "io/coroutine.h"
 #include "image/driver.h"
+#include "image/protocols/redirect.h"
 #include "io/loop.h"
 
 #define BLOCK_SIZE (256 * KiB)
@@ -36,7 +37,6 @@
 #define NR_HANDLES 8
 #define CONNECT_TIMEOUT_S 20L
 #define STALL_TIMEOUT_S 30L	/* with less than a byte a second */
-#define MAX_REDIRECTIONS 5L
 
 struct transfer {
 	CURL *handle;
@@ -46,7 +46,7 @@ struct transfer {
 	char *buf;
 	bool no_range;			/* the whole file came */
 	bool changed;			/* its length is another one now */
-	char error[CURL_ERROR_SIZE];
+	struct error error;
 };
 
 struct block {
@@ -89,7 +89,8 @@ static size_t take_header(char *line, size_t size, size_t nr, void *arg)
 	return len;
 }
 
-/* Returning less than it was given ends the transfer. */
+/* Returning less than it was given ends the transfer. What comes with a
+ * redirect is not the file. */
 static size_t take_data(char *data, size_t size, size_t nr, void *arg)
 {
 	struct transfer *t = arg;
@@ -97,6 +98,8 @@ static size_t take_data(char *data, size_t size, size_t nr, void *arg)
 	long status = 0;
 
 	curl_easy_getinfo(t->handle, CURLINFO_RESPONSE_CODE, &status);
+	if (status / 100 == 3)
+		return len;
 	if (status == 200 && (t->off || t->len < t->file_size))
 		t->no_range = true;
 	if (t->no_range || t->changed || len > t->len - t->done)
@@ -110,23 +113,17 @@ static int64_t perform(void *arg)
 {
 	struct transfer *t = arg;
 	char range[64];
-	CURLcode code;
+	int ret;
 
 	snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, t->off,
 		 t->off + t->len - 1);
-	t->error[0] = '\0';
 	curl_easy_setopt(t->handle, CURLOPT_RANGE, range);
 	curl_easy_setopt(t->handle, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(t->handle, CURLOPT_WRITEDATA, t);
-	curl_easy_setopt(t->handle, CURLOPT_ERRORBUFFER, t->error);
-	code = curl_easy_perform(t->handle);
-	curl_easy_setopt(t->handle, CURLOPT_ERRORBUFFER, NULL);
-	if (code == CURLE_OK && t->done == t->len)
-		return 0;
-	if (!t->error[0])
-		snprintf(t->error, sizeof(t->error), "%s",
-			 code ? curl_easy_strerror(code) : "it ended early");
-	return -EIO;
+	ret = redirect_perform(t->handle, t->url, &t->error);
+	if (ret == 0 && t->done != t->len)
+		ret = error_set(&t->error, EIO, "it ended early");
+	return ret;
 }
 
 static void complain(const struct image *img, const struct transfer *t)
@@ -135,7 +132,7 @@ static void complain(const struct image *img, const struct transfer *t)
 		  img->path, t->off, t->off + t->len - 1,
 		  t->no_range ? "the server does not send parts of files" :
 		  t->changed ? "the file has another length than before" :
-		  t->error);
+		  t->error.msg);
 }
 
 /* co */
@@ -143,7 +140,8 @@ static int fetch(struct image *img, uint64_t off, uint64_t len, char *buf)
 {
 	struct web *w = img->state;
 	struct transfer t = {
-		.file_size = img->size, .off = off, .len = len, .buf = buf,
+		.url = img->path, .file_size = img->size,
+		.off = off, .len = len, .buf = buf,
 	};
 	int ret;
 
@@ -266,17 +264,13 @@ static int web_preadv(struct image *img, uint64_t off, uint64_t len,
 
 /* ---- opening ---- */
 
-static CURL *new_curl_handle(const char *url)
+static CURL *new_curl_handle(void)
 {
 	CURL *h = curl_easy_init();
 
 	if (!h)
 		return NULL;
-	curl_easy_setopt(h, CURLOPT_URL, url);
 	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https,ftp,ftps");
-	curl_easy_setopt(h, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 1L);
-	curl_easy_setopt(h, CURLOPT_MAXREDIRS, MAX_REDIRECTIONS);
 	curl_easy_setopt(h, CURLOPT_FAILONERROR, 1L);
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
@@ -289,43 +283,40 @@ static CURL *new_curl_handle(const char *url)
 
 struct size_query {
 	CURL *handle;
+	const char *url;
 	curl_off_t size;
-	char error[CURL_ERROR_SIZE];
+	struct error *err;
 };
 
 static int64_t ask_size(void *arg)
 {
 	struct size_query *q = arg;
 	struct transfer nothing = { .handle = q->handle };
-	CURLcode code;
+	int ret;
 
 	curl_easy_setopt(q->handle, CURLOPT_NOBODY, 1L);
 	curl_easy_setopt(q->handle, CURLOPT_HEADERDATA, &nothing);
 	curl_easy_setopt(q->handle, CURLOPT_WRITEDATA, &nothing);
-	curl_easy_setopt(q->handle, CURLOPT_ERRORBUFFER, q->error);
-	code = curl_easy_perform(q->handle);
-	curl_easy_setopt(q->handle, CURLOPT_ERRORBUFFER, NULL);
+	ret = redirect_perform(q->handle, q->url, q->err);
 	curl_easy_setopt(q->handle, CURLOPT_HTTPGET, 1L);
-	if (code && !q->error[0])
-		snprintf(q->error, sizeof(q->error), "%s",
-			 curl_easy_strerror(code));
-	if (code)
-		return -EIO;
 	curl_easy_getinfo(q->handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
 			  &q->size);
-	return 0;
+	return ret;
 }
 
 /* ask_size() leaves NOBODY to HTTPGET for http; ftp has to be told. */
 static int find_curl_size(struct image *img, struct error *err)
 {
 	struct web *w = img->state;
-	struct size_query q = { .handle = w->handles[0], .size = -1 };
+	struct size_query q = {
+		.handle = w->handles[0], .url = img->path, .size = -1,
+		.err = err,
+	};
 	int ret = (int)loop_offload(img->loop, ask_size, &q);
 
 	curl_easy_setopt(q.handle, CURLOPT_NOBODY, 0L);
 	if (ret)
-		return error_set(err, EIO, "%s: %s", img->path, q.error);
+		return error_prefix(err, ret, "%s", img->path);
 	if (q.size < 0)
 		return error_set(err, ENOTSUP, "%s: the server does not say "
 				 "how long the file is", img->path);
@@ -360,7 +351,7 @@ static int web_open(struct image *img, const struct image_options *opts,
 		list_add_tail(&w->blocks, &w->storage[i].lru);
 	}
 	for (size_t i = 0; i < NR_HANDLES; i++) {
-		w->handles[w->nr_idle] = new_curl_handle(img->path);
+		w->handles[w->nr_idle] = new_curl_handle();
 		if (w->handles[w->nr_idle])
 			w->nr_idle++;
 	}

@@ -2,8 +2,12 @@
 # web-server.py FOLDER: serves its files on 127.0.0.1, by ranges. Prints the port.
 # A first part of the path asks for trouble: /whole/F ignores ranges, /grown/F
 # tells another length with each part, /cut/F ends too early, /long/F sends more
-# than was asked for, /away/F redirects to /F, /loop/F to itself, /file/F to a
-# file: URL, /silent/F does not tell the length.
+# than was asked for, /silent/F does not tell the length, /login/F wants the
+# user "me" with the password "it". These redirect: /away/F to /F, with a body;
+# /loop/F to itself; /nowhere/F without saying where; /file/F to a file: URL,
+# /host/F to another name of this host, /port/F to another port, /tls/F to
+# https.
+import base64
 import http.server
 import os
 import re
@@ -23,18 +27,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.answer(True)
 
-    def redirect(self, where):
+    def redirect(self, where, body):
         self.send_response(302)
-        self.send_header("Location", where)
-        self.send_header("Content-Length", "0")
+        if where:
+            self.send_header("Location", where)
+        self.send_header("Content-Length", "5")
         self.end_headers()
+        self.wfile.write(b"away!" if body else b"")
+
+    def log_in(self):
+        """Whether he may; else the answer."""
+        wanted = "Basic " + base64.b64encode(b"me:it").decode()
+        if self.headers.get("Authorization") != wanted:
+            self.send_error(401)
+            return False
+        return True
 
     def answer(self, body):
         how, name = re.match(r"/(?:(\w+)/)?(.*)", self.path).groups()
         path = os.path.join(sys.argv[1], name)
-        if how in ("away", "loop", "file"):
-            return self.redirect({"away": "/" + name, "loop": self.path,
-                                  "file": "file://" + path}[how])
+        places = {"away": "/" + name, "loop": self.path, "nowhere": None,
+                  "file": "file://" + path,
+                  "host": "http://localhost:%d/%s" % (port, name),
+                  "port": "http://127.0.0.1:%d/%s" % (port ^ 1, name),
+                  "tls": "https://127.0.0.1:%d/%s" % (port, name)}
+        if how in places:
+            return self.redirect(places[how], body)
+        if how == "login" and not self.log_in():
+            return None
         if not os.path.exists(path):
             return self.send_error(404)
         size = os.path.getsize(path)
@@ -64,5 +84,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-print(server.server_port, flush=True)
+port = server.server_port
+print(port, flush=True)
 threading.Thread(target=server.serve_forever).start()

@@ -37,7 +37,15 @@ ok 'compare' xdisk compare -f qcow2 -F qcow2 "$url/a.qcow2" a.qcow2
 ok 'convert' xdisk convert -f qcow2 -O raw "$url/a.qcow2" b.raw
 ok 'is the same' qemu-img compare -f raw -F qcow2 b.raw a.qcow2
 ok 'raw' xdisk compare -f raw -F raw "$url/a.raw" a.raw
-ok 'a redirection' xdisk io -r -f qcow2 -c 'read -P 5 1M 512' "$url/away/a.qcow2"
+# leads DESCRIPTION PATH [URL]: that is read
+leads()
+{
+	ok "$1" xdisk io -r -f qcow2 -c 'read -P 5 1M 512' \
+		"${3:-$url}/$2a.qcow2"
+}
+leads 'a redirect' away/
+leads 'five redirects' away/away/away/away/away/
+leads 'a redirect with a password' away/login/ "http://me:it@${url#http://}"
 qemu-img create -q -f qcow2 -b "$T/a.qcow2" -F qcow2 over.qcow2
 qemu-img rebase -q -u -f qcow2 -b "$url/a.qcow2" -F qcow2 over.qcow2
 rc 1 'a backing file never comes from there' xdisk io -r -f qcow2 \
@@ -56,8 +64,15 @@ no whole/ 'a server without ranges' 'does not send parts'
 no grown/ 'a file that changes' 'another length'
 no cut/ 'a cut answer' 'cannot be read'
 no long/ 'too long an answer' 'cannot be read'
-no loop/ 'a circle' 'redirects'
-no file/ 'a redirection to a file' 'file'
+no loop/ 'a circle' 'more than 5 redirects'
+no away/away/away/away/away/away/ 'six redirects' 'more than 5 redirects'
+no nowhere/ 'a redirect to nowhere' 'status 302'
+no file/ 'a redirect to a file' 'a redirect to no host'
+no host/ 'a redirect to another host' \
+	"$url redirects to http://localhost:${url##*:}: only the same host"
+no away/host/ 'a redirect in two steps' "$url redirects to http://localhost:"
+no port/ 'a redirect to another port' "$url redirects to http://127.0.0.1:"
+no tls/ 'no TLS where https was found' 'SSL\|TLS'
 no silent/ 'no length' 'how long'
 no nobody- 'no such file' '404'
 rc 1 'nobody there' xdisk info http://127.0.0.1:1/a.raw
