@@ -4,7 +4,7 @@
  *
  * A socket of type SOCK_SEQPACKET, one JSON object a packet. The worker finds
  * its end at WORKER_FD. It does one command after the other, in order, and
- * answers each; when the socket ends it drains, closes and exits.
+ * answers each but cancel; when the socket ends it drains, closes and exits.
  *
  * supervisor to worker: {"execute": NAME, "arguments": {...}}
  *   probe       IMAGE -> LIMITS. Looks at the header without writes, and
@@ -15,6 +15,12 @@
  *   disconnect  {} -> STATS. Answers what is in flight, unmaps, flushes and
  *               closes the image. Also after an open without a connect.
  *   stats       {} -> STATS
+ *   cancel      {}, heard while another command runs, too; has no answer.
+ *               Nobody waits any more for the commands before it, nor for
+ *               answers on the rings: all but disconnect end as soon as they
+ *               can, with any error, and no server that is silent is waited
+ *               for. What requests have changed is written down. Until the end
+ *               of disconnect.
  *
  * worker to supervisor: {"return": {...}, "command": NAME}
  *   or {"error": {"errno": N, "desc": SENTENCE}, "command": NAME}

@@ -11,6 +11,8 @@
 #ifndef XD_IMAGE_DRIVER_H
 #define XD_IMAGE_DRIVER_H
 
+#include <errno.h>
+
 #include "common/file-id.h"
 #include "common/list.h"
 #include "image/bitmaps.h"
@@ -23,6 +25,7 @@
 #include "image/resize.h"
 #include "image/snapshots.h"
 #include "io/coroutine.h"
+#include "io/loop.h"
 #include "opener/opener.h"
 
 #define IMAGE_PROBE_BYTES 2048	/* of a file's head, for a guess */
@@ -208,6 +211,13 @@ extern const struct image_driver image_vdi_driver;
 extern const struct image_driver image_vhdx_driver;
 extern const struct image_driver image_vmdk_driver;
 extern const struct image_driver image_vpc_driver;
+
+/* -ECANCELED when nobody waits any more for what is done with images in this
+ * loop: what takes long asks before each of its pieces. */
+static inline int image_cancelled(const struct image *img)
+{
+	return __builtin_expect(loop_cancelled(img->loop), 0) ? -ECANCELED : 0;
+}
 
 /* co. Tells a protocol that makes errors for tests. */
 static inline void image_event(struct image *file, enum image_event event)

@@ -391,7 +391,8 @@ int image_copy_range(struct image *img, uint64_t off, struct image *from,
 						       len));
 }
 
-/* Zeroes out of one buffer for all, again and again. */
+/* Zeroes out of one buffer for all, again and again; once at least, as with all who
+ * may be writing an image's tables. */
 static int write_zero_buffer(struct image *img, uint64_t off, uint64_t len)
 {
 	static const char zeroes[256 * KiB] __attribute__((aligned(4096)));
@@ -406,6 +407,10 @@ static int write_zero_buffer(struct image *img, uint64_t off, uint64_t len)
 			tracked_write(img, off, iov.iov_len, iow_of(&iov, 1));
 		off += iov.iov_len;
 		len -= iov.iov_len;
+		if (!ret && len) {
+			ret = image_cancelled(img);
+			loop_next_turn(img->loop);
+		}
 	}
 	return ret;
 }

@@ -30,6 +30,10 @@ struct loop {
 	struct list calls;		/* struct loop_call, in order */
 	struct list timers;		/* struct loop_timer, soonest first */
 	struct list hooks;		/* struct loop_hook, in order */
+	struct list watchers;		/* struct loop_watcher */
+	struct co_queue long_work;	/* waits for time in a turn */
+	uint64_t long_work_end_ns;	/* of it in this turn, 0: not begun */
+	bool cancelled;
 	/* threads, NULL: not needed yet */
 	struct offload *blocking, *computing;
 	unsigned int processors;
@@ -60,6 +64,8 @@ struct loop *loop_new(void)
 	list_init(&loop->timers);
 	list_init(&loop->hooks);
 	memory_init(&loop->memory);
+	list_init(&loop->watchers);
+	co_queue_init(&loop->long_work);
 	loop->processors = count_processors();
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0) {
@@ -78,6 +84,7 @@ void loop_free(struct loop *loop)
 	offload_free(loop->computing);
 	memory_trim(&loop->memory);
 	assert(list_empty(&loop->timers) && list_empty(&loop->hooks));
+	assert(list_empty(&loop->long_work.waiters));
 	close(loop->epoll_fd);
 	free(loop);
 }
@@ -198,12 +205,19 @@ static bool run_timers(struct loop *loop)
 	return true;
 }
 
+/* Is there something to do in the next turn, whatever happens? */
+static bool work_waits(const struct loop *loop)
+{
+	return !list_empty(&loop->calls) ||
+	       !list_empty(&loop->long_work.waiters);
+}
+
 /* How long may this turn sleep, given that the caller allows `wanted` ms? */
 static int wait_ms(struct loop *loop, int wanted)
 {
 	uint64_t now, first, ms;
 
-	if (!list_empty(&loop->calls))
+	if (work_waits(loop))
 		return 0;
 	if (!wanted || list_empty(&loop->timers))
 		return wanted;
@@ -235,6 +249,87 @@ int64_t loop_offload(struct loop *loop, int64_t (*work)(void *arg), void *arg)
 int64_t loop_compute(struct loop *loop, int64_t (*work)(void *arg), void *arg)
 {
 	return run_in(loop, &loop->computing, loop->processors, work, arg);
+}
+
+/* ---- long work ---- */
+
+static bool has_time(struct loop *loop)
+{
+	uint64_t now = monotonic_ns();
+
+	if (!loop->long_work_end_ns)
+		loop->long_work_end_ns = now + LOOP_LONG_WORK_NS;
+	return now < loop->long_work_end_ns;
+}
+
+void loop_give_way(struct loop *loop)
+{
+	if (!has_time(loop))
+		co_queue_wait(&loop->long_work);
+}
+
+/* Who has been woken uses the time up, or ends. */
+static bool run_long_work(struct loop *loop)
+{
+	bool ran = false;
+
+	while (!list_empty(&loop->long_work.waiters) && has_time(loop))
+		ran |= co_queue_wake_one(&loop->long_work);
+	return ran;
+}
+
+struct next_turn {
+	struct loop_call call;
+	struct coroutine *co;
+};
+
+static void turn_has_come(struct loop_call *call)
+{
+	co_wake(container_of(call, struct next_turn, call)->co);
+}
+
+void loop_next_turn(struct loop *loop)
+{
+	struct next_turn n = { .call.run = turn_has_come, .co = co_self() };
+
+	list_init(&n.call.link);
+	loop_defer(loop, &n.call);
+	co_yield();
+}
+
+void loop_set_cancelled(struct loop *loop, bool cancelled)
+{
+	bool before = loop->cancelled;
+	struct loop_watcher *w;
+	struct list now;
+
+	__atomic_store_n(&loop->cancelled, cancelled, __ATOMIC_RELAXED);
+	if (before || !cancelled)
+		return;
+	list_init(&now);
+	list_splice_tail(&now, &loop->watchers);
+	while (!list_empty(&now)) {
+		w = list_first(&now, struct loop_watcher, link);
+		list_del(&w->link);
+		list_add_tail(&loop->watchers, &w->link);
+		w->cancelled(w);
+	}
+}
+
+/* Pairs with nothing: who reads it in another thread asks again soon. */
+bool loop_cancelled(const struct loop *loop)
+{
+	return __atomic_load_n(&loop->cancelled, __ATOMIC_RELAXED);
+}
+
+void loop_add_watcher(struct loop *loop, struct loop_watcher *watcher)
+{
+	list_add_tail(&loop->watchers, &watcher->link);
+}
+
+void loop_del_watcher(struct loop_watcher *watcher)
+{
+	list_del(&watcher->link);
 }
 
 /* ---- turns ---- */
@@ -284,6 +379,7 @@ bool loop_turn(struct loop *loop, int timeout_ms)
 
 	assert(!loop->turning);
 	loop->turning = true;
+	loop->long_work_end_ns = 0;
 	ran = run_calls(loop);
 	run_hooks(loop, BEFORE_WAIT);
 	n = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX,
@@ -293,6 +389,7 @@ bool loop_turn(struct loop *loop, int timeout_ms)
 	ran |= run_events(loop);
 	loop->nr_events = 0;
 	ran |= run_timers(loop);
+	ran |= run_long_work(loop);
 	loop->turning = false;
-	return ran || !list_empty(&loop->calls);
+	return ran || work_waits(loop);
 }

@@ -3,9 +3,10 @@
  * loop.h: the event loop of one disk.
  *
  * One thread owns a loop and everything built on it; no function here may be
- * called from another thread, loop_offload()'s work function excepted. A turn
- * runs deferred calls, then hands what was queued meanwhile to the AIO engine
- * in one batch, then waits for file descriptors and timers.
+ * called from another thread, where it does not say so. A turn runs deferred
+ * calls, then hands what was queued meanwhile to the AIO engine in one batch,
+ * then waits for file descriptors and timers, and last gives some time to long
+ * work.
  */
 #ifndef XD_IO_LOOP_H
 #define XD_IO_LOOP_H
@@ -75,6 +76,31 @@ int64_t loop_offload(struct loop *loop, int64_t (*work)(void *arg), void *arg);
 /* The same for work that computes and takes milliseconds at most, in threads of
  * its own: as many as this program has processors. */
 int64_t loop_compute(struct loop *loop, int64_t (*work)(void *arg), void *arg);
+
+/* ---- long work ---- */
+
+/* co. Between two pieces of work that computes long: returns at once while
+ * there is time for such work in this turn, which has LOOP_LONG_WORK_NS for all
+ * of it, else in a later one, after those who have waited before. A piece takes
+ * some ten microseconds; who holds a lock uses loop_next_turn(). */
+#define LOOP_LONG_WORK_NS (500 * 1000)
+void loop_give_way(struct loop *loop);
+/* co. Goes on in the next turn. */
+void loop_next_turn(struct loop *loop);
+
+/* Nobody waits any more for what is under way here, nor for what is begun,
+ * until this is taken back: long work ends between two pieces, and so does
+ * waiting for somebody who does not answer. What was changed is kept safe. */
+void loop_set_cancelled(struct loop *loop, bool cancelled);
+bool loop_cancelled(const struct loop *loop);		/* in any thread */
+
+/* Told when the loop becomes cancelled; embedded in its user's struct. */
+struct loop_watcher {
+	struct list link;		/* list_init() before first use */
+	void (*cancelled)(struct loop_watcher *watcher);
+};
+void loop_add_watcher(struct loop *loop, struct loop_watcher *watcher);
+void loop_del_watcher(struct loop_watcher *watcher);		/* idempotent */
 
 /* ---- turns ---- */
 

@@ -253,6 +253,108 @@ static void test_offload(void **state)
 		assert_false(pthread_equal(jobs_thread[i], pthread_self()));
 }
 
+/* ---- long work ---- */
+
+struct worker {
+	char c;
+	unsigned int pieces;
+};
+
+static void work_long(void *arg)
+{
+	struct worker *w = arg;
+
+	for (; w->pieces; w->pieces--) {
+		uint64_t end = monotonic_ns() + LOOP_LONG_WORK_NS;
+
+		note(w->c);
+		while (monotonic_ns() < end)
+			;
+		loop_give_way(loop);
+	}
+}
+
+/* Pieces that take all of a turn: each turn has one, and other calls. The time
+ * of the first begins with the first question. */
+static void test_give_way(void **state)
+{
+	struct worker a = { 'a', 3 }, b = { 'b', 3 };
+	struct letter d;
+
+	letter_init(&d, '-');
+	assert_int_equal(co_start(work_long, &a), 0);
+	assert_int_equal(co_start(work_long, &b), 0);
+	while (a.pieces || b.pieces) {
+		loop_defer(loop, &d.call);
+		loop_turn(loop, -1);
+	}
+	assert_memory_equal(trace, "aab-", 4);
+	for (const char *p = trace + 4; *p; p++)
+		assert_true(p[-1] == '-' || *p == '-');
+}
+
+static void work_in_turns(void *arg)
+{
+	struct worker *w = arg;
+
+	for (; w->pieces; w->pieces--) {
+		note(w->c);
+		loop_next_turn(loop);
+	}
+}
+
+static void test_next_turn(void **state)
+{
+	struct worker a = { 'a', 3 }, b = { 'b', 2 };
+
+	assert_int_equal(co_start(work_in_turns, &a), 0);
+	assert_int_equal(co_start(work_in_turns, &b), 0);
+	while (loop_turn(loop, 0))
+		note('-');
+	assert_string_equal(trace, "abab-a--");
+}
+
+/* ---- giving up ---- */
+
+struct waiter {
+	struct loop_watcher watcher;
+	struct waiter *removes;
+	char c;
+};
+
+static void waiter_told(struct loop_watcher *watcher)
+{
+	struct waiter *w = container_of(watcher, struct waiter, watcher);
+
+	assert_true(loop_cancelled(loop));
+	note(w->c);
+	if (w->removes)
+		loop_del_watcher(&w->removes->watcher);
+}
+
+static void test_watchers(void **state)
+{
+	struct waiter c = { .c = 'c' }, b = { .c = 'b' };
+	struct waiter a = { .c = 'a', .removes = &b };
+	struct waiter *all[] = { &a, &b, &c };
+
+	assert_false(loop_cancelled(loop));
+	for (int i = 0; i < 3; i++) {
+		list_init(&all[i]->watcher.link);
+		all[i]->watcher.cancelled = waiter_told;
+		loop_add_watcher(loop, &all[i]->watcher);
+	}
+	loop_set_cancelled(loop, true);
+	loop_set_cancelled(loop, true);
+	assert_string_equal(trace, "ac");
+	loop_set_cancelled(loop, false);
+	assert_false(loop_cancelled(loop));
+	loop_set_cancelled(loop, true);
+	assert_string_equal(trace, "acac");
+	for (int i = 0; i < 3; i++)
+		loop_del_watcher(&all[i]->watcher);
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -263,6 +365,9 @@ int main(void)
 		TEST(test_fd_removed_by_another),
 		TEST(test_fd_bad),
 		TEST(test_offload),
+		TEST(test_give_way),
+		TEST(test_next_turn),
+		TEST(test_watchers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -313,6 +313,8 @@ void life_step(struct device *dev)
 	struct view v;
 
 	dev->dirty = false;
+	if (dev->dead_domain)
+		link_cancel(&dev->worker);
 	for (int i = 0; i < STEP_ACTIONS; i++) {
 		enum xenbus_action action;
 		enum xenbus_link before = dev->worker.state;

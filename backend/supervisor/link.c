@@ -104,7 +104,7 @@ static int start_worker(struct worker *w, const struct disk_arguments *image,
 	if (child_alive(&w->child))
 		return 0;
 	memset(w->awaited, 0, sizeof(w->awaited));
-	w->broken = false;
+	w->broken = w->cancelled = false;
 	ret = opening_begin(host->opener, &start, image, &opener_fd, err);
 	if (ret == 0)
 		ret = child_spawn(&w->child, host->worker, &start, opener_fd,
@@ -327,6 +327,23 @@ void link_disconnect(struct link *l)
 		busy_with(l, LINK_COMMAND_DISCONNECT, NULL);
 	}
 	l->give_up_ns = 0;
+}
+
+/* A worker that does not take it gets none of its patience. */
+static void cancel_worker(struct worker *w)
+{
+	if (w->cancelled || w->child.fd < 0)
+		return;
+	w->cancelled = true;
+	if (message_send(w->child.fd,
+			 json_pack("{s:s}", "execute", "cancel")) < 0)
+		child_kill(&w->child);
+}
+
+void link_cancel(struct link *l)
+{
+	cancel_worker(&l->serving);
+	cancel_worker(&l->probing);
 }
 
 void link_connect(struct link *l, bool discard, const struct rings *rings)

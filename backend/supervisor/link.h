@@ -55,6 +55,7 @@ struct worker {
 	struct child child;
 	unsigned int awaited[LINK_NR_COMMANDS];	/* answers still to come */
 	bool broken;			/* has not kept to its protocol */
+	bool cancelled;			/* has been told so */
 	uint64_t kill_ns;		/* closed: when patience ends, or 0 */
 };
 
@@ -89,6 +90,9 @@ void link_open(struct link *l, const struct link_image *image);
 /* After LINK_OPENED. discard: it was advertised. */
 void link_connect(struct link *l, bool discard, const struct rings *rings);
 void link_disconnect(struct link *l);
+/* The domain is gone: whatever the worker does for it may end early. Before or
+ * after link_disconnect(), which still comes to its end; idempotent. */
+void link_cancel(struct link *l);
 
 /* The worker is not needed any more. */
 void link_close(struct link *l);

@@ -63,6 +63,21 @@ static void no_limits(void)
 	say("{\"command\": \"open\", \"return\": {\"size\": -1}}");
 }
 
+/* A second "cancel" would be answered, too, and nobody has asked again. */
+static void until_cancelled(void)
+{
+	char buf[4096];
+	ssize_t n;
+
+	while ((n = recv(WORKER_FD, buf, sizeof(buf) - 1, 0)) > 0) {
+		buf[n] = 0;
+		say(strstr(buf, "cancel") ?
+			    "{\"command\": \"open\", \"error\": "
+			    "{\"errno\": 125, \"desc\": \"given up\"}}" :
+			    "this is not cancel");
+	}
+}
+
 static void mute(void)
 {
 	close(WORKER_FD);
@@ -75,6 +90,7 @@ static const struct {
 	{ "flood", flood }, { "noise", noise }, { "foreign", foreign },
 	{ "unasked", unasked }, { "twice", twice },
 	{ "no-limits", no_limits }, { "mute", mute },
+	{ "until-cancelled", until_cancelled },
 };
 
 /* What starts without a name is the opener. */
@@ -200,6 +216,28 @@ static void test_no_limits(void **state)
 	assert_true(ends(&l));
 }
 
+/* While the image is opened; said once. */
+static void test_cancel(void **state)
+{
+	struct link l;
+
+	begin(&l, "until-cancelled");
+	link_cancel(&l);
+	link_cancel(&l);
+	for (int i = 0; i < 500 && !heard.count; i++) {
+		usleep(20 * 1000);
+		link_hear(&l.serving);
+	}
+	assert_int_equal(heard.last, LINK_OPENED);
+	assert_int_equal(heard.errnum, ECANCELED);
+	assert_int_equal(l.state, XENBUS_LINK_DOWN);
+	usleep(20 * 1000);
+	link_hear(&l.serving);
+	assert_int_equal(heard.count, 1);
+	child_kill(&l.serving.child);
+	assert_true(ends(&l));
+}
+
 static void test_mute(void **state)
 {
 	struct link l;
@@ -236,6 +274,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_unasked),
 		cmocka_unit_test(test_twice),
 		cmocka_unit_test(test_no_limits),
+		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_mute),
 		cmocka_unit_test(test_flood),
 	};

@@ -74,7 +74,7 @@ static void run_request(void *arg)
 	struct io *io = ((struct request *)rq->state)->io;
 	int ret = run_op(io->image, rq);
 
-	if (unlikely(ret < 0))
+	if (unlikely(ret < 0) && !loop_cancelled(io->loop))
 		log_failure(rq, ret);
 	io->pending--;
 	blkif_complete(rq, ret);

@@ -5,10 +5,10 @@
  *
  * Does what the supervisor says (protocol.h), one command after the other, in
  * a coroutine of its own; between and during commands the loop serves the
- * rings. Knows nothing of xenstore and nothing of other disks. It confines itself
- * before it reads anything of an image or a guest (confine.h), and asks the opener
- * for each file. When the supervisor goes away, it drains, closes the image and
- * exits.
+ * rings, and hears when nobody wants it to any more. Knows nothing of xenstore
+ * and nothing of other disks. It confines itself before it reads anything of an
+ * image or a guest (confine.h), and asks the opener for each file. When the
+ * supervisor goes away, it drains, closes the image and exits.
  */
 #include "config.h"
 
@@ -64,6 +64,8 @@ struct worker {
 	uint64_t memory;		/* bytes, beside caches */
 	bool opened;			/* also without a medium */
 	struct loop_fd socket;
+	json_t *heard;			/* commands still to be obeyed */
+	int heard_end;			/* -errno: no more will come */
 	struct loop_fd signal;
 	struct coroutine *listener;	/* waits for a command */
 	bool done;
@@ -459,30 +461,78 @@ static int obey(struct worker *w, json_t *msg)
 				      sentence(&err, ret)));
 }
 
+static bool is_cancel(json_t *msg)
+{
+	const char *name;
+
+	return json_unpack(msg, "{s:s}", "execute", &name) == 0 &&
+	       !strcmp(name, "cancel");
+}
+
+/* With nothing open and nothing to do there is nothing to be given up. */
+static bool is_idle(const struct worker *w)
+{
+	return !w->opened && w->listener && !json_array_size(w->heard);
+}
+
+static void hear_packet(struct worker *w, json_t *msg)
+{
+	if (!is_cancel(msg)) {
+		if (json_array_append(w->heard, msg) < 0)
+			w->heard_end = -ENOMEM;
+	} else if (!is_idle(w)) {
+		loop_set_cancelled(w->loop, true);
+	}
+	json_decref(msg);
+}
+
+/* Also while a command runs. */
 static void socket_readable(struct loop_fd *watch, uint32_t events)
 {
 	struct worker *w = container_of(watch, struct worker, socket);
 	struct coroutine *co = w->listener;
+	json_t *msg;
+	int ret = message_receive(WORKER_FD, &msg);
 
+	if (ret == -EAGAIN)
+		return;
+	if (ret == 0)
+		hear_packet(w, msg);
+	else
+		w->heard_end = ret;
+	if (w->heard_end)
+		loop_del_fd(w->loop, watch);
+	if (w->heard_end && !w->opened)	/* nobody takes the answer */
+		loop_set_cancelled(w->loop, true);
+	if (!co || (!w->heard_end && !json_array_size(w->heard)))
+		return;
 	w->listener = NULL;
-	loop_del_fd(w->loop, watch);
 	co_wake(co);
 }
 
-/* Waits for a packet. While a command runs nobody looks at the socket. */
+/* Waits for a command. */
 static int listen_for(struct worker *w, json_t **msg)
 {
-	int ret;
-
-	while ((ret = message_receive(WORKER_FD, msg)) == -EAGAIN) {
-		ret = loop_add_fd(w->loop, &w->socket, WORKER_FD, EPOLLIN,
-				  socket_readable);
-		if (ret < 0)
-			return ret;
+	while (!json_array_size(w->heard)) {
+		if (!w->opened)
+			loop_set_cancelled(w->loop, false);
+		if (w->heard_end)
+			return w->heard_end;
 		w->listener = co_self();
 		co_yield();
 	}
-	return ret;
+	*msg = json_incref(json_array_get(w->heard, 0));
+	json_array_remove(w->heard, 0);
+	return 0;
+}
+
+static int watch_commands(struct worker *w)
+{
+	w->heard = json_array();
+	if (!w->heard)
+		return -ENOMEM;
+	return loop_add_fd(w->loop, &w->socket, WORKER_FD, EPOLLIN,
+			   socket_readable);
 }
 
 static void converse(void *arg)
@@ -595,6 +645,8 @@ static int open_worker(struct worker *w, struct error *err)
 		ret = aio_new_confined(w->loop, &w->engine, err);
 	if (ret == 0)
 		ret = watch_for_end(w);
+	if (ret == 0)
+		ret = watch_commands(w);
 	return ret ? ret : co_start(converse, w);
 }
 
@@ -615,6 +667,8 @@ static int run_until_done(const struct start *start)
 	confine_report();
 	aio_free(w.engine);
 	loop_del_fd(w.loop, &w.signal);
+	loop_del_fd(w.loop, &w.socket);
+	json_decref(w.heard);
 	co_trim();
 	close_xen(&w);
 	loop_free(w.loop);

@@ -109,6 +109,13 @@ static size_t take_data(char *data, size_t size, size_t nr, void *arg)
 	return len;
 }
 
+/* libcurl asks once a second at least, whatever it waits for. */
+static int is_unwanted(void *loop, curl_off_t down_total, curl_off_t down,
+		       curl_off_t up_total, curl_off_t up)
+{
+	return loop_cancelled(loop);
+}
+
 static int64_t perform(void *arg)
 {
 	struct transfer *t = arg;
@@ -148,8 +155,10 @@ static int fetch(struct image *img, uint64_t off, uint64_t len, char *buf)
 	while (!w->nr_idle)
 		co_queue_wait(&w->idle);
 	t.handle = w->handles[--w->nr_idle];
-	ret = (int)loop_offload(img->loop, perform, &t);
-	if (ret)
+	ret = image_cancelled(img);
+	if (!ret)
+		ret = (int)loop_offload(img->loop, perform, &t);
+	if (ret && !image_cancelled(img))
 		complain(img, &t);
 	w->handles[w->nr_idle++] = t.handle;
 	co_queue_wake_one(&w->idle);
@@ -264,7 +273,7 @@ static int web_preadv(struct image *img, uint64_t off, uint64_t len,
 
 /* ---- opening ---- */
 
-static CURL *new_curl_handle(void)
+static CURL *new_curl_handle(struct loop *loop)
 {
 	CURL *h = curl_easy_init();
 
@@ -273,6 +282,9 @@ static CURL *new_curl_handle(void)
 	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https,ftp,ftps");
 	curl_easy_setopt(h, CURLOPT_FAILONERROR, 1L);
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, is_unwanted);
+	curl_easy_setopt(h, CURLOPT_XFERINFODATA, loop);
 	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
 	curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
 	curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, STALL_TIMEOUT_S);
@@ -315,6 +327,8 @@ static int find_curl_size(struct image *img, struct error *err)
 	int ret = (int)loop_offload(img->loop, ask_size, &q);
 
 	curl_easy_setopt(q.handle, CURLOPT_NOBODY, 0L);
+	if (ret && image_cancelled(img))
+		ret = error_set(err, ECANCELED, "given up");
 	if (ret)
 		return error_prefix(err, ret, "%s", img->path);
 	if (q.size < 0)
@@ -351,7 +365,7 @@ static int web_open(struct image *img, const struct image_options *opts,
 		list_add_tail(&w->blocks, &w->storage[i].lru);
 	}
 	for (size_t i = 0; i < NR_HANDLES; i++) {
-		w->handles[w->nr_idle] = new_curl_handle();
+		w->handles[w->nr_idle] = new_curl_handle(img->loop);
 		if (w->handles[w->nr_idle])
 			w->nr_idle++;
 	}

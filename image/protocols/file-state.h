@@ -22,6 +22,8 @@ struct file_state {
 	bool reserve;			/* space, before large writes */
 	bool zeroes_fast;		/* devices: without writing them */
 	uint64_t discard_unit;		/* devices: bytes; pages at least */
+	unsigned int pieces;		/* file-zero.c: with the kernel now */
+	struct co_queue piece_places;
 	int flush_error;		/* -errno of the first failed flush */
 
 	/* Last answer of lseek(): data, for all we know. Stale it may be, but

@@ -13,6 +13,51 @@
 #include "image/protocols/file-state.h"
 #include "io/loop.h"
 
+/* A range that one system call changes: nobody can end it, and on a device it
+ * may take as long as to write so much. */
+#define PIECE (256 * MiB)
+#define PIECES_AT_ONCE 8
+
+/* ---- pieces ---- */
+
+static void take_piece_place(struct file_state *s)
+{
+	while (s->pieces == PIECES_AT_ONCE)
+		co_queue_wait(&s->piece_places);
+	s->pieces++;
+}
+
+static void leave_piece_place(struct file_state *s)
+{
+	s->pieces--;
+	co_queue_wake_one(&s->piece_places);
+}
+
+/* co. change() of one piece after the other; of all requests together some are
+ * in the kernel's hands at a time. What fits into a piece is always done: it
+ * may be an image's table that has to be written down. */
+static int in_pieces(struct image *img, uint64_t off, uint64_t len,
+		     unsigned int flags,
+		     int (*change)(struct image *img, uint64_t off,
+				   uint64_t len, unsigned int flags))
+{
+	struct file_state *s = img->state;
+	int ret = 0;
+
+	for (uint64_t at = off, n; !ret && at < off + len; at += n) {
+		n = min(off + len - at, PIECE - (at & (PIECE - 1)));
+		take_piece_place(s);
+		if (at > off)
+			ret = image_cancelled(img);
+		if (!ret)
+			ret = change(img, at, n, flags);
+		leave_piece_place(s);
+	}
+	return ret;
+}
+
+/* ---- zeroes ---- */
+
 /* fallocate(), with one error for all the ways to say "cannot". EINVAL is one:
  * a device wants its own alignment. *refused: do not ask again. */
 static int try_fallocate(struct file_state *s, int mode, uint64_t off,
@@ -67,8 +112,8 @@ static int prepare_device(struct image *img, uint64_t off, uint64_t len,
 /* The first way that works: a hole; zeroes that the file system records; on a
  * regular file a hole filled with reserved space. The last two also grow it. A
  * device makes recorded zeroes by writing them where it has no better way. */
-static int make_zeroes(struct image *img, uint64_t off, uint64_t len,
-		       unsigned int flags)
+static int zero_piece(struct image *img, uint64_t off, uint64_t len,
+		      unsigned int flags)
 {
 	struct file_state *s = img->state;
 	int mode = FALLOC_FL_ZERO_RANGE;
@@ -88,6 +133,8 @@ static int make_zeroes(struct image *img, uint64_t off, uint64_t len,
 		if (!ret)
 			ret = aio_fallocate(&s->file, 0, off, len);
 	}
+	if (!ret && off + len > img->size)
+		img->size = off + len;
 	return ret;
 }
 
@@ -95,19 +142,33 @@ int file_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 		       unsigned int flags)
 {
 	struct file_state *s = img->state;
-	int ret = make_zeroes(img, off, len, flags);
+	int ret = in_pieces(img, off, len, flags, zero_piece);
 
 	s->data_end = 0;
-	if (!ret && off + len > img->size)
-		img->size = off + len;
 	return ret;
 }
+
+/* ---- discards ---- */
 
 static int64_t discard_device(void *arg)
 {
 	struct file_range_call *c = arg;
 
 	return ioctl(c->fd, BLKDISCARD, c->range) ? -errno : 0;
+}
+
+static int discard_piece(struct image *img, uint64_t off, uint64_t len,
+			 unsigned int flags)
+{
+	struct file_state *s = img->state;
+	struct file_range_call c = { s->fd, { off, len } };
+	int ret = image_cancelled(img);
+
+	if (ret)
+		return ret;
+	return s->is_device ?
+		       (int)loop_offload(img->loop, discard_device, &c) :
+		       punch(s, off, len);
 }
 
 /*
@@ -120,14 +181,13 @@ static int discard_on_device(struct image *img, uint64_t off, uint64_t len)
 	struct file_state *s = img->state;
 	uint64_t start = align_up(off, s->discard_unit);
 	uint64_t end = align_down(off + len, s->discard_unit);
-	struct file_range_call c = { s->fd, { start, end - start } };
 	int ret = 0;
 
 	if (start >= end)
 		return 0;
 	if (!s->file.direct)
 		ret = aio_fdatasync(&s->file);
-	return ret ? ret : (int)loop_offload(img->loop, discard_device, &c);
+	return ret ? ret : in_pieces(img, start, end - start, 0, discard_piece);
 }
 
 int file_pdiscard(struct image *img, uint64_t off, uint64_t len)
@@ -138,5 +198,5 @@ int file_pdiscard(struct image *img, uint64_t off, uint64_t len)
 	if (!img->limits.discard)
 		return -EOPNOTSUPP;
 	return s->is_device ? discard_on_device(img, off, len) :
-			      punch(s, off, len);
+			      in_pieces(img, off, len, 0, discard_piece);
 }

@@ -122,6 +122,7 @@ static int file_open(struct image *img, const struct image_options *opts,
 	struct stat st;
 	int ret = 0;
 
+	co_queue_init(&s->piece_places);
 	s->fd = steal_fd(&img->opened->fd);
 	s->device = img->opened->limits;
 	if (img->flags & IMAGE_PROBE_LOCKS)

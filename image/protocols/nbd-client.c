@@ -11,7 +11,9 @@
  * machine is driven by the loop; its callbacks may not call it back, so they
  * only put requests on a list, and coroutines go on when it has returned.
  *
- * A connection that is lost stays lost: all requests fail from then on.
+ * A connection that is lost stays lost: all requests fail from then on. When
+ * the loop is cancelled it is kept as long as the server goes on to answer,
+ * since closing the image may have things to write.
  */
 #include "config.h"
 
@@ -21,11 +23,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <libnbd.h>
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "io/coroutine.h"
 #include "image/driver.h"
 #include "io/loop.h"
@@ -34,6 +38,9 @@
  * constraints"; requests without one may be longer, but not by much. */
 #define MAX_PAYLOAD ((uint64_t)32 * MiB)
 #define MAX_RANGE ((uint64_t)1 * GiB)
+
+/* Of a server that requests wait for, when the loop is cancelled. */
+#define SILENCE_NS (3 * NS_PER_S)
 
 struct nbd {
 	struct nbd_handle *h;
@@ -44,6 +51,9 @@ struct nbd {
 	struct list done;		/* of nbd_request: answered */
 	struct loop_call wake;		/* those of it, in the next turn */
 	struct error lost;		/* why the connection was, if so */
+	unsigned int waiting;		/* requests */
+	struct loop_watcher watcher;
+	struct loop_timer silence;	/* when cancelled: no longer */
 };
 
 struct nbd_request {
@@ -53,6 +63,39 @@ struct nbd_request {
 	int error;			/* errno, 0: none */
 	struct image_extent *extent;	/* of block status */
 };
+
+/* ---- giving up ---- */
+
+/* Requests then fail one by one, as if the server had ended the connection. */
+static void end_connection(struct loop_timer *timer)
+{
+	struct nbd *n = container_of(timer, struct nbd, silence);
+	int fd = nbd_aio_get_fd(n->h);
+
+	if (fd >= 0)
+		shutdown(fd, SHUT_RDWR);
+}
+
+/* From now on, if anybody waits. */
+static void time_silence(struct nbd *n)
+{
+	loop_cancel_timer(&n->silence);
+	if (n->waiting && loop_cancelled(n->loop))
+		loop_set_timer(n->loop, &n->silence,
+			       monotonic_ns() + SILENCE_NS);
+}
+
+/* A connection that is still being made holds nothing yet. */
+static void nbd_cancelled(struct loop_watcher *watcher)
+{
+	struct nbd *n = container_of(watcher, struct nbd, watcher);
+	struct coroutine *co = n->connecting;
+
+	n->connecting = NULL;
+	time_silence(n);
+	if (co)
+		co_wake(co);
+}
 
 /* ---- the loop drives libnbd ---- */
 
@@ -128,6 +171,7 @@ static void nbd_fd_ready(struct loop_fd *watch, uint32_t events)
 	if (ret)
 		keep_error(n);
 	watch_socket(n);
+	time_silence(n);
 	wake_answered(n);
 }
 
@@ -169,6 +213,8 @@ static int handshake(struct nbd *n, const char *path)
 	if (ret)
 		return ret;
 	while (nbd_aio_is_connecting(n->h) || nbd_aio_is_negotiating(n->h)) {
+		if (loop_cancelled(n->loop))
+			return error_set(&n->lost, ECANCELED, "given up");
 		n->connecting = co_self();
 		watch_socket(n);
 		co_yield();
@@ -204,6 +250,8 @@ static int nbd_close_image(struct image *img, struct error *err)
 	if (nbd_aio_is_ready(n->h))
 		nbd_aio_disconnect(n->h, 0);
 	loop_del_fd(n->loop, &n->watch);
+	loop_del_watcher(&n->watcher);
+	loop_cancel_timer(&n->silence);
 	list_del(&n->wake.link);
 	nbd_close(n->h);
 	return 0;
@@ -220,9 +268,14 @@ static int nbd_open(struct image *img, const struct image_options *opts,
 	list_init(&n->done);
 	list_init(&n->wake.link);
 	n->wake.run = wake_later;
+	n->watcher.cancelled = nbd_cancelled;
+	list_init(&n->silence.link);
+	n->silence.expire = end_connection;
 	n->h = nbd_create();
 	if (!n->h)
 		return error_set_errno(err, ENOMEM, "%s", img->path);
+	list_init(&n->watcher.link);
+	loop_add_watcher(n->loop, &n->watcher);
 	nbd_add_meta_context(n->h, LIBNBD_CONTEXT_BASE_ALLOCATION);
 	ret = handshake(n, img->path);
 	if (!ret)
@@ -260,10 +313,14 @@ static int wait_for(struct nbd_request *r, int64_t cookie)
 	if (cookie < 0)
 		return nbd_get_errno() ? -nbd_get_errno() : -EIO;
 	watch_socket(r->nbd);
+	if (r->nbd->waiting++ == 0)
+		time_silence(r->nbd);
 	/* Some may have been answered within the call, this one even. */
 	if (!list_empty(&r->nbd->done))
 		loop_defer(r->nbd->loop, &r->nbd->wake);
 	co_yield();
+	if (--r->nbd->waiting == 0)
+		time_silence(r->nbd);
 	return -r->error;
 }
 
@@ -356,6 +413,8 @@ static int nbd_pwrite_zeroes(struct image *img, uint64_t off, uint64_t len,
 		part = min(len, MAX_RANGE);
 		ret = wait_for(&r, nbd_aio_zero(n->h, part, off,
 						WHEN_ANSWERED(&r), how));
+		if (!ret && len > part)
+			ret = image_cancelled(img);
 	}
 	return ret == -ENOTSUP ? -EOPNOTSUPP : ret;
 }
@@ -371,6 +430,9 @@ static int nbd_pdiscard(struct image *img, uint64_t off, uint64_t len)
 		struct nbd_request r = request_of(img);
 
 		part = min(len, MAX_RANGE);
+		ret = image_cancelled(img);
+		if (ret)
+			break;
 		ret = wait_for(&r, nbd_aio_trim(n->h, part, off,
 						WHEN_ANSWERED(&r), 0));
 	}

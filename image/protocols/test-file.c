@@ -347,6 +347,27 @@ static void test_memory(void **state)
 	all_caches("/dev/shm");
 }
 
+/* ---- given up ---- */
+
+/* What may be a table is still written. */
+static void test_cancelled(void **state)
+{
+	make_file(".", 5000);
+	c.opts = (struct image_options){ .flags = IMAGE_RDWR | IMAGE_UNMAP };
+	assert_int_equal(truncate(path, (off_t)TiB), 0);
+	assert_int_equal(run(do_open, 0, 0), 0);
+	assert_int_equal(run(do_discard, 0, TiB), 0);
+	loop_set_cancelled(loop, true);
+	assert_int_equal(run(do_discard, 0, TiB), -ECANCELED);
+	assert_int_equal(run(do_zero, 0, TiB), -ECANCELED);
+	fill(MiB, MiB, 7);
+	assert_int_equal(run(do_zero, 0, 2 * MiB), 0);
+	expect(MiB, MiB, 0);
+	assert_int_equal(run(do_flush, 0, 0), 0);
+	assert_int_equal(run(do_close, 0, 0), 0);
+	unlink(path);
+}
+
 /* ---- create ---- */
 
 static void test_create(void **state)
@@ -381,6 +402,7 @@ int main(void)
 		TEST(test_locked),
 		TEST(test_build_dir),
 		TEST(test_memory),
+		TEST(test_cancelled),
 		TEST(test_create),
 	};
 

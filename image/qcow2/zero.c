@@ -19,8 +19,9 @@
 #include "image/qcow2/map.h"
 #include "image/qcow2/request.h"
 
-/* Clusters cleared at a time: a commit must be able to come between, of many
- * requests at once, before all that they change is held in memory. */
+/* Clusters cleared at a time: a commit, of many requests at once, before all that
+ * they change is held in memory, other requests and the end of it all must be able
+ * to come between. */
 #define CLEAR_AT_ONCE 1024
 
 enum clear_how {
@@ -392,7 +393,9 @@ static int clear_pieces(struct qcow2 *q, uint64_t off, uint64_t len,
 
 	for (; !ret && len; off += n, len -= n) {
 		n = min(len, piece - (off & (piece - 1)));
-		ret = qcow2_writable(q, off, n);
+		ret = image_cancelled(q->img);
+		if (!ret)
+			ret = qcow2_writable(q, off, n);
 		if (ret)
 			break;
 		qcow2_request_begin(q, &r);
@@ -400,6 +403,8 @@ static int clear_pieces(struct qcow2 *q, uint64_t off, uint64_t len,
 			ret = zero_range(q, off, n, how);
 		qcow2_request_end(&r);
 		q->modified++;
+		if (n < len)
+			loop_give_way(q->img->loop);
 	}
 	return ret;
 }

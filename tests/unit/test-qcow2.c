@@ -272,6 +272,82 @@ static void test_copy_l2(void **state)
 	assert_int_equal(co_run(loop, copy_l2_co, NULL), 0);
 }
 
+/* ---- long work ---- */
+
+/* 512 pieces to clear, and as many to release. */
+#define LONG_SIZE (128 * GiB)
+
+static int open_long_co(void)
+{
+	struct image_create_option o[] = { { "preallocation", "metadata" } };
+
+	must(!image_create(loop, image, "qcow2", LONG_SIZE, o, 1, &err));
+	return open_co(0);
+}
+
+/* -errno of a discard of the whole disk; 1: not done. */
+static int discarded;
+
+static void discard_long(void *arg)
+{
+	int ret = image_pdiscard(img, 0, LONG_SIZE);
+
+	discarded = ret ? ret : image_flush(img);
+}
+
+/* Between the turns of the loop others have theirs. */
+static int turns_co(void *arg)
+{
+	unsigned int turns = 0;
+	char buf[512];
+
+	must(!open_long_co());
+	discarded = 1;
+	must(!co_start(discard_long, NULL));
+	for (; discarded == 1; turns++) {
+		must(!image_pread(img, 0, sizeof(buf), buf));
+		loop_next_turn(loop);
+	}
+	must(!discarded && turns >= 512);
+	return finish_co();
+}
+
+static void test_turns(void **state)
+{
+	assert_int_equal(co_run(loop, turns_co, NULL), 0);
+}
+
+/* What was discarded until then stays so, in an image without leaks. */
+static int cancel_co(void *arg)
+{
+	struct image_extent e;
+	char buf[512] = { 1 };
+
+	must(!open_long_co());
+	must(!image_pwrite(img, LONG_SIZE - 512, sizeof(buf), buf));
+	discarded = 1;
+	must(!co_start(discard_long, NULL));
+	loop_set_cancelled(loop, true);
+	loop_next_turn(loop);
+	loop_next_turn(loop);
+	must(discarded == -ECANCELED);
+	must(image_pwrite_zeroes(img, 0, LONG_SIZE, 0) == -ECANCELED);
+	must(!image_block_status(img, 0, MiB, &e));
+	must(!(e.flags & IMAGE_EXTENT_DATA));
+	must(!image_pwrite(img, MiB, sizeof(buf), buf) && !image_flush(img));
+	must(!image_close(img, &err));
+	loop_set_cancelled(loop, false);
+	must(!open_co(0));
+	must(!image_pread(img, LONG_SIZE - 512, sizeof(buf), buf) && buf[0]);
+	must(!image_pread(img, MiB, sizeof(buf), buf) && buf[0]);
+	return finish_co();
+}
+
+static void test_cancel(void **state)
+{
+	assert_int_equal(co_run(loop, cancel_co, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +357,8 @@ int main(void)
 		cmocka_unit_test(test_grow_overlay),
 		cmocka_unit_test(test_zero_over_table),
 		cmocka_unit_test(test_copy_l2),
+		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_cancel),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -392,6 +392,12 @@ int ck_walk_l2(struct check *ck,
 	while (!ret && (r = readahead_get(&ra))) {
 		struct l2_table *t = ck_find_l2(ck, r->offset);
 
+		/* An image that is repaired when it is opened: whoever opens it
+		 * may have changed his mind. */
+		loop_next_turn(ck->file->loop);
+		ret = image_cancelled(ck->file);
+		if (ret)
+			break;
 		ret = r->ret;
 		if (ret && !must_read) {
 			ck_unreadable(ck, ret, "L2 tables", r->offset);

@@ -26,6 +26,7 @@
 
 #define GROW_MIN (1 * MiB)
 #define GROW_MAX (64 * MiB)
+#define RELEASE_AT_ONCE 4096	/* clusters, in a turn of the loop */
 
 int qcow2_refcount_slice(struct qcow2 *q, uint64_t block, uint64_t cluster,
 			 struct qcow2_slice **slice, uint64_t *index)
@@ -425,14 +426,16 @@ static int drop_reference(struct qcow2 *q, uint64_t cluster, bool *is_free)
 	return 0;
 }
 
-/* co. Gives [first, end) back to the host before it may be taken again. */
+/* co. Gives [first, end) back to the host before it may be taken again; when
+ * the image is to be closed soon it just stays where it is. */
 static void discard_free(struct qcow2 *q, uint64_t first, uint64_t end)
 {
-	if (first < end)
+	if (first < end && !image_cancelled(q->img))
 		image_pdiscard(q->file, first << q->cluster_bits,
 			       (end - first) << q->cluster_bits);
 }
 
+/* co. Holds locks: nobody's turn may come before its next one. */
 static int release(struct qcow2 *q, const struct qcow2_freed *f)
 {
 	uint64_t run = f->cluster;
@@ -440,6 +443,8 @@ static int release(struct qcow2 *q, const struct qcow2_freed *f)
 	int ret = 0;
 
 	for (uint64_t c = f->cluster; !ret && c < f->cluster + f->count; c++) {
+		if (c % RELEASE_AT_ONCE == RELEASE_AT_ONCE - 1)
+			loop_next_turn(q->img->loop);
 		ret = drop_reference(q, c, &is_free);
 		if (is_free)
 			continue;
