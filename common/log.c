@@ -28,6 +28,8 @@ static struct {
 	bool limited;
 	struct log_object process;
 	bool (*say)(enum log_level level, uint32_t sentence, const char *text);
+	void (*left_out)(void *arg, uint64_t due_ns);
+	void *left_out_arg;
 } logger = { "xdisk", LOG_LEVEL_INFO, true };
 
 void log_init(const char *ident, enum log_level level, bool to_stderr)
@@ -77,16 +79,24 @@ void log_hand_over(bool (*say)(enum log_level level, uint32_t sentence,
 	logger.say = say;
 }
 
+void log_when_left_out(void (*call)(void *arg, uint64_t due_ns), void *arg)
+{
+	logger.left_out = call;
+	logger.left_out_arg = arg;
+}
+
 /* ---- a line ---- */
 
 static void write_line(const struct log_object *o, enum log_level level,
-		       const char *text)
+		       uint32_t sentence, const char *text)
 {
 	char clean[1400], line[sizeof(clean) + 200];
 	const char *sep = o->name[0] ? ": " : "";
 	int n;
 
 	printable(text, clean, sizeof(clean));
+	if (logger.say && logger.say(level, sentence, clean))
+		return;
 	if (!logger.to_stderr) {
 		syslog(levels[level].syslog_priority, "%s%s%s", o->name, sep,
 		       clean);
@@ -126,6 +136,15 @@ static struct log_kind *find_kind(struct log_object *o, uint32_t sentence)
 	return unused ? unused : &o->kinds[LOG_KINDS - 1];
 }
 
+static void leave_out(struct log_object *o, struct log_kind *k,
+		      const char *text)
+{
+	snprintf(k->last, sizeof(k->last), "%s", text);
+	if (k->left_out++ == 0 && o == &logger.process && logger.left_out)
+		logger.left_out(logger.left_out_arg,
+				k->since_ns + LOG_INTERVAL_NS);
+}
+
 static bool may_say(struct log_object *o, enum log_level level,
 		    uint32_t sentence, const char *text)
 {
@@ -138,8 +157,7 @@ static bool may_say(struct log_object *o, enum log_level level,
 		*k = (struct log_kind){ .sentence = sentence, .level = level,
 					.since_ns = now };
 	if (k->lines >= LOG_LINES) {
-		snprintf(k->last, sizeof(k->last), "%s", text);
-		k->left_out++;
+		leave_out(o, k, text);
 		return false;
 	}
 	k->lines++;
@@ -156,17 +174,7 @@ void log_handed(struct log_object *o, enum log_level level, uint32_t sentence,
 	if (!o)
 		o = &logger.process;
 	if (!limited || may_say(o, level, sentence, text))
-		write_line(o, level, text);
-}
-
-static bool hand_over(enum log_level level, const char *fmt, const char *text)
-{
-	char clean[1400];
-
-	if (!logger.say)
-		return false;
-	printable(text, clean, sizeof(clean));
-	return logger.say(level, hash_sentence(fmt), clean);
+		write_line(o, level, sentence, text);
 }
 
 void log_vwrite(struct log_object *o, enum log_level level, const char *fmt,
@@ -177,8 +185,7 @@ void log_vwrite(struct log_object *o, enum log_level level, const char *fmt,
 	if (level > logger.level)
 		return;
 	vsnprintf(text, sizeof(text), fmt, ap);
-	if (!hand_over(level, fmt, text))
-		log_handed(o, level, hash_sentence(fmt), text);
+	log_handed(o, level, hash_sentence(fmt), text);
 }
 
 void log_write(struct log_object *o, enum log_level level, const char *fmt, ...)
@@ -197,7 +204,8 @@ static void settle_kind(const struct log_object *o, struct log_kind *k)
 	if (k->left_out) {
 		snprintf(text, sizeof(text), "... %u more lines left out, the "
 			 "last: %s", k->left_out, k->last);
-		write_line(o, (enum log_level)k->level, text);
+		/* That there were more is another sentence. */
+		write_line(o, (enum log_level)k->level, k->sentence + 1, text);
 	}
 	k->since_ns = 0;
 }

@@ -73,8 +73,13 @@ void log_vwrite(struct log_object *o, enum log_level level, const char *fmt,
  * all), and lowers *next_ns to when another one will be. */
 void log_settle(struct log_object *o, uint64_t now_ns, uint64_t *next_ns);
 
-/* For a process whose lines another one writes: they go there, as one line of UTF-8
- * each, and not to the log unless it returns false. NULL: to the log again. */
+/* For a process that sleeps: told when a line of its own object is the first to
+ * be left out, and when log_settle() will say so. */
+void log_when_left_out(void (*call)(void *arg, uint64_t due_ns), void *arg);
+
+/* For a process whose lines another one writes: what its own limit lets pass goes
+ * there, as one line of UTF-8 each, and not to the log unless it returns false.
+ * NULL: to the log again. */
 void log_hand_over(bool (*say)(enum log_level level, uint32_t sentence,
 			       const char *text));
 /* The other one: what it was handed. */

@@ -190,6 +190,7 @@ static void test_handed_over(void **state)
 	assert_int_equal(end_log(), 1);
 	assert_int_equal(other.calls, 2);
 	log_hand_over(NULL);
+	settle(NULL);
 
 	log_object_init(&o, "vbd 1/1");
 	begin_log();

@@ -114,75 +114,6 @@ static bool qemu_runs(struct xs_handle *xs, xs_transaction_t t,
 	return store_read(xs, t, path, "", text, sizeof(text)) >= 0;
 }
 
-/* -ENODEV: not for us. */
-static int claim(struct xs_handle *xs, xs_transaction_t t, void *arg)
-{
-	struct device *dev = arg;
-	uint64_t state;
-	int ret;
-
-	if (store_read_uint(xs, t, dev->path, "state", XENBUS_NR_STATES - 1,
-			    &state) < 0)
-		return -ENODEV;
-	dev->stage = state == XENBUS_INITIALISING ||
-		     state == XENBUS_RECONFIGURING ? DEVICE_CLAIMED :
-						     DEVICE_OFFERED;
-	if (dev->kind == KIND_QDISK && qemu_runs(xs, t, dev))
-		dev->offer_ns = monotonic_ns() + QEMU_SHOWS_NS;
-	if (state != XENBUS_INITIALISING)
-		return is_our_orphan(xs, t, dev) ? read_params(xs, t, dev) :
-						   -ENODEV;
-	if (!is_for_us(xs, t, dev))
-		return -ENODEV;
-	ret = store_write(xs, t, dev->path, OWNER_NODE, "%s",
-			  dev->host->conf->run_dir);
-	return ret ?: store_write(xs, t, dev->path, "state", "%d",
-				  XENBUS_RECONFIGURING);
-}
-
-/* The kernel's xen-blkback takes every vbd that it sees. What stands there
- * already was said then. */
-static void complain_of_blkback(struct device *dev)
-{
-	struct xs_handle *xs = dev->host->xs;
-	char sysfs[96], text[200], said[sizeof(text)];
-
-	snprintf(sysfs, sizeof(sysfs),
-		 "/sys/bus/xen-backend/drivers/vbd/vbd-%u-%u", dev->domid,
-		 dev->devid);
-	if (access(sysfs, F_OK) < 0 || !script_is_ours(xs, XBT_NULL, dev->path))
-		return;
-	snprintf(text, sizeof(text), "the kernel's xen-blkback has taken this "
-		 "device; it must not be loaded where %s is used", OUR_SCRIPT);
-	if (store_read(xs, XBT_NULL, dev->path, "hotplug-error", said,
-		       sizeof(said)) >= 0 && !strcmp(said, text))
-		return;
-	log_write(&dev->log, LOG_LEVEL_ERROR, "%s", text);
-	store_write(xs, XBT_NULL, dev->path, "hotplug-error", "%s", text);
-}
-
-int claim_device(const struct host *host, enum device_kind kind,
-		 uint32_t domid, uint32_t devid, struct device **out)
-{
-	struct device *dev = device_new(host, kind, domid, devid);
-	int ret;
-
-	*out = NULL;
-	if (!dev)
-		return -ENOMEM;
-	ret = store_transact(host->xs, claim, dev);
-	if (ret == 0) {
-		*out = dev;
-		return 0;
-	}
-	if (ret == -ENODEV && kind == KIND_VBD)
-		complain_of_blkback(dev);
-	device_free(dev);
-	return ret == -ENODEV ? 0 : ret;
-}
-
-/* ---- offer ---- */
-
 /* Those for which no image is needed. */
 struct feature {
 	const char *node;
@@ -227,6 +158,94 @@ static bool node_exists(struct xs_handle *xs, xs_transaction_t t,
 	return store_read(xs, t, dev->path, node, text, sizeof(text)) >= 0;
 }
 
+/* A predecessor may have offered less, or more. */
+static int take_over(struct xs_handle *xs, xs_transaction_t t,
+		     struct device *dev, uint64_t state)
+{
+	if (!is_our_orphan(xs, t, dev) || read_params(xs, t, dev) < 0)
+		return -ENODEV;
+	if (state == XENBUS_RECONFIGURING)
+		return 0;
+	dev->stage = DEVICE_OFFERED;
+	return write_features(xs, t, dev);
+}
+
+/* -ENODEV: not for us. */
+static int claim(struct xs_handle *xs, xs_transaction_t t, void *arg)
+{
+	struct device *dev = arg;
+	uint64_t state;
+	int ret;
+
+	if (store_read_uint(xs, t, dev->path, "state", XENBUS_NR_STATES - 1,
+			    &state) < 0)
+		return -ENODEV;
+	dev->stage = DEVICE_CLAIMED;
+	if (dev->kind == KIND_QDISK && qemu_runs(xs, t, dev))
+		dev->offer_ns = monotonic_ns() + QEMU_SHOWS_NS;
+	if (state != XENBUS_INITIALISING)
+		return take_over(xs, t, dev, state);
+	if (!is_for_us(xs, t, dev))
+		return -ENODEV;
+	ret = store_write(xs, t, dev->path, OWNER_NODE, "%s",
+			  dev->host->conf->run_dir);
+	return ret ?: store_write(xs, t, dev->path, "state", "%d",
+				  XENBUS_RECONFIGURING);
+}
+
+int claim_again(struct device *dev)
+{
+	int ret = store_transact(dev->host->xs, claim, dev);
+
+	if (ret < 0)
+		dev->stage = DEVICE_SEEN;
+	return ret;
+}
+
+/* The kernel's xen-blkback takes every vbd that it sees. What stands there
+ * already was said then. */
+static void complain_of_blkback(struct device *dev)
+{
+	struct xs_handle *xs = dev->host->xs;
+	char sysfs[96], text[200], said[sizeof(text)];
+
+	snprintf(sysfs, sizeof(sysfs),
+		 "/sys/bus/xen-backend/drivers/vbd/vbd-%u-%u", dev->domid,
+		 dev->devid);
+	if (access(sysfs, F_OK) < 0 || !script_is_ours(xs, XBT_NULL, dev->path))
+		return;
+	snprintf(text, sizeof(text), "the kernel's xen-blkback has taken this "
+		 "device; it must not be loaded where %s is used", OUR_SCRIPT);
+	if (store_read(xs, XBT_NULL, dev->path, "hotplug-error", said,
+		       sizeof(said)) >= 0 && !strcmp(said, text))
+		return;
+	log_write(&dev->log, LOG_LEVEL_ERROR, "%s", text);
+	store_write(xs, XBT_NULL, dev->path, "hotplug-error", "%s", text);
+}
+
+int claim_device(const struct host *host, enum device_kind kind,
+		 uint32_t domid, uint32_t devid, struct device **out)
+{
+	struct device *dev = device_new(host, kind, domid, devid);
+	int ret;
+
+	*out = NULL;
+	if (!dev)
+		return -ENOMEM;
+	ret = claim_again(dev);
+	if (ret != -ENODEV) {
+		device_wrote(dev, XENBUS_CLAIM, ret);
+		*out = dev;
+		return 0;
+	}
+	if (kind == KIND_VBD)
+		complain_of_blkback(dev);
+	device_free(dev);
+	return 0;
+}
+
+/* ---- offer ---- */
+
 /* While the device is claimed none of these is ours. */
 static bool qemu_shows(struct xs_handle *xs, xs_transaction_t t,
 		       const struct device *dev)
@@ -238,7 +257,7 @@ static bool qemu_shows(struct xs_handle *xs, xs_transaction_t t,
 		node_exists(xs, t, dev, "sectors"));
 }
 
-/* -ESTALE: somebody has changed the state. -EBUSY: QEMU has. */
+/* -ESTALE: somebody has changed the state, or QEMU shows itself. */
 static int expect_claimed(struct xs_handle *xs, xs_transaction_t t,
 			  const struct device *dev)
 {
@@ -246,10 +265,9 @@ static int expect_claimed(struct xs_handle *xs, xs_transaction_t t,
 	int ret = store_read_uint(xs, t, dev->path, "state",
 				  XENBUS_NR_STATES - 1, &state);
 
-	if (ret == 0 && state != XENBUS_RECONFIGURING)
+	if (ret == 0 &&
+	    (state != XENBUS_RECONFIGURING || qemu_shows(xs, t, dev)))
 		ret = -ESTALE;
-	if (ret == 0 && qemu_shows(xs, t, dev))
-		ret = -EBUSY;
 	return ret;
 }
 
@@ -264,32 +282,13 @@ static int write_offer(struct xs_handle *xs, xs_transaction_t t, void *arg)
 				  XENBUS_INIT_WAIT);
 }
 
-bool claim_offer(struct device *dev)
+int claim_offer(struct device *dev)
 {
 	int ret = store_transact(dev->host->xs, write_offer, dev);
 
-	if (ret == 0) {
+	if (ret == 0)
 		device_enter(dev, DEVICE_OFFERED);
-	} else if (ret != -ESTALE && ret != -EBUSY && ret != -ENOENT) {
-		device_report(dev, "cannot write its features: %s",
-			      strerror(-ret));
-		dev->offer_ns = monotonic_ns() + QEMU_SHOWS_NS;
-	}
-	return ret == 0;
-}
-
-static int offer_again(struct xs_handle *xs, xs_transaction_t t, void *arg)
-{
-	struct device *dev = arg;
-
-	if (!node_exists(xs, t, dev, "state"))
-		return -ENOENT;
-	return write_features(xs, t, dev);
-}
-
-void claim_offer_again(struct device *dev)
-{
-	store_transact(dev->host->xs, offer_again, dev);
+	return ret;
 }
 
 static int give_back(struct xs_handle *xs, xs_transaction_t t, void *arg)
@@ -303,9 +302,9 @@ static int give_back(struct xs_handle *xs, xs_transaction_t t, void *arg)
 				  XENBUS_INITIALISING);
 }
 
-void claim_give_back(struct device *dev)
+int claim_give_back(struct device *dev)
 {
-	store_transact(dev->host->xs, give_back, dev);
+	return store_transact(dev->host->xs, give_back, dev);
 }
 
 /* ---- QEMU ---- */
@@ -337,29 +336,33 @@ static int remove_our_nodes(struct xs_handle *xs, xs_transaction_t t, void *arg)
 
 	list_features(dev, f);
 	for (size_t i = 0; ret == 0 && i < NR_FEATURES; i++) {
-		if (dev->stage != DEVICE_CLAIMED && !f[i].of_qemu)
+		if (!f[i].of_qemu)
 			ret = store_remove(xs, t, dev->path, f[i].node);
 	}
-	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(published); i++) {
-		if (dev->published)
-			ret = store_remove(xs, t, dev->path, published[i]);
-	}
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(published); i++)
+		ret = store_remove(xs, t, dev->path, published[i]);
 	return ret;
+}
+
+int claim_clear(struct device *dev)
+{
+	return store_transact(dev->host->xs, remove_our_nodes, dev);
 }
 
 /* The one who came later gives way: us. A frontend that we have served goes on
  * with what it has of us, and fails; for all others nothing has happened. */
 bool claim_yield_to_qemu(struct device *dev, enum xenbus_state be)
 {
-	if (dev->stage > DEVICE_OFFERED || !is_qemus(dev, be))
+	if ((dev->stage != DEVICE_CLAIMED && dev->stage != DEVICE_OFFERED) ||
+	    !is_qemus(dev, be))
 		return dev->stage == DEVICE_YIELDED;
 	if (dev->shown)
 		device_report(dev, "QEMU has taken the disk while it was served; "
 			      "it is left to QEMU and must be detached and "
 			      "attached again");
-	else if (dev->reported)
+	else
 		device_report_good(dev);
-	store_transact(dev->host->xs, remove_our_nodes, dev);
+	dev->refused = XENBUS_NONE;
 	device_enter(dev, DEVICE_YIELDED);
 	log_write(&dev->log, LOG_LEVEL_WARN, "QEMU has taken the device at the "
 		  "same moment; it is left to QEMU");

@@ -85,7 +85,7 @@ static void connected(struct device *dev, int errnum, const char *why)
 {
 	if (errnum)
 		device_fail(dev, "%s", why);
-	else if (dev->reported)
+	else
 		device_report_good(dev);
 }
 

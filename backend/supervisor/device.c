@@ -2,13 +2,20 @@
 /* device.c: see device.h. */
 #include "backend/supervisor/device.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/supervisor/store.h"
+#include "common/bits.h"
+#include "common/clock.h"
+#include "common/log.h"
 #include "common/printable.h"
+
+#define RETRY_FIRST_NS (20 * NS_PER_MS)
+#define RETRY_LONGEST_NS (10 * NS_PER_S)
 
 struct device *device_new(const struct host *host, enum device_kind kind,
 			  uint32_t domid, uint32_t devid)
@@ -58,6 +65,7 @@ struct device *device_find(struct list *devices, enum device_kind kind,
 void device_enter(struct device *dev, enum device_stage stage)
 {
 	static const char *const names[] = {
+		[DEVICE_SEEN] = "seen",
 		[DEVICE_CLAIMED] = "claimed", [DEVICE_OFFERED] = "offered",
 		[DEVICE_YIELDED] = "left to QEMU", [DEVICE_FORGOTTEN] = "gone",
 	};
@@ -67,12 +75,96 @@ void device_enter(struct device *dev, enum device_stage stage)
 	dev->dirty = true;
 }
 
+/* ---- what xenstore refuses ---- */
+
+static const char *refusal(struct error *err, const char *what, int errnum)
+{
+	error_set_errno(err, errnum, "xenstore refuses to %s the disk", what);
+	return err->msg;
+}
+
+/* Once a turn, however much is refused in it. */
+static void back_off(struct device *dev, const char *what, int ret)
+{
+	uint64_t now = monotonic_ns();
+	struct error err;
+
+	if (now < dev->retry_ns)
+		return;
+	if (!dev->retry_delay_ns)
+		log_write(&dev->log, LOG_LEVEL_ERROR, "%s; trying again",
+			  refusal(&err, what, -ret));
+	dev->retry_delay_ns = dev->retry_delay_ns ?
+			      min(dev->retry_delay_ns * 2, RETRY_LONGEST_NS) :
+			      RETRY_FIRST_NS;
+	dev->retry_ns = now + dev->retry_delay_ns;
+}
+
+bool device_may(const struct device *dev, enum xenbus_action action,
+		uint64_t now_ns)
+{
+	return action != dev->refused || now_ns >= dev->retry_ns;
+}
+
+/* -ESTALE, -ENOENT: somebody was faster, and it is time to look again. */
+void device_wrote(struct device *dev, enum xenbus_action action, int ret)
+{
+	bool refused = ret < 0 && ret != -ESTALE && ret != -ENOENT;
+
+	if (refused) {
+		dev->untold |= dev->refused != action ||
+			       dev->refused_errnum != -ret;
+		dev->refused = action;
+		dev->refused_errnum = -ret;
+		back_off(dev, xenbus_action_name(action), ret);
+	} else if (dev->refused == action) {
+		dev->refused = XENBUS_NONE;
+		dev->untold = true;
+	}
+}
+
+void device_settle(struct device *dev, uint64_t now_ns)
+{
+	if (now_ns < dev->retry_ns)
+		return;
+	dev->retry_ns = 0;
+	if (!dev->retry_delay_ns || dev->refused != XENBUS_NONE || dev->untold)
+		return;
+	dev->retry_delay_ns = 0;
+	log_write(&dev->log, LOG_LEVEL_INFO,
+		  "xenstore takes everything again");
+}
+
 /* ---- telling the administrator ---- */
 
 struct report {
 	struct device *dev;
-	const char *text;	/* NULL: all is well */
+	const char *text;	/* NULL: no error */
 };
+
+static int write_error(struct xs_handle *xs, xs_transaction_t t,
+		       const struct report *r)
+{
+	const char *path = r->dev->path;
+	int ret = store_write(xs, t, path, "error", "%s", r->text);
+
+	if (ret == 0)
+		ret = store_write(xs, t, path, "hotplug-error", "%s", r->text);
+	return ret ?: store_write(xs, t, path, "hotplug-status", "error");
+}
+
+static int remove_error(struct xs_handle *xs, xs_transaction_t t,
+			const struct report *r)
+{
+	static const char *const nodes[] = {
+		"error", "hotplug-error", "hotplug-status",
+	};
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(nodes); i++)
+		ret = store_remove(xs, t, r->dev->path, nodes[i]);
+	return ret;
+}
 
 static int write_report(struct xs_handle *xs, xs_transaction_t t, void *arg)
 {
@@ -84,37 +176,48 @@ static int write_report(struct xs_handle *xs, xs_transaction_t t, void *arg)
 
 	if (ret < 0)
 		return ret;	/* nobody is left to be told */
-	if (r->text) {
-		ret = store_write(xs, t, path, "error", "%s", r->text);
-		if (ret == 0)
-			ret = store_write(xs, t, path, "hotplug-error", "%s",
-					  r->text);
-	} else if (r->dev->reported) {
-		ret = store_remove(xs, t, path, "error");
-		if (ret == 0)
-			ret = store_remove(xs, t, path, "hotplug-error");
-	}
-	if (ret == 0)
-		ret = store_write(xs, t, path, "hotplug-status",
-				  r->text ? "error" : "connected");
+	if (r->text)
+		return write_error(xs, t, r);
+	if (r->dev->reported)
+		ret = remove_error(xs, t, r);
+	if (ret == 0 && r->dev->good)
+		ret = store_write(xs, t, path, "hotplug-status", "connected");
 	return ret;
+}
+
+void device_tell(struct device *dev, uint64_t now_ns)
+{
+	struct report r = { dev, *dev->trouble.msg ? dev->trouble.msg : NULL };
+	struct error err;
+	int ret;
+
+	if (!dev->untold || now_ns < dev->retry_ns || dev->stage == DEVICE_SEEN)
+		return;
+	if (dev->refused != XENBUS_NONE)
+		r.text = refusal(&err, xenbus_action_name(dev->refused),
+				 dev->refused_errnum);
+	ret = store_transact(dev->host->xs, write_report, &r);
+	if (ret < 0 && ret != -ENOENT) {
+		back_off(dev, "report", ret);
+		return;
+	}
+	dev->untold = false;
+	dev->reported = r.text;
 }
 
 static void report(struct device *dev, const char *fmt, va_list ap)
 {
-	struct error err, clean;
-	struct report r = { dev, clean.msg };
+	struct error err;
 	va_list again;
 
 	va_copy(again, ap);
 	log_vwrite(&dev->log, LOG_LEVEL_ERROR, fmt, again);
 	va_end(again);
 	vsnprintf(err.msg, sizeof(err.msg), fmt, ap);
-	printable(err.msg, clean.msg, sizeof(clean.msg));
 	if (dev->stage > DEVICE_OFFERED)
 		return;
-	store_transact(dev->host->xs, write_report, &r);
-	dev->reported = true;
+	printable(err.msg, dev->trouble.msg, sizeof(dev->trouble.msg));
+	dev->untold = dev->dirty = true;
 }
 
 void device_report(struct device *dev, const char *fmt, ...)
@@ -139,8 +242,7 @@ void device_fail(struct device *dev, const char *fmt, ...)
 
 void device_report_good(struct device *dev)
 {
-	struct report r = { dev, NULL };
-
-	if (store_transact(dev->host->xs, write_report, &r) == 0)
-		dev->reported = false;
+	dev->untold |= !dev->good || *dev->trouble.msg;
+	dev->trouble.msg[0] = 0;
+	dev->good = dev->dirty = true;
 }

@@ -65,22 +65,11 @@ static int read_settings(struct device *dev, struct error *err)
 	return 0;
 }
 
-static void watch_frontend(struct device *dev)
-{
-	char path[STORE_PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/state", dev->frontend);
-	if (!xs_watch(dev->host->xs, path, dev->path))
-		device_report(dev, "cannot watch %s: %s", path,
-			      strerror(errno));
-}
-
 /* A predecessor has died, or was stopped, and left it like this. */
 static void adopt(struct device *dev)
 {
 	uint64_t state = XENBUS_UNKNOWN, sectors;
 
-	claim_offer_again(dev);
 	dev->published = store_read_uint(dev->host->xs, XBT_NULL, dev->path,
 					 "sectors", UINT64_MAX, &sectors) == 0;
 	store_read_uint(dev->host->xs, XBT_NULL, dev->path, "state",
@@ -98,6 +87,8 @@ void life_begin(struct device *dev)
 	int ret;
 
 	connect_init(dev);
+	if (dev->stage == DEVICE_SEEN)
+		return;
 	ret = read_settings(dev, &err);
 	if (ret < 0) {
 		device_fail(dev, "cannot be served: %s",
@@ -107,7 +98,6 @@ void life_begin(struct device *dev)
 	log_write(&dev->log, LOG_LEVEL_INFO, "%s %s %s",
 		  adopted ? "found again" : "claimed",
 		  device_kind_name(dev->kind), dev->params_text);
-	watch_frontend(dev);
 	if (adopted) {
 		adopt(dev);
 		connect_probe(dev);
@@ -174,8 +164,8 @@ static int publish(struct xs_handle *xs, xs_transaction_t t, void *arg)
 	return ret;
 }
 
-static void change_state(struct device *dev, enum xenbus_state from,
-			 enum xenbus_state to)
+static int change_state(struct device *dev, enum xenbus_state from,
+			enum xenbus_state to)
 {
 	struct change c = { dev, from, to };
 	bool connected = to == XENBUS_CONNECTED;
@@ -188,10 +178,7 @@ static void change_state(struct device *dev, enum xenbus_state from,
 		dev->published = true;
 		dev->published_limits = dev->worker.limits;
 	}
-	if (ret < 0 && ret != -ESTALE && ret != -ENOENT)
-		log_write(&dev->log, LOG_LEVEL_ERROR,
-			  "cannot write state %s: %s", xenbus_state_name(to),
-			  strerror(-ret));
+	return ret;
 }
 
 /* ---- one step ---- */
@@ -234,12 +221,13 @@ static int read_view(struct device *dev, struct view *v)
 		claim_yield_to_qemu(dev, v->be);
 	v->facts = (struct xenbus_facts){
 		.link = dev->worker.state,
-		.owned = true,
+		.owned = dev->stage != DEVICE_SEEN,
 		.online = online,
 		.failed = dev->failed,
 		.stopping = dev->host->stopping,
 		.claimed = dev->stage == DEVICE_CLAIMED,
 		.alone = monotonic_ns() >= dev->offer_ns,
+		.deaf = dev->frontend && !dev->watched,
 	};
 	return 0;
 }
@@ -255,99 +243,154 @@ static enum xenbus_action decide(const struct device *dev,
 			   v->fe, &v->facts);
 }
 
-static void forget(struct device *dev)
+/* Called again when it fails: what is done then is done already. */
+static int watch_frontend(struct device *dev, bool on)
 {
+	struct xs_handle *xs = dev->host->xs;
 	char path[STORE_PATH_MAX];
 
-	log_write(&dev->log, LOG_LEVEL_INFO, "gone");
-	if (dev->frontend) {
-		snprintf(path, sizeof(path), "%s/state", dev->frontend);
-		xs_unwatch(dev->host->xs, path, dev->path);
-	}
-	link_close(&dev->worker);
-	dev->made_anew = dev->stage != DEVICE_YIELDED;
-	device_enter(dev, DEVICE_FORGOTTEN);
+	if (dev->watched == on)
+		return 0;
+	snprintf(path, sizeof(path), "%s/state", dev->frontend);
+	if (on ? !xs_watch(xs, path, dev->path) && errno != EEXIST :
+		 !xs_unwatch(xs, path, dev->path) && errno != ENOENT)
+		return -errno;
+	dev->watched = on;
+	return 0;
 }
 
-static void act(struct device *dev, const struct view *v,
-		enum xenbus_action action)
+static int claim_and_begin(struct device *dev)
+{
+	int ret = claim_again(dev);
+
+	if (ret == 0)
+		life_begin(dev);
+	else if (ret == -ENODEV)
+		device_enter(dev, DEVICE_FORGOTTEN);
+	return ret == -ENODEV ? 0 : ret;
+}
+
+static int offer(struct device *dev)
+{
+	int ret = claim_offer(dev);
+
+	if (ret == 0)
+		connect_probe(dev);
+	return ret;
+}
+
+static int restart(struct device *dev, enum xenbus_state from)
+{
+	dev->failed = false;
+	return change_state(dev, from, XENBUS_INIT_WAIT);
+}
+
+static int forget(struct device *dev)
+{
+	bool yielded = dev->stage == DEVICE_YIELDED;
+	int ret = yielded ? claim_clear(dev) : 0;
+
+	if (ret == 0)
+		ret = watch_frontend(dev, false);
+	if (ret < 0)
+		return ret;
+	log_write(&dev->log, LOG_LEVEL_INFO, "gone");
+	link_close(&dev->worker);
+	dev->made_anew = !yielded;
+	device_enter(dev, DEVICE_FORGOTTEN);
+	return 0;
+}
+
+/* -errno of xenstore. */
+static int act(struct device *dev, const struct view *v,
+	       enum xenbus_action action)
 {
 	switch (action) {
 	case XENBUS_NONE:
-	case XENBUS_CLAIM:	/* claim_device() has */
-		return;
+		return 0;
+	case XENBUS_CLAIM:
+		return claim_and_begin(dev);
+	case XENBUS_WATCH:
+		return watch_frontend(dev, true);
 	case XENBUS_OFFER:
-		if (claim_offer(dev))
-			connect_probe(dev);
-		return;
+		return offer(dev);
 	case XENBUS_GIVE_BACK:
-		claim_give_back(dev);
-		return;
+		return claim_give_back(dev);
 	case XENBUS_CONNECT:
 		connect_device(dev);
-		return;
+		return 0;
 	case XENBUS_PUBLISH:
-		change_state(dev, v->be, XENBUS_CONNECTED);
-		return;
+		return change_state(dev, v->be, XENBUS_CONNECTED);
 	case XENBUS_CLOSE:
-		change_state(dev, v->be, XENBUS_CLOSING);
-		return;
+		return change_state(dev, v->be, XENBUS_CLOSING);
 	case XENBUS_DISCONNECT:
 		link_disconnect(&dev->worker);
-		return;
+		return 0;
 	case XENBUS_FINISH:
-		change_state(dev, v->be, XENBUS_CLOSED);
-		return;
+		return change_state(dev, v->be, XENBUS_CLOSED);
 	case XENBUS_RESTART:
-		dev->failed = false;
-		change_state(dev, v->be, XENBUS_INIT_WAIT);
-		return;
+		return restart(dev, v->be);
 	case XENBUS_FORGET:
-		forget(dev);
-		return;
+		return forget(dev);
 	}
+	return 0;
+}
+
+/* True when there may be more to do. */
+static bool do_next(struct device *dev, uint64_t now_ns)
+{
+	enum xenbus_link before = dev->worker.state;
+	enum xenbus_action action;
+	struct view v;
+
+	if (dev->stage == DEVICE_FORGOTTEN || before == XENBUS_LINK_BUSY)
+		return false;
+	if (read_view(dev, &v) < 0) {
+		if (dev->host->stopping)	/* with nobody to tell */
+			link_disconnect(&dev->worker);
+		return false;
+	}
+	device_tell(dev, now_ns);
+	action = decide(dev, &v);
+	if (action == XENBUS_NONE || !device_may(dev, action, now_ns))
+		return false;
+	log_write(&dev->log, LOG_LEVEL_DEBUG, "backend %s, frontend %s: %s",
+		  xenbus_state_name(v.be), xenbus_state_name(v.fe),
+		  xenbus_action_name(action));
+	device_wrote(dev, action, act(dev, &v, action));
+	/* A connect that changes nothing: it is not yet time to try again. */
+	return action != XENBUS_CONNECT || dev->worker.state != before;
 }
 
 void life_step(struct device *dev)
 {
-	struct view v;
+	uint64_t now = monotonic_ns();
+	int left = STEP_ACTIONS;
 
 	dev->dirty = false;
 	if (dev->dead_domain)
 		link_cancel(&dev->worker);
-	for (int i = 0; i < STEP_ACTIONS; i++) {
-		enum xenbus_action action;
-		enum xenbus_link before = dev->worker.state;
+	while (left && do_next(dev, now))
+		left--;
+	dev->dirty |= !left;
+	device_settle(dev, now);
+}
 
-		if (dev->stage == DEVICE_FORGOTTEN || dev->worker.state == XENBUS_LINK_BUSY)
-			return;
-		if (read_view(dev, &v) < 0) {
-			if (dev->host->stopping)	/* with nobody to tell */
-				link_disconnect(&dev->worker);
-			return;
-		}
-		action = decide(dev, &v);
-		if (action == XENBUS_NONE)
-			return;
-		log_write(&dev->log, LOG_LEVEL_DEBUG,
-			  "backend %s, frontend %s: action %d",
-			  xenbus_state_name(v.be), xenbus_state_name(v.fe),
-			  action);
-		act(dev, &v, action);
-		if (action == XENBUS_CONNECT && dev->worker.state == before)
-			return;		/* not yet time to try again */
-	}
-	dev->dirty = true;
+/* Once: then it is 0. */
+static bool due(uint64_t *when_ns, uint64_t now_ns, uint64_t *next_ns)
+{
+	if (now_ns < *when_ns)
+		*next_ns = min(*next_ns, *when_ns);
+	if (!*when_ns || now_ns < *when_ns)
+		return false;
+	*when_ns = 0;
+	return true;
 }
 
 void life_tick(struct device *dev, uint64_t now_ns, uint64_t *next_ns)
 {
-	bool claimed = dev->stage == DEVICE_CLAIMED;
-
-	if (claimed && now_ns < dev->offer_ns)
-		*next_ns = min(*next_ns, dev->offer_ns);
-	else if (claimed)
-		dev->dirty = true;
+	dev->dirty |= due(&dev->offer_ns, now_ns, next_ns);
+	dev->dirty |= due(&dev->retry_ns, now_ns, next_ns);
 	if (link_tick(&dev->worker, now_ns, next_ns))
 		dev->dirty = true;
 	log_settle(&dev->log, now_ns, next_ns);

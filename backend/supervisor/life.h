@@ -9,7 +9,7 @@
 #include "backend/supervisor/device.h"
 
 /* After claim_device(), when all of a burst are claimed: reads what the
- * toolstack wants and begins to watch. */
+ * toolstack wants. Does so later for one that is only seen. */
 void life_begin(struct device *dev);
 
 /* Reads both states and does what they ask for. */

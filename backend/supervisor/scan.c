@@ -52,14 +52,11 @@ static void claim_one(struct scan_run *r, enum device_kind kind,
 		      uint32_t domid, uint32_t devid)
 {
 	struct device *dev;
-	int ret;
 
 	if (device_find(r->devices, kind, domid, devid))
 		return;
-	ret = claim_device(r->host, kind, domid, devid, &dev);
-	if (ret < 0)
-		log_error("vbd %u/%u: cannot be claimed: %s", domid, devid,
-			  strerror(-ret));
+	if (claim_device(r->host, kind, domid, devid, &dev) < 0)
+		log_error("vbd %u/%u: no memory", domid, devid);
 	else if (dev)
 		list_add_tail(r->devices, &dev->link);
 }

@@ -18,7 +18,7 @@ static const char letters[] = {
 	[XENBUS_CLOSE] = '5',	   [XENBUS_DISCONNECT] = 'D',
 	[XENBUS_FINISH] = '6',	   [XENBUS_RESTART] = '2',
 	[XENBUS_FORGET] = 'F',	   [XENBUS_OFFER] = 'O',
-	[XENBUS_GIVE_BACK] = 'B',
+	[XENBUS_GIVE_BACK] = 'B',   [XENBUS_WATCH] = 'W',
 };
 
 struct golden {
@@ -84,14 +84,23 @@ static const struct golden tables[] = {
 	  { XENBUS_LINK_DOWN, true, false, false, false, true, true },
 	  { "FFFFFFFFF", "FFFFFFFFF", ".....56..", ".....56..", "555555555",
 	    "666...6..", "FFFFFFFFF", "BBBBBBBBB", "55...55.." } },
-	{ "not ours, online",
+	{ "not yet ours, online",
 	  { XENBUS_LINK_DOWN, false, true, false, false },
-	  { ".........", "ccccccccc", ".........", ".........", ".........",
-	    ".........", ".........", ".........", "........." } },
-	{ "not ours, offline",
+	  { "FFFFFFFFF", "ccccccccc", "ccccccccc", "ccccccccc", "ccccccccc",
+	    "ccccccccc", "ccccccccc", "ccccccccc", "ccccccccc" } },
+	{ "not yet ours, offline",
 	  { XENBUS_LINK_DOWN, false, false, false, false },
-	  { ".........", ".........", ".........", ".........", ".........",
-	    ".........", ".........", ".........", "........." } },
+	  { "FFFFFFFFF", "FFFFFFFFF", "FFFFFFFFF", "FFFFFFFFF", "FFFFFFFFF",
+	    "FFFFFFFFF", "FFFFFFFFF", "FFFFFFFFF", "FFFFFFFFF" } },
+	{ "down, deaf",
+	  { XENBUS_LINK_DOWN, true, true, .deaf = true },
+	  { "FFFFFFFFF", "FFFFFFFFF", "WWWWW56WW", "WWWWW56WW", "555555555",
+	    "666WWW6WW", "WWWWWWWWW", "55WWW55WW", "55WWW55WW" } },
+	{ "claimed, alone, deaf",
+	  { XENBUS_LINK_DOWN, true, true, .claimed = true, .alone = true,
+	    .deaf = true },
+	  { "FFFFFFFFF", "FFFFFFFFF", "WWWWW56WW", "WWWWW56WW", "555555555",
+	    "666WWW6WW", "WWWWWWWWW", "WWWWWWWWW", "55WWW55WW" } },
 };
 
 static void test_golden(void **state)
@@ -142,6 +151,10 @@ static void act(struct sim *s, enum xenbus_action action)
 	case XENBUS_CLAIM:
 		s->facts.owned = s->facts.claimed = s->facts.alone = true;
 		s->be = XENBUS_RECONFIGURING;	/* nobody looks at it */
+		break;
+	case XENBUS_WATCH:
+		assert_true(s->facts.deaf);
+		s->facts.deaf = false;
 		break;
 	case XENBUS_OFFER:
 		s->facts.claimed = false;
@@ -212,7 +225,8 @@ static void toolstack(struct sim *s, int be, bool online)
 
 static struct sim made_by_libxl(void)
 {
-	struct sim s = { .be = 1, .fe = 1, .facts = { .online = true } };
+	struct sim s = { .be = 1, .fe = 1, .facts = { .online = true,
+						      .deaf = true } };
 
 	settle(&s);
 	assert_string_equal(s.trail, "2");
@@ -234,7 +248,7 @@ static void test_settles(void **state)
 	for (int be = 0; be < XENBUS_NR_STATES; be++)
 	for (int fe = 0; fe < XENBUS_NR_STATES; fe++)
 	for (int link = 0; link <= XENBUS_LINK_UP; link++)
-	for (int bits = 0; bits < 64; bits++) {
+	for (int bits = 0; bits < 128; bits++) {
 		struct sim s = { .be = be, .fe = fe };
 
 		s.facts.link = (enum xenbus_link)link;
@@ -244,6 +258,7 @@ static void test_settles(void **state)
 		s.facts.stopping = bits & 8;
 		s.facts.claimed = bits & 16;
 		s.facts.alone = bits & 32;
+		s.facts.deaf = bits & 64;
 		if (s.facts.claimed && link != XENBUS_LINK_DOWN)
 			continue;	/* nothing is opened before the offer */
 		if (!s.facts.owned && link != XENBUS_LINK_DOWN)

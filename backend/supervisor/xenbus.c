@@ -56,12 +56,13 @@ static const uint8_t wishes[XENBUS_NR_STATES][XENBUS_NR_STATES] = {
 	/*         8 */ { LEAVE, LEAVE, HOLD,  HOLD,  HOLD,  LEAVE, LEAVE, HOLD,  HOLD },
 };
 
+/* Whose it is shows in the claim. */
 static enum xenbus_action claim_or_leave_alone(enum xenbus_state be,
 					       const struct xenbus_facts *f)
 {
-	if (be == XENBUS_INITIALISING && f->online && !f->stopping)
+	if (be != XENBUS_UNKNOWN && f->online && !f->stopping)
 		return XENBUS_CLAIM;
-	return XENBUS_NONE;
+	return XENBUS_FORGET;
 }
 
 static enum xenbus_action offer_when_alone(const struct xenbus_facts *f)
@@ -99,7 +100,7 @@ static enum xenbus_action rest(const struct xenbus_facts *f, bool again)
 	return again && !f->stopping ? XENBUS_RESTART : XENBUS_NONE;
 }
 
-enum xenbus_action xenbus_next(enum xenbus_state be, enum xenbus_state fe,
+static enum xenbus_action next(enum xenbus_state be, enum xenbus_state fe,
 			       const struct xenbus_facts *f)
 {
 	enum wish wish = (enum wish)wishes[be][fe];
@@ -136,6 +137,33 @@ enum xenbus_action xenbus_next(enum xenbus_state be, enum xenbus_state fe,
 	return XENBUS_NONE;
 }
 
+/* To wait for a frontend, or to be there for it, is to hear of its changes. */
+enum xenbus_action xenbus_next(enum xenbus_state be, enum xenbus_state fe,
+			       const struct xenbus_facts *f)
+{
+	enum xenbus_action action = next(be, fe, f);
+
+	if (!f->owned || !f->deaf || f->stopping)
+		return action;
+	switch (action) {
+	case XENBUS_NONE:
+	case XENBUS_OFFER:
+	case XENBUS_CONNECT:
+	case XENBUS_PUBLISH:
+	case XENBUS_RESTART:
+		return XENBUS_WATCH;
+	case XENBUS_CLAIM:
+	case XENBUS_WATCH:
+	case XENBUS_GIVE_BACK:
+	case XENBUS_CLOSE:
+	case XENBUS_DISCONNECT:
+	case XENBUS_FINISH:
+	case XENBUS_FORGET:
+		break;
+	}
+	return action;
+}
+
 const char *xenbus_state_name(enum xenbus_state state)
 {
 	static const char *const names[XENBUS_NR_STATES] = {
@@ -145,4 +173,19 @@ const char *xenbus_state_name(enum xenbus_state state)
 	};
 
 	return names[state];
+}
+
+const char *xenbus_action_name(enum xenbus_action action)
+{
+	static const char *const names[] = {
+		[XENBUS_NONE] = "wait", [XENBUS_CLAIM] = "claim",
+		[XENBUS_WATCH] = "watch", [XENBUS_OFFER] = "offer",
+		[XENBUS_GIVE_BACK] = "give back",
+		[XENBUS_CONNECT] = "connect", [XENBUS_PUBLISH] = "publish",
+		[XENBUS_CLOSE] = "close", [XENBUS_DISCONNECT] = "disconnect",
+		[XENBUS_FINISH] = "finish", [XENBUS_RESTART] = "restart",
+		[XENBUS_FORGET] = "forget",
+	};
+
+	return names[action];
 }

@@ -41,11 +41,13 @@ struct xenbus_facts {
 	bool stopping;		/* the daemon is going down */
 	bool claimed;		/* by state 7; not yet offered to the frontend */
 	bool alone;		/* no other backend came while it was claimed */
+	bool deaf;		/* the frontend's state is not watched yet */
 };
 
 enum xenbus_action {
 	XENBUS_NONE,		/* wait for something to change */
 	XENBUS_CLAIM,		/* write 7: no other backend takes it now */
+	XENBUS_WATCH,		/* the frontend's state */
 	XENBUS_OFFER,		/* write the features and 2 */
 	XENBUS_GIVE_BACK,	/* write 1: another backend may have it */
 	XENBUS_CONNECT,		/* read the frontend's nodes, open, map */
@@ -60,7 +62,8 @@ enum xenbus_action {
 enum xenbus_action xenbus_next(enum xenbus_state be, enum xenbus_state fe,
 			       const struct xenbus_facts *facts);
 
-/* For the log: "InitWait", "Connected"... */
+/* For the log: "InitWait", "Connected"... and "offer", "publish"... */
 const char *xenbus_state_name(enum xenbus_state state);
+const char *xenbus_action_name(enum xenbus_action action);
 
 #endif

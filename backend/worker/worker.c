@@ -62,6 +62,7 @@ struct worker {
 	struct io io;
 	struct image *image;
 	uint64_t memory;		/* bytes, beside caches */
+	struct loop_timer log_timer;	/* lines that were left out */
 	bool opened;			/* also without a medium */
 	struct loop_fd socket;
 	json_t *heard;			/* commands still to be obeyed */
@@ -387,13 +388,17 @@ static int do_disconnect(struct worker *w, json_t *args, json_t **reply,
 			 struct error *err)
 {
 	struct image *img = w->image;
+	uint64_t never = 0;
+	int ret;
 
 	*reply = stats(&w->io);
 	log_served(*reply);
 	io_disconnect(&w->io);
 	w->image = NULL;
 	w->opened = false;
-	return image_close(img, err);
+	ret = image_close(img, err);
+	log_settle(NULL, UINT64_MAX, &never);	/* the last that is heard */
+	return ret;
 }
 
 static int do_stats(struct worker *w, json_t *args, json_t **reply,
@@ -575,6 +580,32 @@ static bool say_line(enum log_level level, uint32_t sentence, const char *text)
 				      (json_int_t)sentence, "desc", text)) == 0;
 }
 
+static void settle_log(struct loop_timer *timer)
+{
+	struct worker *w = container_of(timer, struct worker, log_timer);
+	uint64_t next = UINT64_MAX;
+
+	log_settle(NULL, monotonic_ns(), &next);
+	if (next != UINT64_MAX)
+		loop_set_timer(w->loop, timer, next);
+}
+
+static void line_left_out(void *arg, uint64_t due_ns)
+{
+	struct worker *w = arg;
+
+	if (list_empty(&w->log_timer.link))
+		loop_set_timer(w->loop, &w->log_timer, due_ns);
+}
+
+static void watch_log(struct worker *w)
+{
+	list_init(&w->log_timer.link);
+	w->log_timer.expire = settle_log;
+	log_hand_over(say_line);
+	log_when_left_out(line_left_out, w);
+}
+
 /* ---- the process ---- */
 
 /* As if the supervisor had closed its end. */
@@ -637,6 +668,7 @@ static int open_worker(struct worker *w, struct error *err)
 	w->loop = loop_new();
 	if (!w->loop)
 		return error_set_errno(err, errno, "event loop");
+	watch_log(w);
 	io_init(&w->io, w->loop);
 	w->io.failed = rings_failed;
 	wire_opener_init(&w->opener, OPENER_FD);
@@ -699,7 +731,7 @@ int main(int argc, char **argv)
 		return start_usage("xdisk-worker");
 	log_set_object(start.name);
 	log_init("xdisk-worker", start.log_level, true);
-	log_hand_over(say_line);
+	log_limit();
 	if (setpriority(PRIO_PROCESS, 0, 0) < 0)	/* the supervisor's */
 		log_debug("setpriority: %s", strerror(errno));
 	raise_oom_score();
