@@ -114,24 +114,27 @@ static bool qemu_runs(struct xs_handle *xs, xs_transaction_t t,
 	return store_read(xs, t, path, "", text, sizeof(text)) >= 0;
 }
 
-/* Those for which no image is needed. */
+/*
+ * Those for which no image is needed. Barriers are served, but not offered:
+ * whoever knows flushes does not use them, and QEMU offers none either.
+ */
 struct feature {
 	const char *node;
-	unsigned int value;
+	unsigned int value, absent;
 	bool of_qemu;		/* QEMU writes it, too, whatever the disk */
 };
-#define NR_FEATURES 6
+#define NR_FEATURES 5
 
 static void list_features(const struct device *dev,
 			  struct feature features[NR_FEATURES])
 {
 	const struct feature f[NR_FEATURES] = {
-		{ "multi-queue-max-queues", dev->host->conf->max_queues, false },
-		{ "max-ring-page-order", LIMIT_RING_ORDER, true },
-		{ "feature-flush-cache", 1, true },
-		{ "feature-barrier", 1, false },
-		{ "feature-persistent", 1, false },
-		{ "feature-max-indirect-segments", LIMIT_INDIRECT, false },
+		{ "multi-queue-max-queues", dev->host->conf->max_queues, 1,
+		  false },
+		{ "max-ring-page-order", LIMIT_RING_ORDER, 0, true },
+		{ "feature-flush-cache", 1, 0, true },
+		{ "feature-persistent", 1, 0, false },
+		{ "feature-max-indirect-segments", LIMIT_INDIRECT, 0, false },
 	};
 
 	memcpy(features, f, sizeof(f));
@@ -145,8 +148,8 @@ static int write_features(struct xs_handle *xs, xs_transaction_t t,
 
 	list_features(dev, f);
 	for (size_t i = 0; ret == 0 && i < NR_FEATURES; i++)
-		ret = store_write(xs, t, dev->path, f[i].node, "%u",
-				  f[i].value);
+		ret = store_write_uint(xs, t, dev->path, f[i].node,
+				       f[i].value, f[i].absent);
 	return ret;
 }
 
@@ -271,11 +274,37 @@ static int expect_claimed(struct xs_handle *xs, xs_transaction_t t,
 	return ret;
 }
 
+/*
+ * A domain may own 1000 nodes, those in its backend directories among them
+ * whoever wrote them. These of libxl's say no more than their absence does, or
+ * nothing to anybody; libxl itself reads those below /libxl.
+ */
+static int drop_idle_nodes(struct xs_handle *xs, xs_transaction_t t,
+		     const struct device *dev)
+{
+	static const struct { const char *node, *value; } idle[] = {
+		{ "bootable", "1" }, { "specification", "xen" },
+		{ "removable", "0" }, { "discard-enable", "1" },
+	};
+	char text[8];
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(idle); i++) {
+		if (store_read(xs, t, dev->path, idle[i].node, text,
+			       sizeof(text)) >= 0 &&
+		    !strcmp(text, idle[i].value))
+			ret = store_remove(xs, t, dev->path, idle[i].node);
+	}
+	return ret;
+}
+
 static int write_offer(struct xs_handle *xs, xs_transaction_t t, void *arg)
 {
 	struct device *dev = arg;
 	int ret = expect_claimed(xs, t, dev);
 
+	if (ret == 0)
+		ret = drop_idle_nodes(xs, t, dev);
 	if (ret == 0)
 		ret = write_features(xs, t, dev);
 	return ret ?: store_write(xs, t, dev->path, "state", "%d",
@@ -327,9 +356,6 @@ static bool is_qemus(struct device *dev, enum xenbus_state be)
 /* All that QEMU does not write itself. */
 static int remove_our_nodes(struct xs_handle *xs, xs_transaction_t t, void *arg)
 {
-	static const char *const published[] = {
-		"physical-sector-size", "discard-secure",
-	};
 	struct device *dev = arg;
 	struct feature f[NR_FEATURES];
 	int ret = store_remove(xs, t, dev->path, OWNER_NODE);
@@ -339,9 +365,7 @@ static int remove_our_nodes(struct xs_handle *xs, xs_transaction_t t, void *arg)
 		if (!f[i].of_qemu)
 			ret = store_remove(xs, t, dev->path, f[i].node);
 	}
-	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(published); i++)
-		ret = store_remove(xs, t, dev->path, published[i]);
-	return ret;
+	return ret ?: store_remove(xs, t, dev->path, "physical-sector-size");
 }
 
 int claim_clear(struct device *dev)

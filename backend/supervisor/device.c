@@ -142,6 +142,15 @@ struct report {
 	const char *text;	/* NULL: no error */
 };
 
+/* libxl runs no script for a qdisk. Ours takes the node away. */
+static int write_status(struct xs_handle *xs, xs_transaction_t t,
+			const struct device *dev, const char *status)
+{
+	if (dev->kind != KIND_VBD)
+		return 0;
+	return store_write(xs, t, dev->path, "hotplug-status", "%s", status);
+}
+
 static int write_error(struct xs_handle *xs, xs_transaction_t t,
 		       const struct report *r)
 {
@@ -150,7 +159,7 @@ static int write_error(struct xs_handle *xs, xs_transaction_t t,
 
 	if (ret == 0)
 		ret = store_write(xs, t, path, "hotplug-error", "%s", r->text);
-	return ret ?: store_write(xs, t, path, "hotplug-status", "error");
+	return ret ?: write_status(xs, t, r->dev, "error");
 }
 
 static int remove_error(struct xs_handle *xs, xs_transaction_t t,
@@ -181,7 +190,7 @@ static int write_report(struct xs_handle *xs, xs_transaction_t t, void *arg)
 	if (r->dev->reported)
 		ret = remove_error(xs, t, r);
 	if (ret == 0 && r->dev->good)
-		ret = store_write(xs, t, path, "hotplug-status", "connected");
+		ret = write_status(xs, t, r->dev, "connected");
 	return ret;
 }
 

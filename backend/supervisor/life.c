@@ -135,32 +135,32 @@ static unsigned int disk_info(const struct device *dev)
 /*
  * Sectors are 512 bytes whatever sector-size says (blkif.h since Xen 4.20;
  * before, implementations differed for all other values): so it stays 512,
- * and the physical one tells the truth.
+ * and the physical one tells the truth. Frontends need size and info; what
+ * they take the others' absence for stands in blkif.h, too. discard-alignment
+ * and discard-secure are 0 as well.
  */
 static int publish(struct xs_handle *xs, xs_transaction_t t, void *arg)
 {
 	struct change *c = arg;
 	const struct device *dev = c->dev;
 	const struct limits_answer *l = &dev->worker.limits;
-	const struct { const char *node; uint64_t value; } nodes[] = {
-		{ "sectors", l->size / SECTOR_SIZE },
-		{ "sector-size", SECTOR_SIZE },
+	const struct { const char *node; uint64_t value, absent; } nodes[] = {
+		{ "sectors", l->size / SECTOR_SIZE, UINT64_MAX },
+		{ "sector-size", SECTOR_SIZE, UINT64_MAX },
 		{ "physical-sector-size",
-		  max(l->physical_block, (uint64_t)SECTOR_SIZE) },
-		{ "info", disk_info(dev) },
-		{ "feature-discard", l->discard },
-		{ "discard-granularity",
-		  max(l->discard_granularity, (uint64_t)SECTOR_SIZE) },
-		{ "discard-alignment", 0 },
-		{ "discard-secure", 0 },
+		  max(l->physical_block, (uint64_t)SECTOR_SIZE), SECTOR_SIZE },
+		{ "info", disk_info(dev), UINT64_MAX },
+		{ "feature-discard", l->discard, 0 },
+		{ "discard-granularity", l->discard ?
+		  max(l->discard_granularity, (uint64_t)SECTOR_SIZE) : 0, 0 },
 	};
 	int ret = write_state(xs, t, c);
 
 	if (dev->published && !memcmp(l, &dev->published_limits, sizeof(*l)))
 		return ret;	/* a reconnect: all stands there already */
 	for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(nodes); i++)
-		ret = store_write(xs, t, dev->path, nodes[i].node, "%llu",
-				  (unsigned long long)nodes[i].value);
+		ret = store_write_uint(xs, t, dev->path, nodes[i].node,
+				       nodes[i].value, nodes[i].absent);
 	return ret;
 }
 

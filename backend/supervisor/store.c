@@ -74,6 +74,14 @@ int store_write(struct xs_handle *xs, xs_transaction_t t, const char *dir,
 	return 0;
 }
 
+int store_write_uint(struct xs_handle *xs, xs_transaction_t t, const char *dir,
+		     const char *node, uint64_t value, uint64_t absent)
+{
+	if (value == absent)
+		return store_remove(xs, t, dir, node);
+	return store_write(xs, t, dir, node, "%llu", (unsigned long long)value);
+}
+
 int store_remove(struct xs_handle *xs, xs_transaction_t t, const char *dir,
 		 const char *node)
 {

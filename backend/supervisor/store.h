@@ -31,6 +31,10 @@ int store_write(struct xs_handle *xs, xs_transaction_t t, const char *dir,
 		const char *node, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
+/* A number, and no node where readers take its absence for that. */
+int store_write_uint(struct xs_handle *xs, xs_transaction_t t, const char *dir,
+		     const char *node, uint64_t value, uint64_t absent);
+
 /* 0 also when it is not there. */
 int store_remove(struct xs_handle *xs, xs_transaction_t t, const char *dir,
 		 const char *node);

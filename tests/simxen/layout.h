@@ -60,6 +60,7 @@ struct simxen_stats {
 	int64_t notifies;
 	int64_t wakeups;
 	int64_t misuse;			/* calls the kernel would refuse */
+	int64_t watches;		/* gauge, of the store */
 };
 
 #endif

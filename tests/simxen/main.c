@@ -294,7 +294,7 @@ static void expect_offer(const struct vbd_paths *vbd)
 {
 	static const char *const features[] = {
 		"multi-queue-max-queues", "max-ring-page-order",
-		"feature-persistent", "feature-flush-cache", "feature-barrier",
+		"feature-persistent", "feature-flush-cache",
 		"feature-max-indirect-segments",
 	};
 
@@ -486,14 +486,15 @@ static void print_stats(const char *dir, const char *name)
 	close(fd);
 	printf("pid=%s name=%.16s gnttab=%lld evtchn=%lld mapped=%lld "
 	       "bound=%lld maps=%lld unmaps=%lld copies=%lld segments=%lld "
-	       "refused=%lld notifies=%lld wakeups=%lld misuse=%lld\n",
+	       "refused=%lld notifies=%lld wakeups=%lld misuse=%lld "
+	       "watches=%lld\n",
 	       pid, s.name, (long long)s.gnttab_handles,
 	       (long long)s.evtchn_handles, (long long)s.mapped_pages,
 	       (long long)s.bound_ports, (long long)s.maps,
 	       (long long)s.unmaps, (long long)s.copy_calls,
 	       (long long)s.copy_segments, (long long)s.failed_segments,
 	       (long long)s.notifies, (long long)s.wakeups,
-	       (long long)s.misuse);
+	       (long long)s.misuse, (long long)s.watches);
 }
 
 static void cmd_stats(struct args *a)

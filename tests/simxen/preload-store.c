@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * preload-store.c: a xenstored that refuses.
+ * preload-store.c: a xenstored that refuses, and how many watches it has.
  *
  * Its quotas hold for unprivileged domains only, and all that connect to it
  * here are domain 0. So what a driver domain would be refused is refused on
@@ -42,30 +42,35 @@ static bool is_refused(const char *what)
 	return false;
 }
 
+/* The library's own function of this name. */
+#define next(name, ...) \
+	((__typeof__(&name))dlsym(RTLD_NEXT, #name))(__VA_ARGS__)
+
 bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path,
 	      const void *data, unsigned int len)
 {
-	static bool (*next)(struct xs_handle *h, xs_transaction_t t,
-			    const char *path, const void *data,
-			    unsigned int len);
-
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "xs_write");
 	if (!is_refused(path))
-		return next(h, t, path, data, len);
+		return next(xs_write, h, t, path, data, len);
 	errno = ENOSPC;
 	return false;
 }
 
 bool xs_watch(struct xs_handle *h, const char *path, const char *token)
 {
-	static bool (*next)(struct xs_handle *h, const char *path,
-			    const char *token);
+	bool done = false;
 
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "xs_watch");
-	if (!is_refused("watch"))
-		return next(h, path, token);
-	errno = E2BIG;
-	return false;
+	if (is_refused("watch"))
+		errno = E2BIG;
+	else
+		done = next(xs_watch, h, path, token);
+	count(watches, done);
+	return done;
+}
+
+bool xs_unwatch(struct xs_handle *h, const char *path, const char *token)
+{
+	bool done = next(xs_unwatch, h, path, token);
+
+	count(watches, -(int)done);
+	return done;
 }

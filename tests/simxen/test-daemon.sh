@@ -154,7 +154,8 @@ kinds_of_disks() {
 		--disk ',raw,xvdc:cdrom,r' || return
 	guest hostile --domid 1 --vdev xvda --case readonly-write &&
 	guest show --domid 1 --vdev xvdb | grep '"info": 7' &&
-	wait_for 5 node_has qdisk/1/51744/hotplug-status connected &&
+	wait_for 5 node_has qdisk/1/51744/state 2 &&
+	! node qdisk/1/51744/error 2>/dev/null &&
 	guest destroy --domid 1 --quick
 }
 

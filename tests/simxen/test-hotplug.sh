@@ -27,9 +27,8 @@ node() {
 }
 
 # The nodes of ours that QEMU does not write.
-ours="xdisk-owner multi-queue-max-queues feature-barrier feature-persistent
-	feature-max-indirect-segments physical-sector-size discard-secure
-	error hotplug-error"
+ours="xdisk-owner multi-queue-max-queues feature-persistent
+	feature-max-indirect-segments physical-sector-size error hotplug-error"
 
 no_node_of_ours() {
 	for ours_node in $ours; do

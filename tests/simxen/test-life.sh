@@ -7,6 +7,7 @@ simxen_require qemu-img "$xdiskd" "$worker"
 simxen_start
 
 dir=$SIMXEN_DIR
+scripts=$(cd "${srcdir:-.}/dist" && pwd)
 cycles=${CYCLES:-100}
 kills=${KILLS:-8}
 
@@ -56,15 +57,16 @@ kill_guest() {
 # One of them has its rings ready before there is anybody to look at them; what
 # waits for its image to be looked at, as a hotplug script does, must hear of it.
 existing_devices() {
-	guest create --domid 2 --disk "$dir/a,qcow2,xvda,rw" \
-		--disk "$dir/b,qcow2,xvdb,rw" || return
+	guest create --domid 2 --script-dir "$scripts" \
+		--disk "$dir/b,qcow2,xvdb,rw" \
+		--disk "script=block-xdisk,vdev=xvda,target=qcow2:$dir/a" &
+	create_pid=$!
+	wait_for 5 xenstore-exists /libxl/2/device/vbd/51712 || return
 	guest sequence --domid 2 --vdev xvda early &
 	early_pid=$!
 	sleep 0.2
 	daemon_start
-	wait $early_pid &&
-	[ "$(xenstore-read \
-		/local/domain/0/backend/qdisk/2/51712/hotplug-status)" = connected ] &&
+	wait $early_pid && wait $create_pid &&
 	guest verify --domid 2 --vdev xvda --ops 300 &&
 	guest verify --domid 2 --vdev xvdb --ops 300
 }
