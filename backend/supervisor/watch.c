@@ -9,6 +9,10 @@
 
 #include "common/bits.h"
 
+/* Then the workers get their turn, and what is marked is looked at: so many
+ * that nobody writes faster than this reads. */
+#define EVENTS_PER_TURN 1024
+
 #define RELEASE_TOKEN "release"
 #define KIND_TOKEN "kind"
 
@@ -95,13 +99,15 @@ static void watch_event(struct watch *w, const char *path,
 
 int watch_hear(struct watch *w)
 {
-	char **event;
+	for (int i = 0; i < EVENTS_PER_TURN; i++) {
+		char **event = xs_check_watch(w->host->xs);
 
-	while ((event = xs_check_watch(w->host->xs))) {
+		if (!event)
+			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 		watch_event(w, event[XS_WATCH_PATH], event[XS_WATCH_TOKEN]);
 		free(event);
 	}
-	return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	return 0;
 }
 
 static int watch_kind(struct watch *w, enum device_kind kind,

@@ -24,7 +24,8 @@ struct watch {
  * is noted at once. */
 int watch_start(struct watch *w, struct error *err);
 
-/* Takes all events there are. -errno: xenstore has gone away. */
+/* Takes some of the events there are; xenstore's descriptor stays readable
+ * while there are more. -errno: xenstore has gone away. */
 int watch_hear(struct watch *w);
 
 #endif
