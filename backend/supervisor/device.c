@@ -251,6 +251,8 @@ void device_fail(struct device *dev, const char *fmt, ...)
 
 void device_report_good(struct device *dev)
 {
+	if (dev->stage > DEVICE_OFFERED)
+		return;
 	dev->untold |= !dev->good || *dev->trouble.msg;
 	dev->trouble.msg[0] = 0;
 	dev->good = dev->dirty = true;

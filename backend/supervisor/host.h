@@ -5,6 +5,7 @@
 #define XD_SUPERVISOR_HOST_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <xenstore.h>
 
@@ -18,6 +19,7 @@ struct host {
 	struct xs_handle *xs;
 	int epoll_fd;			/* wakes the supervisor */
 	bool stopping;			/* nothing new is begun */
+	uint64_t stop_ns;		/* then: no worker is left by then */
 };
 
 #endif

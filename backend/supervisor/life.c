@@ -228,6 +228,7 @@ static int read_view(struct device *dev, struct view *v)
 		.claimed = dev->stage == DEVICE_CLAIMED,
 		.alone = monotonic_ns() >= dev->offer_ns,
 		.deaf = dev->frontend && !dev->watched,
+		.hurried = dev->worker.end_ns,
 	};
 	return 0;
 }
@@ -326,6 +327,9 @@ static int act(struct device *dev, const struct view *v,
 	case XENBUS_DISCONNECT:
 		link_disconnect(&dev->worker);
 		return 0;
+	case XENBUS_HURRY:
+		link_hurry(&dev->worker);
+		return 0;
 	case XENBUS_FINISH:
 		return change_state(dev, v->be, XENBUS_CLOSED);
 	case XENBUS_RESTART:
@@ -343,10 +347,10 @@ static bool do_next(struct device *dev, uint64_t now_ns)
 	enum xenbus_action action;
 	struct view v;
 
-	if (dev->stage == DEVICE_FORGOTTEN || before == XENBUS_LINK_BUSY)
+	if (dev->stage == DEVICE_FORGOTTEN)
 		return false;
 	if (read_view(dev, &v) < 0) {
-		if (dev->host->stopping)	/* with nobody to tell */
+		if (dev->host->stopping && before != XENBUS_LINK_BUSY)
 			link_disconnect(&dev->worker);
 		return false;
 	}
@@ -368,8 +372,6 @@ void life_step(struct device *dev)
 	int left = STEP_ACTIONS;
 
 	dev->dirty = false;
-	if (dev->dead_domain)
-		link_cancel(&dev->worker);
 	while (left && do_next(dev, now))
 		left--;
 	dev->dirty |= !left;
@@ -398,13 +400,17 @@ void life_tick(struct device *dev, uint64_t now_ns, uint64_t *next_ns)
 
 bool life_parked(struct device *dev)
 {
+	enum xenbus_action action;
 	struct view v;
 
 	if (dev->stage == DEVICE_FORGOTTEN)
 		return true;
 	if (dev->worker.state != XENBUS_LINK_DOWN || dev->dirty)
 		return false;
-	return read_view(dev, &v) < 0 || decide(dev, &v) == XENBUS_NONE;
+	if (read_view(dev, &v) < 0)
+		return true;
+	action = decide(dev, &v);
+	return action == XENBUS_NONE || action == dev->refused;
 }
 
 bool life_over(const struct device *dev)

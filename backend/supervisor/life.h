@@ -18,7 +18,8 @@ void life_step(struct device *dev);
 /* Does what is due; else lowers *next_ns to when something will be. */
 void life_tick(struct device *dev, uint64_t now_ns, uint64_t *next_ns);
 
-/* Nothing mapped or open, and nothing left to do in xenstore. */
+/* Nothing mapped or open, and nothing left to do in xenstore, or nothing that
+ * it takes. */
 bool life_parked(struct device *dev);
 /* Forgotten, and its worker has ended: device_free() it. */
 bool life_over(const struct device *dev);

@@ -29,7 +29,8 @@
 #define RETRY_FIRST_NS (20 * NS_PER_MS)
 #define RETRY_LONGEST_NS (1 * NS_PER_S)
 #define GIVE_UP_NS (30 * NS_PER_S)
-#define KILL_NS (30 * NS_PER_S)
+#define HURRY_NS (10 * NS_PER_S)
+#define CLOSE_NS (10 * NS_PER_S)
 
 /* Packets heard from one worker before the other devices get their turn. */
 #define MESSAGES_PER_TURN 16
@@ -39,6 +40,14 @@ static const char *const command_names[] = {
 	[LINK_COMMAND_OPEN] = "open",
 	[LINK_COMMAND_CONNECT] = "connect",
 	[LINK_COMMAND_DISCONNECT] = "disconnect",
+};
+
+/* Storage may be slow: what opens or flushes an image gets more time. */
+static const uint64_t command_ns[] = {
+	[LINK_COMMAND_PROBE] = 60 * NS_PER_S,
+	[LINK_COMMAND_OPEN] = 60 * NS_PER_S,
+	[LINK_COMMAND_CONNECT] = 30 * NS_PER_S,
+	[LINK_COMMAND_DISCONNECT] = 60 * NS_PER_S,
 };
 
 void link_init(struct link *l, const struct host *host, struct log_object *log,
@@ -64,6 +73,8 @@ static void set_state(struct link *l, enum xenbus_link state, const char *why)
 		log_write(l->log, LOG_LEVEL_DEBUG, "worker %s -> %s: %s",
 			  names[l->state], names[state], why);
 	l->state = state;
+	if (state == XENBUS_LINK_DOWN)
+		l->end_ns = 0;
 }
 
 static void tell(struct link *l, enum link_event event, int errnum,
@@ -74,7 +85,65 @@ static void tell(struct link *l, enum link_event event, int errnum,
 	l->told(l, &news);
 }
 
+/* ---- patience ---- */
+
+static void has_to(struct worker *w, const char *task, uint64_t within_ns)
+{
+	w->task = task;
+	w->since_ns = monotonic_ns();
+	w->deadline_ns = w->since_ns + within_ns;
+}
+
+static uint64_t deadline(const struct worker *w)
+{
+	const struct link *l = w->link;
+	uint64_t ns = w->deadline_ns;
+
+	if (l->end_ns)
+		ns = min(ns, l->end_ns);
+	return l->host->stopping ? min(ns, l->host->stop_ns) : ns;
+}
+
+static unsigned int busy_seconds(const struct worker *w)
+{
+	return (unsigned int)((w->killed_ns - w->since_ns) / NS_PER_S);
+}
+
+static void kill_when_due(struct worker *w, uint64_t now_ns, uint64_t *next_ns)
+{
+	if (!w->task || w->killed_ns)
+		return;
+	if (now_ns < deadline(w)) {
+		*next_ns = min(*next_ns, deadline(w));
+		return;
+	}
+	w->killed_ns = now_ns;
+	log_write(w->link->log, LOG_LEVEL_ERROR,
+		  "killing the worker: busy with \"%s\" for %u s", w->task,
+		  busy_seconds(w));
+	child_kill(&w->child);
+}
+
+/* A worker that does not take it gets none of its patience. */
+static void cancel_worker(struct worker *w)
+{
+	if (w->cancelled || w->child.fd < 0)
+		return;
+	w->cancelled = true;
+	if (message_send(w->child.fd,
+			 json_pack("{s:s}", "execute", "cancel")) < 0)
+		child_kill(&w->child);
+}
+
+void link_hurry(struct link *l)
+{
+	l->end_ns = monotonic_ns() + HURRY_NS;
+	cancel_worker(&l->serving);
+	cancel_worker(&l->probing);
+}
+
 /* ---- the processes ---- */
+
 
 /* Uids of their own, one a guest, where we are root. */
 static uid_t uid_for(const struct link *l)
@@ -104,7 +173,9 @@ static int start_worker(struct worker *w, const struct disk_arguments *image,
 	if (child_alive(&w->child))
 		return 0;
 	memset(w->awaited, 0, sizeof(w->awaited));
-	w->broken = w->cancelled = false;
+	w->broken = w->cancelled = w->closed = false;
+	w->task = NULL;
+	w->killed_ns = 0;
 	ret = opening_begin(host->opener, &start, image, &opener_fd, err);
 	if (ret == 0)
 		ret = child_spawn(&w->child, host->worker, &start, opener_fd,
@@ -120,10 +191,13 @@ static int start_worker(struct worker *w, const struct disk_arguments *image,
 
 static void close_worker(struct worker *w)
 {
-	if (!child_alive(&w->child) || w->kill_ns)
+	if (!child_alive(&w->child) || w->closed)
 		return;
 	child_close(&w->child);
-	w->kill_ns = monotonic_ns() + KILL_NS;
+	w->closed = true;
+	if (!w->task)
+		has_to(w, "end", CLOSE_NS);
+	w->deadline_ns = monotonic_ns() + CLOSE_NS;
 }
 
 void link_close(struct link *l)
@@ -143,6 +217,10 @@ static void say_how_it_ended(const struct worker *w, int status,
 	if (w->broken)
 		error_set(why, EPROTO, "the worker did not keep to its "
 			  "protocol, and was killed");
+	else if (w->killed_ns)
+		error_set(why, ETIMEDOUT, "the worker was killed: it had been "
+			  "busy with \"%s\" for %u s", w->task,
+			  busy_seconds(w));
 	else if (WIFSIGNALED(status))
 		error_set(why, EIO, "the worker was killed by signal %d (%s)",
 			  WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -181,32 +259,31 @@ static void hear_last_words(struct worker *w)
 	}
 }
 
-/* True when it has ended; *wanted: nobody had told it to. */
-static bool reap_worker(struct worker *w, bool *wanted, struct error *why)
+/* True when it has ended; w->closed: it was told to. */
+static bool reap_worker(struct worker *w, struct error *why)
 {
 	int status;
 
-	*wanted = w->kill_ns == 0;
 	if (!child_ended(&w->child))
 		return false;
 	hear_last_words(w);
 	if (!child_reap(&w->child, &status))
 		return false;
-	w->kill_ns = 0;
 	say_how_it_ended(w, status, why);
+	w->task = NULL;
 	return true;
 }
 
 void link_reap(struct link *l)
 {
-	bool wanted, in_use = l->state != XENBUS_LINK_DOWN;
+	bool in_use = l->state != XENBUS_LINK_DOWN;
 	struct error why;
 
-	if (reap_worker(&l->probing, &wanted, &why) && wanted)
+	if (reap_worker(&l->probing, &why) && !l->probing.closed)
 		tell(l, LINK_PROBED, ECHILD, why.msg);
-	if (!reap_worker(&l->serving, &wanted, &why))
+	if (!reap_worker(&l->serving, &why))
 		return;
-	if (!wanted) {
+	if (l->serving.closed) {
 		tell(l, LINK_ENDED, 0, NULL);
 		return;
 	}
@@ -227,6 +304,7 @@ static int command(struct worker *w, enum link_command c, json_t *arguments,
 		return error_set_errno(err, -ret, "cannot tell the worker to "
 				       "%s", command_names[c]);
 	w->awaited[c]++;
+	has_to(w, command_names[c], command_ns[c]);
 	return 0;
 }
 
@@ -307,7 +385,7 @@ void link_open(struct link *l, const struct link_image *image)
 	int ret;
 
 	if ((l->state == XENBUS_LINK_WAITING && monotonic_ns() < l->retry_ns) ||
-	    l->serving.kill_ns)
+	    (child_alive(&l->serving.child) && l->serving.closed))
 		return;
 	ret = tell_of_image(&l->serving, LINK_COMMAND_OPEN, image, false, &err);
 	if (ret == 0)
@@ -327,23 +405,6 @@ void link_disconnect(struct link *l)
 		busy_with(l, LINK_COMMAND_DISCONNECT, NULL);
 	}
 	l->give_up_ns = 0;
-}
-
-/* A worker that does not take it gets none of its patience. */
-static void cancel_worker(struct worker *w)
-{
-	if (w->cancelled || w->child.fd < 0)
-		return;
-	w->cancelled = true;
-	if (message_send(w->child.fd,
-			 json_pack("{s:s}", "execute", "cancel")) < 0)
-		child_kill(&w->child);
-}
-
-void link_cancel(struct link *l)
-{
-	cancel_worker(&l->serving);
-	cancel_worker(&l->probing);
 }
 
 void link_connect(struct link *l, bool discard, const struct rings *rings)
@@ -431,6 +492,15 @@ static void disconnect_answer(struct link *l, int errnum, const char *why,
 	tell(l, LINK_DISCONNECTED, errnum, why);
 }
 
+static void rest_when_done(struct worker *w)
+{
+	for (size_t i = 0; i < LINK_NR_COMMANDS; i++) {
+		if (w->awaited[i])
+			return;
+	}
+	w->task = NULL;
+}
+
 /* -EPROTO: nobody has asked. */
 static int take_answer(struct worker *w, const char *name, int errnum,
 		       const char *why, json_t *reply)
@@ -447,6 +517,7 @@ static int take_answer(struct worker *w, const char *name, int errnum,
 		if (strcmp(command_names[i], name) || w->awaited[i] == 0)
 			continue;
 		w->awaited[i]--;
+		rest_when_done(w);
 		takers[i](w->link, errnum, why, reply);
 		return 0;
 	}
@@ -501,24 +572,10 @@ void link_hear(struct worker *w)
 	}
 }
 
-static void tick_worker(struct worker *w, uint64_t now_ns, uint64_t *next_ns)
-{
-	if (!w->kill_ns)
-		return;
-	if (now_ns < w->kill_ns) {
-		*next_ns = min(*next_ns, w->kill_ns);
-		return;
-	}
-	log_write(w->link->log, LOG_LEVEL_ERROR,
-		  "the worker does not end; killing it");
-	child_kill(&w->child);
-	w->kill_ns = UINT64_MAX;
-}
-
 bool link_tick(struct link *l, uint64_t now_ns, uint64_t *next_ns)
 {
-	tick_worker(&l->probing, now_ns, next_ns);
-	tick_worker(&l->serving, now_ns, next_ns);
+	kill_when_due(&l->probing, now_ns, next_ns);
+	kill_when_due(&l->serving, now_ns, next_ns);
 	if (l->state != XENBUS_LINK_WAITING)
 		return false;
 	if (now_ns < l->retry_ns)

@@ -3,8 +3,10 @@
  * link.h: the talk with the worker of one device (backend/protocol.h).
  *
  * A link knows the process, the image's arguments and the rings that it is
- * given, and when to try again or to lose patience. It knows neither xenstore
- * nor the device: that hears of everything by `told`. Nothing here blocks.
+ * given, and when to try again or to lose patience: each command has a
+ * deadline, after which the worker is killed (LINK_ENDED). It knows neither
+ * xenstore nor the device: that hears of everything by `told`. Nothing here
+ * blocks.
  */
 #ifndef XD_SUPERVISOR_LINK_H
 #define XD_SUPERVISOR_LINK_H
@@ -56,7 +58,10 @@ struct worker {
 	unsigned int awaited[LINK_NR_COMMANDS];	/* answers still to come */
 	bool broken;			/* has not kept to its protocol */
 	bool cancelled;			/* has been told so */
-	uint64_t kill_ns;		/* closed: when patience ends, or 0 */
+	bool closed;			/* it is to end */
+	const char *task;		/* what it has to do, or NULL... */
+	uint64_t since_ns, deadline_ns;	/* ...since when, and by when */
+	uint64_t killed_ns;		/* its time was over; 0: it was not */
 };
 
 struct link {
@@ -72,6 +77,7 @@ struct link {
 	uint64_t retry_ns;		/* when WAITING: the next try */
 	uint64_t retry_delay_ns;
 	uint64_t give_up_ns;		/* when WAITING: no more tries */
+	uint64_t end_ns;		/* all of it by then; 0: not hurried */
 };
 
 /* host and log stay the caller's. */
@@ -90,9 +96,9 @@ void link_open(struct link *l, const struct link_image *image);
 /* After LINK_OPENED. discard: it was advertised. */
 void link_connect(struct link *l, bool discard, const struct rings *rings);
 void link_disconnect(struct link *l);
-/* The domain is gone: whatever the worker does for it may end early. Before or
- * after link_disconnect(), which still comes to its end; idempotent. */
-void link_cancel(struct link *l);
+/* Nobody waits for it any more: what is under way is given up, and it is DOWN
+ * within 10 s, or killed. */
+void link_hurry(struct link *l);
 
 /* The worker is not needed any more. */
 void link_close(struct link *l);

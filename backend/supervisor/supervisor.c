@@ -28,7 +28,11 @@
 #include "common/log.h"
 
 #define EVENTS_PER_TURN 64
+/* From SIGTERM on: until all workers have ended, the last part of it for those
+ * that did not drain. What is killed then is given a moment to go. */
 #define STOP_NS (60 * NS_PER_S)
+#define STOP_LAST_NS (10 * NS_PER_S)
+#define STOP_REAP_NS (2 * NS_PER_S)
 
 #ifdef HAVE_LIBSYSTEMD
 static void tell_systemd(const char *state)
@@ -52,6 +56,7 @@ static void stop(struct supervisor *sv)
 	log_info("stopping");
 	tell_systemd("STOPPING=1");
 	sv->host.stopping = true;
+	sv->host.stop_ns = monotonic_ns() + STOP_NS;
 	list_for_each(dev, &sv->devices, link)
 		dev->dirty = true;
 }
@@ -167,33 +172,41 @@ static bool all_parked(struct supervisor *sv)
 	return true;
 }
 
-static bool any_worker(const struct supervisor *sv)
+static bool no_worker(struct supervisor *sv)
 {
-	const struct device *dev;
+	struct device *dev;
 
 	list_for_each(dev, &sv->devices, link) {
 		if (link_lives(&dev->worker))
-			return true;
+			return false;
 	}
-	return false;
+	return true;
+}
+
+static void turn_until(struct supervisor *sv, bool (*done)(struct supervisor *),
+		       uint64_t deadline_ns)
+{
+	while (!done(sv) && monotonic_ns() < deadline_ns)
+		turn(sv, min((unsigned int)next_timeout(sv), 1000u));
 }
 
 /* Drained and written down, or out of patience. */
 static void drain_and_end(struct supervisor *sv)
 {
-	uint64_t deadline = monotonic_ns() + STOP_NS;
 	struct device *dev;
 
-	while (!all_parked(sv) && monotonic_ns() < deadline)
-		turn(sv, min((unsigned int)next_timeout(sv), 1000u));
+	turn_until(sv, all_parked, sv->host.stop_ns - STOP_LAST_NS);
 	if (!all_parked(sv)) {
 		log_error("some disks did not drain in time");
 		sv->stop_failed = true;
 	}
 	list_for_each(dev, &sv->devices, link)
 		link_close(&dev->worker);
-	while (any_worker(sv))
-		turn(sv, min((unsigned int)next_timeout(sv), 1000u));
+	turn_until(sv, no_worker, sv->host.stop_ns + STOP_REAP_NS);
+	if (!no_worker(sv)) {
+		log_error("some workers cannot be killed");
+		sv->stop_failed = true;
+	}
 }
 
 void supervisor_run(struct supervisor *sv)

@@ -19,6 +19,7 @@
 #include "backend/supervisor/link.h"
 #include "backend/supervisor/opening.h"
 #include "common/bits.h"
+#include "common/clock.h"
 
 /* ---- the worker ---- */
 
@@ -83,6 +84,17 @@ static void mute(void)
 	close(WORKER_FD);
 }
 
+/* Reads on, and does nothing: an image on a server that does not answer. */
+static void silent(void)
+{
+}
+
+static void locked(void)
+{
+	say("{\"command\": \"open\", \"error\": "
+	    "{\"errno\": 11, \"desc\": \"somebody has it\"}}");
+}
+
 static const struct {
 	const char *name;
 	void (*behave)(void);
@@ -91,6 +103,7 @@ static const struct {
 	{ "unasked", unasked }, { "twice", twice },
 	{ "no-limits", no_limits }, { "mute", mute },
 	{ "until-cancelled", until_cancelled },
+	{ "silent", silent }, { "locked", locked },
 };
 
 /* What starts without a name is the opener. */
@@ -134,6 +147,7 @@ static void told(struct link *l, const struct link_news *news)
 	snprintf(heard.why, sizeof(heard.why), "%s", news->why ?: "");
 }
 
+static uint64_t begun_ns;
 static struct conf conf;
 static struct opening opener;
 static struct host host = { .conf = &conf, .foreground = true };
@@ -144,6 +158,7 @@ static void begin(struct link *l, const char *behaviour)
 	const struct link_image image = { "/image", "raw", false, false };
 
 	memset(&heard, 0, sizeof(heard));
+	begun_ns = monotonic_ns();
 	log_object_init(&device_log, behaviour);
 	link_init(l, &host, &device_log, 1, told);
 	link_open(l, &image);
@@ -222,8 +237,8 @@ static void test_cancel(void **state)
 	struct link l;
 
 	begin(&l, "until-cancelled");
-	link_cancel(&l);
-	link_cancel(&l);
+	link_hurry(&l);
+	link_hurry(&l);
 	for (int i = 0; i < 500 && !heard.count; i++) {
 		usleep(20 * 1000);
 		link_hear(&l.serving);
@@ -266,6 +281,123 @@ static void test_flood(void **state)
 	assert_true(ends(&l));
 }
 
+/* ---- deadlines: by a clock that runs ahead ---- */
+
+static uint64_t after(unsigned int seconds)
+{
+	return begun_ns + seconds * NS_PER_S + NS_PER_S / 2;
+}
+
+/* When the link has to be looked at next, or 0; seconds after it began. */
+static unsigned int next_after(struct link *l, unsigned int seconds)
+{
+	uint64_t next = UINT64_MAX;
+
+	assert_false(link_tick(l, after(seconds), &next));
+	if (next == UINT64_MAX)
+		return 0;
+	return (unsigned int)((next - begun_ns) / NS_PER_S);
+}
+
+static void ends_late(struct link *l, unsigned int deadline, const char *why)
+{
+	assert_int_equal(next_after(l, deadline - 1), deadline);
+	assert_int_equal(l->state, XENBUS_LINK_BUSY);
+	assert_int_equal(next_after(l, deadline), 0);
+	assert_true(ends(l));
+	assert_int_equal(l->state, XENBUS_LINK_DOWN);
+	assert_int_equal(heard.last, LINK_ENDED);
+	assert_int_equal(heard.errnum, EIO);
+	assert_non_null(strstr(heard.why, why));
+}
+
+static void test_deadline(void **state)
+{
+	struct link l;
+
+	begin(&l, "silent");
+	assert_int_equal(next_after(&l, 0), 60);
+	ends_late(&l, 60, "busy with \"open\" for 60 s");
+}
+
+/* The next worker has its own. */
+static void test_deadline_again(void **state)
+{
+	const struct link_image image = { "/image", "raw", false, false };
+	struct link l;
+
+	begin(&l, "silent");
+	ends_late(&l, 60, "\"open\"");
+	begun_ns = monotonic_ns();
+	link_open(&l, &image);
+	ends_late(&l, 60, "\"open\"");
+}
+
+static void test_hurried(void **state)
+{
+	struct link l;
+
+	begin(&l, "silent");
+	link_hurry(&l);
+	ends_late(&l, 10, "busy with \"open\" for 10 s");
+	assert_int_equal(l.end_ns, 0);	/* it was of that command */
+}
+
+/* Another command does not give it more time. */
+static void test_hurried_on(void **state)
+{
+	struct link l;
+
+	begin(&l, "silent");
+	link_hurry(&l);
+	link_disconnect(&l);
+	ends_late(&l, 10, "\"disconnect\"");
+}
+
+static void test_stop(void **state)
+{
+	struct link l;
+
+	begin(&l, "silent");
+	host.stopping = true;
+	host.stop_ns = begun_ns + 5 * NS_PER_S;
+	ends_late(&l, 5, "\"open\"");
+	host.stopping = false;
+}
+
+/* One that is told to end, and does not. */
+static void test_closed(void **state)
+{
+	struct link l;
+
+	begin(&l, "silent");
+	link_close(&l);
+	assert_int_equal(next_after(&l, 9), 10);
+	assert_int_equal(next_after(&l, 10), 0);
+	assert_true(ends(&l));
+	assert_int_equal(heard.last, LINK_ENDED);
+	assert_int_equal(heard.errnum, 0);
+}
+
+/* Nothing is asked of it any more, and no time is over. */
+static void test_answered(void **state)
+{
+	uint64_t next = UINT64_MAX;
+	struct link l;
+
+	begin(&l, "locked");
+	for (int i = 0; i < 500 && l.state == XENBUS_LINK_BUSY; i++) {
+		usleep(20 * 1000);
+		link_hear(&l.serving);
+	}
+	assert_int_equal(l.state, XENBUS_LINK_WAITING);
+	assert_true(link_tick(&l, after(1000), &next));
+	assert_true(next == UINT64_MAX);
+	assert_int_equal(l.serving.killed_ns, 0);
+	child_kill(&l.serving.child);
+	assert_true(ends(&l));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -277,6 +409,13 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_mute),
 		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_deadline_again),
+		cmocka_unit_test(test_hurried),
+		cmocka_unit_test(test_hurried_on),
+		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_answered),
 	};
 	int failed;
 

@@ -19,6 +19,7 @@ static const char letters[] = {
 	[XENBUS_FINISH] = '6',	   [XENBUS_RESTART] = '2',
 	[XENBUS_FORGET] = 'F',	   [XENBUS_OFFER] = 'O',
 	[XENBUS_GIVE_BACK] = 'B',   [XENBUS_WATCH] = 'W',
+	[XENBUS_HURRY] = 'H',
 };
 
 struct golden {
@@ -42,6 +43,10 @@ static const struct golden tables[] = {
 	    "DDDDDDDDD", "DDDDDDDDD", "55DDD55DD", "55DDD55DD" } },
 	{ "busy",
 	  { XENBUS_LINK_BUSY, true, true, false, false },
+	  { "HHHHHHHHH", "HHHHHHHHH", "H........", "H........", "H........",
+	    "H........", "HHHHHHHHH", "H........", "H........" } },
+	{ "busy, hurried",
+	  { XENBUS_LINK_BUSY, true, true, .hurried = true },
 	  { ".........", ".........", ".........", ".........", ".........",
 	    ".........", ".........", ".........", "........." } },
 	{ "down, offline",
@@ -179,6 +184,10 @@ static void act(struct sim *s, enum xenbus_action action)
 		assert_int_not_equal(s->facts.link, XENBUS_LINK_DOWN);
 		s->facts.link = XENBUS_LINK_DOWN;
 		s->disconnects++;
+		break;
+	case XENBUS_HURRY:
+		assert_int_equal(s->facts.link, XENBUS_LINK_BUSY);
+		s->facts.hurried = true;
 		break;
 	case XENBUS_FINISH:
 		assert_int_equal(s->facts.link, XENBUS_LINK_DOWN);

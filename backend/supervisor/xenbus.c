@@ -93,6 +93,17 @@ static enum xenbus_action hold(const struct xenbus_facts *f)
 	return f->stopping ? XENBUS_FINISH : XENBUS_NONE;
 }
 
+/* Nobody is left who could want what is under way: the domain, or one of the
+ * two directories, is gone, or libxl has written 6 for a dying one. */
+static enum xenbus_action busy(enum xenbus_state be, enum xenbus_state fe,
+			       const struct xenbus_facts *f)
+{
+	bool gone = be <= XENBUS_INITIALISING || be == XENBUS_CLOSED ||
+		    fe == XENBUS_UNKNOWN;
+
+	return gone && !f->hurried ? XENBUS_HURRY : XENBUS_NONE;
+}
+
 static enum xenbus_action rest(const struct xenbus_facts *f, bool again)
 {
 	if (!f->online)
@@ -111,7 +122,7 @@ static enum xenbus_action next(enum xenbus_state be, enum xenbus_state fe,
 	if (f->claimed && be == XENBUS_RECONFIGURING)
 		return offer_when_alone(f);
 	if (f->link == XENBUS_LINK_BUSY)
-		return XENBUS_NONE;
+		return busy(be, fe, f);
 
 	switch (wish) {
 	case GONE:
@@ -157,6 +168,7 @@ enum xenbus_action xenbus_next(enum xenbus_state be, enum xenbus_state fe,
 	case XENBUS_GIVE_BACK:
 	case XENBUS_CLOSE:
 	case XENBUS_DISCONNECT:
+	case XENBUS_HURRY:
 	case XENBUS_FINISH:
 	case XENBUS_FORGET:
 		break;
@@ -183,7 +195,8 @@ const char *xenbus_action_name(enum xenbus_action action)
 		[XENBUS_GIVE_BACK] = "give back",
 		[XENBUS_CONNECT] = "connect", [XENBUS_PUBLISH] = "publish",
 		[XENBUS_CLOSE] = "close", [XENBUS_DISCONNECT] = "disconnect",
-		[XENBUS_FINISH] = "finish", [XENBUS_RESTART] = "restart",
+		[XENBUS_HURRY] = "hurry", [XENBUS_FINISH] = "finish",
+		[XENBUS_RESTART] = "restart",
 		[XENBUS_FORGET] = "forget",
 	};
 

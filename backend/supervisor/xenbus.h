@@ -42,6 +42,7 @@ struct xenbus_facts {
 	bool claimed;		/* by state 7; not yet offered to the frontend */
 	bool alone;		/* no other backend came while it was claimed */
 	bool deaf;		/* the frontend's state is not watched yet */
+	bool hurried;		/* the link, since it became busy */
 };
 
 enum xenbus_action {
@@ -54,6 +55,7 @@ enum xenbus_action {
 	XENBUS_PUBLISH,		/* write size, limits and 4 */
 	XENBUS_CLOSE,		/* write 5 and show it */
 	XENBUS_DISCONNECT,	/* drain, unmap, flush, close the image */
+	XENBUS_HURRY,		/* end what the link is busy with, or kill it */
 	XENBUS_FINISH,		/* write 6 */
 	XENBUS_RESTART,		/* write 2 again for the next driver */
 	XENBUS_FORGET,		/* the device is no more */
