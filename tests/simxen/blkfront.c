@@ -92,6 +92,16 @@ void front_wait_backend(struct front *f, unsigned int mask)
 		    store_state(f->vbd.be), front_backend_error(f));
 }
 
+/* A backend that refuses says so by closing. */
+static void front_wait_connected(struct front *f)
+{
+	front_wait_backend(f, STATE_BIT(XenbusStateConnected) |
+			      STATE_BIT(XenbusStateClosing) |
+			      STATE_BIT(XenbusStateClosed));
+	if (store_state(f->vbd.be) != XenbusStateConnected)
+		die("%s refuses: %s", f->vbd.be, front_backend_error(f));
+}
+
 void front_probe(struct front *f)
 {
 	const char *be = f->vbd.be;
@@ -258,7 +268,7 @@ void front_connect(struct front *f)
 		front_write_rings(f, t);
 	} while (!store_commit(t));
 	front_set_state(f, XenbusStateInitialised);
-	front_wait_backend(f, STATE_BIT(XenbusStateConnected));
+	front_wait_connected(f);
 	front_read_info(f);
 	front_set_state(f, XenbusStateConnected);
 }

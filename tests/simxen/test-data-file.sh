@@ -114,7 +114,7 @@ works() {
 	guest verify --domid 1 --vdev xvda --ops 500 --qd 16 \
 		--save "$dir/saved"
 	works_status=$?
-	guest destroy --domid 1
+	guest destroy --domid 1 --quick
 	[ "$works_status" -eq 0 ] && [ "$(written "$2")" -gt 0 ]
 }
 
@@ -252,7 +252,7 @@ served_over() {
 	guest create --domid 1 --disk "$img/beside-over,qcow2,xvda,rw" &&
 	guest verify --domid 1 --vdev xvda --ops 500 --expect "$dir/expect" ||
 		return
-	guest destroy --domid 1
+	guest destroy --domid 1 --quick
 	sha256sum -c "$dir/sum"
 }
 
