@@ -3,10 +3,10 @@
  * preload-evtchn.c: libxenevtchn, as /dev/xen/evtchn would answer.
  *
  * A port is two eventfds that the guest's side hands over; the handle's fd is
- * an epoll fd over the ones to wait on, edge-triggered, so that taking an event
- * costs one system call, as reading the device does. A port that was taken
- * stays masked until it is unmasked, and is pending once when it is bound (Xen
- * does that because a notification may have been lost before).
+ * an epoll fd over the ones to wait on. A port that was taken stays masked, and
+ * wakes nobody however often it is notified, until it is unmasked; it is pending
+ * once when it is bound (Xen does that because a notification may have been lost
+ * before).
  */
 #include "config.h"
 
@@ -40,7 +40,6 @@ struct port {
 	struct xenevtchn_handle *owner;	/* NULL: free */
 	int wait_fd, notify_fd;
 	int conn_fd;		/* closing it tells the guest: unbound */
-	bool masked, missed;
 };
 
 static struct port ports[MAX_PORTS];
@@ -87,11 +86,18 @@ static void close_fd(int fd)
 		close(fd);
 }
 
+/* Reports once, and then not before it is armed anew. */
+static struct epoll_event one_event(int port)
+{
+	return (struct epoll_event){ .events = EPOLLIN | EPOLLONESHOT,
+				     .data.u32 = port };
+}
+
 /* Port 0 is never given out, as in Xen. */
 static int port_add(xenevtchn_handle *xce, int wait_fd, int notify_fd,
 		    int conn_fd)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	struct epoll_event ev;
 	int n;
 
 	pthread_mutex_lock(&ports_lock);
@@ -102,7 +108,7 @@ static int port_add(xenevtchn_handle *xce, int wait_fd, int notify_fd,
 					  .notify_fd = notify_fd,
 					  .conn_fd = conn_fd };
 	pthread_mutex_unlock(&ports_lock);
-	ev.data.u32 = n;
+	ev = one_event(n);
 	if (n == MAX_PORTS ||
 	    epoll_ctl(xce->epoll_fd, EPOLL_CTL_ADD, wait_fd, &ev) < 0) {
 		if (n < MAX_PORTS)
@@ -311,20 +317,20 @@ static int next_event(xenevtchn_handle *xce, struct epoll_event *ev)
 	return epoll_wait(xce->epoll_fd, ev, 1, -1);
 }
 
+/* The kernel takes the event and masks the port in one call: here it is two. */
 xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
 {
 	struct epoll_event ev;
+	char taken[64];
 	struct port *p;
 
 	while (next_event(xce, &ev) == 1) {
 		p = &ports[ev.data.u32];
 		if (p->owner != xce)
 			continue;
-		if (p->masked) {
-			p->missed = true;
-			continue;
+		if (read(p->wait_fd, taken, sizeof(taken)) < 0) {
+			/* pending all the same */
 		}
-		p->masked = true;
 		count(wakeups, 1);
 		return ev.data.u32;
 	}
@@ -334,15 +340,9 @@ xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
 int xenevtchn_unmask(xenevtchn_handle *xce, evtchn_port_t port)
 {
 	struct port *p = port_of(xce, port);
-	uint64_t one = 1;
+	struct epoll_event ev = one_event(port);
 
 	if (!p)
 		return -1;
-	p->masked = false;
-	if (!p->missed) {
-		preload_trap();
-		return 0;
-	}
-	p->missed = false;
-	return write(p->wait_fd, &one, sizeof(one)) < 0 ? -1 : 0;
+	return epoll_ctl(xce->epoll_fd, EPOLL_CTL_MOD, p->wait_fd, &ev);
 }
