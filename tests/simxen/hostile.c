@@ -18,13 +18,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/simxen/hostile-acts.h"
 #include "tests/simxen/hostile.h"
 #include "tests/simxen/workload.h"
 
 #define SKIP 77
-#define REACTION_MS 5000
 #define VDISK_READONLY 4u
-#define NO_SUCH_GREF 0xfffffff0u
 
 static void skip(const char *why)
 {
@@ -34,7 +33,7 @@ static void skip(const char *why)
 
 /* ---- afterwards -------------------------------------------------------- */
 
-static void use(struct front *f)
+void use(struct front *f)
 {
 	struct workload w = WORKLOAD_DEFAULTS;
 	struct workload_totals totals;
@@ -58,7 +57,7 @@ static void start_over(struct front *f)
 }
 
 /* ...and on to one that works. */
-static void recover(struct front *f)
+void recover(struct front *f)
 {
 	start_over(f);
 	front_connect(f);
@@ -68,12 +67,7 @@ static void recover(struct front *f)
 
 /* ---- bad requests ------------------------------------------------------ */
 
-struct answer {
-	bool came;
-	int status;
-};
-
-static void take_answer(void *ctx, void *cookie, int status)
+void take_answer(void *ctx, void *cookie, int status)
 {
 	struct answer *a = cookie;
 
@@ -81,7 +75,7 @@ static void take_answer(void *ctx, void *cookie, int status)
 	a->status = status;
 }
 
-static void wait_answer(struct front *f, struct answer *a)
+void wait_answer(struct front *f, struct answer *a)
 {
 	struct queue *q = &f->queue[0];
 
@@ -329,6 +323,11 @@ static void ro_barrier(struct bad *b)
 	set_segs(b, BLK_BARRIER, 1);
 }
 
+static void ro_flush_write(struct bad *b)
+{
+	set_segs(b, BLK_FLUSH, 1);
+}
+
 static void ro_discard(struct bad *b)
 {
 	set_nr_sectors(b, 8);
@@ -385,6 +384,7 @@ static const struct {
 	{ "discard-bytes-wrap", bad_discard_bytes_wrap, BLK_ERROR, NEEDS_RW },
 	{ "readonly-write", ro_write, BLK_ERROR, NEEDS_RO },
 	{ "readonly-barrier", ro_barrier, BLK_ERROR, NEEDS_RO },
+	{ "readonly-flush-write", ro_flush_write, BLK_ERROR, NEEDS_RO },
 	{ "readonly-discard", ro_discard, ANY_FAILURE, NEEDS_RO },
 	{ "readonly-indirect-write", ro_indirect_write, BLK_ERROR,
 	  NEEDS_RO | NEEDS_INDIRECT },
@@ -450,6 +450,7 @@ static void run_bad_request(struct front *f, void (*make)(struct bad *b),
 	memset(page_at(&f->machine, b.ref), 0xbd, 16 * SIMXEN_PAGE);
 	b.page = pages_alloc(&f->machine, 1, GRANT_READONLY);
 	before = disk_sum(f, honest);
+	memset(page_at(&f->machine, honest), 0xbd, 16 * SIMXEN_PAGE);
 
 	b.slot = queue_raw(&f->queue[0], &a);
 	make(&b);
@@ -457,6 +458,9 @@ static void run_bad_request(struct front *f, void (*make)(struct bad *b),
 	wait_answer(f, &a);
 	if (status == ANY_FAILURE ? a.status >= 0 : a.status != status)
 		die("answered with status %d instead of %d", a.status, status);
+	if (memcmp(page_at(&f->machine, b.ref), page_at(&f->machine, honest),
+		   16 * SIMXEN_PAGE) != 0)
+		die("the refused request changed the guest's pages");
 	if (disk_sum(f, honest) != before)
 		die("the refused request changed the disk");
 	use(f);
@@ -512,8 +516,7 @@ static void write_bad_node(struct front *f, xs_transaction_t t, size_t n)
 	}
 }
 
-/* The backend must say why, and must not say that it is connected. */
-static void expect_refusal(struct front *f)
+void expect_refusal(struct front *f)
 {
 	uint64_t end = now_ns() + (uint64_t)REACTION_MS * 1000000;
 	char *why = NULL;
@@ -872,12 +875,26 @@ static const struct {
 	{ "ring-forward-again", ring_mad_again },
 	{ "responses-corrupted", ring_responses_corrupted },
 	{ "changing-requests", ring_changing_requests },
+	{ "double-fetch", ring_double_fetch },
+	{ "double-fetch-indirect", ring_double_fetch_indirect },
+	{ "padding", ring_padding },
+	{ "ring-of-one-page", ring_one_page },
+	{ "queues-share-a-ring", ring_shared_queues },
+	{ "refused-grants", grants_of_refused },
+	{ "grant-statuses", grants_of_every_status },
+	{ "half-a-ring", grants_of_half_a_ring },
+	{ "back-with-answer", grants_back_with_answer },
+	{ "persistent-grants", grants_persistent },
 	{ "close-in-flight", life_close_in_flight },
 	{ "closed-in-flight", life_closed_in_flight },
 	{ "killed", life_killed },
 	{ "toggle", life_toggle },
 	{ "bad-state", life_bad_state },
 	{ "watch-storm", life_watch_storm },
+	{ "node-storm", storm_of_nodes },
+	{ "kick-storm", storm_of_kicks },
+	{ "kick-and-close", storm_and_close },
+	{ "events-as-asked", events_as_asked },
 	{ "eagain", life_eagain },
 	{ "vanish", life_vanish },	/* the last: the device is gone */
 };

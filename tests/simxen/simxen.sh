@@ -215,10 +215,16 @@ held_by_backends() {
 
 tap_count=0
 tap_failed=0
+tap_group=
+
+# group [TEXT]: what the checks from here on are about, before what they say
+group() {
+	tap_group=${1:+$1: }
+}
 
 # check DESCRIPTION COMMAND...: one test; its output is shown if it fails.
 check() {
-	tap_what=$1
+	tap_what=$tap_group$1
 	shift
 	tap_count=$((tap_count + 1))
 	"$@" >"$SIMXEN_DIR/output" 2>&1
