@@ -11,6 +11,10 @@
  * and the thread sleeps. How long pays is learnt from what happened: work that
  * came soon after we fell asleep makes the window longer, a long sleep makes
  * it shorter, down to none; an idle disk sleeps without any timer.
+ *
+ * A guest may fire events without end and without a request (XSA-332). Its
+ * ports stay masked until the rings are armed: after some such events in a row
+ * each is followed by a short rest.
  */
 #include "backend/worker/io.h"
 
@@ -29,6 +33,8 @@
 #define POLL_MOST_NS 60000
 #define LOOK_TURNS 16		/* turns between looks at descriptors */
 #define TRIM_NS (5 * NS_PER_S)
+#define EMPTY_EVENTS_MOST 32	/* in a row */
+#define REST_MS 1
 
 /* ---- requests ---- */
 
@@ -101,6 +107,7 @@ static void event_readable(struct loop_fd *watch, uint32_t events)
 	struct io *io = container_of(watch, struct io, event_fd);
 	int ret = blkif_event(io->vbd);
 
+	io->event_seen = true;
 	if (ret < 0 && !io->dead) {
 		io->dead = true;
 		loop_del_fd(io->loop, watch);
@@ -137,6 +144,8 @@ int io_connect(struct io *io, struct image *image, struct blkif_config *config,
 	io->trimmed = false;
 	io->poll_ns = POLL_START_NS;
 	io->idle_since_ns = 0;
+	io->event_seen = false;
+	io->empty_events = 0;
 	config->sectors = image ? image_size(image) / SECTOR_SIZE : 0;
 	config->sector_size = SECTOR_SIZE;
 	config->readonly = !image || !image_writable(image);
@@ -199,8 +208,26 @@ static void learn(struct io *io, uint64_t now)
 	io->idle_since_ns = 0;
 }
 
+/* Nothing came of the last event, nor of those before it. */
+static bool wants_rest(struct io *io)
+{
+	bool empty = io->event_seen;
+
+	io->event_seen = false;
+	if (!empty)
+		return false;
+	if (io->empty_events == EMPTY_EVENTS_MOST)
+		return true;
+	io->empty_events++;
+	return false;
+}
+
 static void sleep_until_event(struct io *io)
 {
+	if (wants_rest(io)) {
+		loop_turn(io->loop, REST_MS);
+		return;
+	}
 	if (!io->dead && blkif_arm(io->vbd))
 		return;
 	if (!io->trimmed && !io->pending)
@@ -231,6 +258,8 @@ static int take_requests(struct io *io)
 	if (io->dead)
 		return 0;
 	n = blkif_process(io->vbd);
+	if (n > 0)
+		io->empty_events = 0;
 	if (likely(n >= 0))
 		return n;
 	io->dead = true;

@@ -31,6 +31,8 @@ struct io {
 	struct coroutine *drainer;	/* waits for pending to be 0 */
 	uint64_t idle_since_ns;		/* 0: busy */
 	uint64_t poll_ns;		/* spin so long before sleeping */
+	bool event_seen;		/* since the last sleep */
+	unsigned int empty_events;	/* in a row that brought no request */
 	/* The rings cannot be served any more; disconnect. */
 	void (*failed)(struct io *io, const char *why);
 };
