@@ -42,14 +42,17 @@ static bool node_is(struct device *dev, const char *node, const char *value)
 static int read_settings(struct device *dev, struct error *err)
 {
 	struct xs_handle *xs = dev->host->xs;
-	char text[STORE_PATH_MAX];
+	char text[STORE_PATH_MAX], home[48];
 	uint64_t domid;
 	int ret;
 
 	ret = store_read(xs, XBT_NULL, dev->path, "frontend", text,
 			 sizeof(text) - 64);	/* room for its nodes */
-	if (ret < 0 || text[0] != '/')
+	if (ret < 0)
 		return error_set(err, EINVAL, "no frontend node");
+	snprintf(home, sizeof(home), "/local/domain/%u/", dev->domid);
+	if (strncmp(text, home, strlen(home)))
+		return error_set(err, EINVAL, "frontend is not below %s", home);
 	dev->frontend = strdup(text);
 	if (!dev->frontend)
 		return -ENOMEM;

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# What guests write to xenstore: what it says, how often, and what becomes of the
+# What guests write to xenstore: what it says, how often, and what becomes of
 # others meanwhile.
 . "${srcdir:-.}/tests/attack/lib.sh"
 hostile_start
@@ -104,6 +104,14 @@ check "what the guest writes about its disk is not believed" \
 check "what the daemon writes is not the guest's to change" not_the_guests
 cp "$image.honest" "$dir/third"
 guest create --domid 7
+check "a frontend in the directory of another guest" told frontend \
+	/local/domain/6/device/vbd/51712 'not below /local/domain/7/'
+check "a frontend of no guest" told frontend /local/domain/70/device/vbd/1 \
+	'frontend is not below'
+check "a frontend that is no path" told frontend nowhere \
+	'frontend is not below'
+check "a frontend with a long name" told frontend \
+	"/local/domain/7/$long" 'no frontend node'
 check "a frontend of another guest's number" told frontend-id 6 \
 	'frontend-id is not 7'
 check "a frontend of no number" told frontend-id 7x 'frontend-id is not 7'
