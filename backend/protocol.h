@@ -25,7 +25,7 @@
  * worker to supervisor: {"return": {...}, "command": NAME}
  *   or {"error": {"errno": N, "desc": SENTENCE}, "command": NAME}
  *   or {"event": "failed", "desc": SENTENCE}: serving cannot go on; nothing
- *   more is answered on the rings until disconnect.
+ *   more is answered on the rings until disconnect. Once a connect.
  *   or {"event": "log", "level": N, "sentence": N, "desc": LINE}: for the log
  *   (log_handed()).
  *

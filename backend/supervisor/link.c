@@ -35,6 +35,9 @@
 /* Packets heard from one worker before the other devices get their turn. */
 #define MESSAGES_PER_TURN 16
 
+/* Of the log: a worker with more is broken. */
+#define LINES_PER_SECOND 5000
+
 static const char *const command_names[] = {
 	[LINK_COMMAND_PROBE] = "probe",
 	[LINK_COMMAND_OPEN] = "open",
@@ -173,7 +176,7 @@ static int start_worker(struct worker *w, const struct disk_arguments *image,
 	if (child_alive(&w->child))
 		return 0;
 	memset(w->awaited, 0, sizeof(w->awaited));
-	w->broken = w->cancelled = w->closed = false;
+	w->broken = w->cancelled = w->closed = w->may_fail = false;
 	w->task = NULL;
 	w->killed_ns = 0;
 	ret = opening_begin(host->opener, &start, image, &opener_fd, err);
@@ -229,12 +232,26 @@ static void say_how_it_ended(const struct worker *w, int status,
 			  WEXITSTATUS(status));
 }
 
+/* More than any worker has to say, which limits itself. */
+static bool says_too_much(struct worker *w)
+{
+	uint64_t now = monotonic_ns();
+
+	if (now - w->lines_since_ns > NS_PER_S) {
+		w->lines_since_ns = now;
+		w->lines = 0;
+	}
+	return ++w->lines > LINES_PER_SECOND;
+}
+
 /* Foreign words: log.c makes one line of them, and limits those. */
 static int log_line(struct worker *w, json_t *msg, const char *text)
 {
 	json_int_t sentence;
 	int level;
 
+	if (says_too_much(w))
+		return -EPROTO;
 	if (json_unpack(msg, "{s:i, s:I}", "level", &level, "sentence",
 			&sentence) < 0 || level < 0 || level > LOG_LEVEL_DEBUG)
 		return -EPROTO;
@@ -411,6 +428,7 @@ void link_connect(struct link *l, bool discard, const struct rings *rings)
 {
 	const struct connect_arguments c = { l->domid, discard, *rings };
 
+	l->serving.may_fail = true;
 	busy_with(l, LINK_COMMAND_CONNECT, connect_arguments_pack(&c));
 }
 
@@ -487,6 +505,7 @@ static void connect_answer(struct link *l, int errnum, const char *why,
 static void disconnect_answer(struct link *l, int errnum, const char *why,
 			      json_t *reply)
 {
+	l->serving.may_fail = false;
 	set_state(l, XENBUS_LINK_DOWN, "disconnected");
 	close_worker(&l->serving);
 	tell(l, LINK_DISCONNECTED, errnum, why);
@@ -540,8 +559,9 @@ static int hear_one(struct worker *w, json_t *msg)
 		return -EPROTO;
 	if (!strcmp(name, "log"))
 		return log_line(w, msg, why);
-	if (strcmp(name, "failed"))
+	if (strcmp(name, "failed") || !w->may_fail)
 		return -EPROTO;
+	w->may_fail = false;
 	tell(w->link, LINK_FAILED, EIO, why);
 	return 0;
 }

@@ -58,7 +58,10 @@ struct worker {
 	unsigned int awaited[LINK_NR_COMMANDS];	/* answers still to come */
 	bool broken;			/* has not kept to its protocol */
 	bool cancelled;			/* has been told so */
+	bool may_fail;			/* connected, and has not said so yet */
 	bool closed;			/* it is to end */
+	uint64_t lines_since_ns;	/* of the log, in this second */
+	unsigned int lines;
 	const char *task;		/* what it has to do, or NULL... */
 	uint64_t since_ns, deadline_ns;	/* ...since when, and by when */
 	uint64_t killed_ns;		/* its time was over; 0: it was not */

@@ -29,10 +29,36 @@ static void say(const char *text)
 		_exit(1);
 }
 
+static void hear(void)
+{
+	char buf[4096];
+
+	if (recv(WORKER_FD, buf, sizeof(buf), 0) < 0)
+		_exit(1);
+}
+
+static void give_up(void)
+{
+	say("{\"event\": \"failed\", \"desc\": \"again\"}");
+}
+
+/* The first time is allowed. */
 static void flood(void)
 {
+	say("{\"command\": \"open\", \"return\": {\"size\": 512, "
+	    "\"physical-block\": 512, \"discard-granularity\": 512, "
+	    "\"discard\": false}}");
+	hear();
+	say("{\"command\": \"connect\", \"return\": {}}");
 	for (;;)
-		say("{\"event\": \"failed\", \"desc\": \"again\"}");
+		give_up();
+}
+
+static void chatter(void)
+{
+	for (;;)
+		say("{\"event\": \"log\", \"level\": 0, \"sentence\": 1, "
+		    "\"desc\": \"and on\"}");
 }
 
 static void noise(void)
@@ -99,7 +125,8 @@ static const struct {
 	const char *name;
 	void (*behave)(void);
 } behaviours[] = {
-	{ "flood", flood }, { "noise", noise }, { "foreign", foreign },
+	{ "flood", flood }, { "early", give_up },
+	{ "chatter", chatter }, { "noise", noise }, { "foreign", foreign },
 	{ "unasked", unasked }, { "twice", twice },
 	{ "no-limits", no_limits }, { "mute", mute },
 	{ "until-cancelled", until_cancelled },
@@ -118,10 +145,7 @@ static int be_opener(void)
 
 static int be_worker(const char *name)
 {
-	char buf[4096];
-
-	if (recv(WORKER_FD, buf, sizeof(buf), 0) < 0)	/* the first command */
-		return 1;
+	hear();					/* the first command */
 	for (size_t i = 0; i < ARRAY_SIZE(behaviours); i++) {
 		if (!strcmp(behaviours[i].name, name))
 			behaviours[i].behave();
@@ -168,7 +192,7 @@ static void begin(struct link *l, const char *behaviour)
 /* Hears for a while; whether the process has ended. */
 static bool ends(struct link *l)
 {
-	for (int i = 0; i < 500 && l->serving.child.pid > 0; i++) {
+	for (int i = 0; i < 2000 && l->serving.child.pid > 0; i++) {
 		struct pollfd p = { l->serving.child.fd, POLLIN, 0 };
 
 		poll(&p, 1, 20);
@@ -263,22 +287,36 @@ static void test_mute(void **state)
 	assert_non_null(strstr(heard.why, "signal 9"));
 }
 
-/* Whatever it has to say: others get their turn. */
+/* Of a disk that is not connected. */
+static void test_early(void **state)
+{
+	ends_broken("early");
+	assert_int_equal(heard.count, 1);
+}
+
+/* Others get their turn, and it comes to an end. */
+static void test_chatter(void **state)
+{
+	ends_broken("chatter");
+	assert_int_equal(heard.count, 1);
+}
+
 static void test_flood(void **state)
 {
+	const struct rings rings = { .nr_queues = 1 };
 	struct link l;
 
 	begin(&l, "flood");
-	for (int i = 0; i < 100; i++) {
-		unsigned int before = heard.count;
-
+	for (int i = 0; i < 500 && !heard.count; i++) {
+		usleep(20 * 1000);
 		link_hear(&l.serving);
-		assert_true(heard.count - before <= 16);
-		usleep(1000);
 	}
-	assert_true(heard.count > 16);
-	child_kill(&l.serving.child);
+	assert_int_equal(heard.last, LINK_OPENED);
+	link_connect(&l, false, &rings);
 	assert_true(ends(&l));
+	assert_int_equal(heard.count, 4);	/* connected, failed, ended */
+	assert_int_equal(heard.last, LINK_ENDED);
+	assert_true(l.serving.broken);
 }
 
 /* ---- deadlines: by a clock that runs ahead ---- */
@@ -408,6 +446,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_no_limits),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_mute),
+		cmocka_unit_test(test_early),
+		cmocka_unit_test(test_chatter),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_deadline_again),
@@ -422,6 +462,7 @@ int main(int argc, char **argv)
 	if (argc > 2 && !strcmp(argv[1], "--name"))
 		return *argv[2] ? be_worker(argv[2]) : be_opener();
 	log_init("test-link", LOG_LEVEL_ERROR, true);
+	log_limit();
 	host.worker = argv[0];
 	host.opener = &opener;
 	opening_init(&opener, strdup(argv[0]));
