@@ -27,6 +27,7 @@ static struct {
 	bool to_stderr;
 	bool limited;
 	struct log_object process;
+	int pid;
 	bool (*say)(enum log_level level, uint32_t sentence, const char *text);
 	void (*left_out)(void *arg, uint64_t due_ns);
 	void *left_out_arg;
@@ -35,6 +36,7 @@ static struct {
 void log_init(const char *ident, enum log_level level, bool to_stderr)
 {
 	logger.ident = ident;
+	logger.pid = (int)getpid();
 	logger.level = level;
 	logger.to_stderr = to_stderr;
 	if (!to_stderr)
@@ -103,7 +105,7 @@ static void write_line(const struct log_object *o, enum log_level level,
 		return;
 	}
 	n = snprintf(line, sizeof(line), "%s[%d]: %s: %s%s%s\n", logger.ident,
-		     (int)getpid(), levels[level].name, o->name, sep, clean);
+		     logger.pid, levels[level].name, o->name, sep, clean);
 	if (write(STDERR_FILENO, line, min((size_t)n, sizeof(line) - 1)) < 0)
 		return;	/* nowhere left to say it */
 }

@@ -14,6 +14,7 @@
 #include "image/graph/protocol.h"
 #include "tool/image-opts.h"
 #include "tool/message.h"
+#include "tool/opener.h"
 
 /* Says by which option the format that was guessed is said for sure. NULL:
  * printed that it may not be guessed. */
@@ -112,6 +113,7 @@ static int open_path(struct loop *loop, const char **path,
 		.aio = c->aio,
 		.snapshot = c->snapshot,
 		.writable_backing = c->writable_backing,
+		.opener = tool_opener(),
 	};
 	const char *format = NULL, *at = *path;
 	int ret = described(loop, c, &opts, &at, &format, err);

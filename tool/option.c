@@ -12,6 +12,7 @@
 #include "common/size.h"
 #include "tool/message.h"
 #include "tool/object.h"
+#include "tool/opener.h"
 #include "tool/settings.h"
 
 #define MAX_OPTIONS 32
@@ -54,6 +55,7 @@ static struct {
 	int argc;
 	char **argv;
 	bool strict_format;
+	const char *image_dirs;
 } command;
 
 int tool_getopt(const struct verb *verb, int argc, char **argv)
@@ -70,7 +72,12 @@ int tool_getopt(const struct verb *verb, int argc, char **argv)
 		if (id == OPT_OBJECT && tool_object(optarg))
 			return '?';
 		command.strict_format |= id == OPT_STRICT_FORMAT;
-	} while (id == OPT_OBJECT || id == OPT_STRICT_FORMAT);
+		if (id == OPT_IMAGE_DIRS)
+			command.image_dirs = optarg;
+	} while (id == OPT_OBJECT || id == OPT_STRICT_FORMAT ||
+		 id == OPT_IMAGE_DIRS);
+	if (id == -1 && tool_opener_settle(command.image_dirs))
+		return '?';
 	if (id == 'h' || id == OPT_HELP) {
 		tool_help_verb(verb);
 		exit(EXIT_OK);
@@ -204,5 +211,6 @@ bool tool_strict_format(void)
 	ret = tool_settings_read(&settings, &err);
 	if (ret)
 		tool_error("%s", error_text(&err, ret));
+	free(settings.image_dirs);
 	return ret || settings.strict_format;
 }

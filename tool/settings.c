@@ -15,6 +15,8 @@ int tool_settings_read(struct tool_settings *settings, struct error *err)
 	if (ret == 0)
 		ret = conf_read(&c, "xdisk", err);
 	settings->strict_format = c.strict_format;
+	settings->image_dirs = c.tool_image_dirs;
+	c.tool_image_dirs = NULL;
 	conf_free(&c);
 	return ret == -ENOENT ? 0 : ret;
 }

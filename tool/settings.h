@@ -11,6 +11,7 @@
 
 struct tool_settings {
 	bool strict_format;
+	char *image_dirs;	/* malloc()ed; NULL: not said */
 };
 
 /* Reads the file (another one where $XDISK_CONFIG names it); no file is no

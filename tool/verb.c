@@ -14,6 +14,8 @@ const struct tool_option tool_every_option[] = {
 	{ OPT_OBJECT, "object", "OBJECT", "secret,id=ID,data=...|file=...; names "
 	  "a passphrase" },
 	{ OPT_STRICT_FORMAT, "strict-format", NULL, "never guess a format" },
+	{ OPT_IMAGE_DIRS, "image-dirs", "DIR:...", "where the files lie that "
+	  "images may name" },
 	{ OPT_HELP, "help", NULL, "tell this" },
 	TOOL_END,
 };

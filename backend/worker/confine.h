@@ -32,6 +32,9 @@ struct confine {
  */
 int confine(const struct confine *c, struct error *err);
 
+/* All but the list of system calls: for tests of what stands behind it. */
+int confine_but_syscalls(const struct confine *c, struct error *err);
+
 /* The rings are mapped: what only opening an image took is given up, too. */
 int confine_connected(const struct confine *c, struct error *err);
 

@@ -36,10 +36,8 @@ static const struct {
 	unsigned int phases;
 } plain[] = {
 	/* images */
-	{ SCMP_SYS(pread64), BOTH },
 	{ SCMP_SYS(preadv), BOTH },
 	{ SCMP_SYS(preadv2), BOTH },
-	{ SCMP_SYS(pwrite64), BOTH },
 	{ SCMP_SYS(pwritev), BOTH },
 	{ SCMP_SYS(fdatasync), BOTH },
 	{ SCMP_SYS(fallocate), BOTH },
@@ -52,11 +50,12 @@ static const struct {
 	{ SCMP_SYS(io_submit), BOTH },
 	{ SCMP_SYS(io_getevents), BOTH },
 	{ SCMP_SYS(io_destroy), BOTH },
+	{ SCMP_SYS(pread64), OPENING },
 	{ SCMP_SYS(io_setup), OPENING },
 	{ SCMP_SYS(statx), OPENING },
 	{ SCMP_SYS(fstatfs), OPENING },
 	{ SCMP_SYS(fadvise64), OPENING },
-	{ SCMP_SYS(getrandom), BOTH },	/* heap; LUKS */
+	{ SCMP_SYS(getrandom), OPENING },
 	{ SCMP_SYS(getrusage), BOTH },
 
 	/* the supervisor, the opener, events, the log */
@@ -64,13 +63,12 @@ static const struct {
 	{ SCMP_SYS(write), BOTH },
 	{ SCMP_SYS(close), BOTH },
 	{ SCMP_SYS(recvfrom), BOTH },
-	{ SCMP_SYS(recvmsg), OPENING },
-	{ SCMP_SYS(sendto), BOTH },
+	{ SCMP_SYS(recvmsg), OPENING },		/* descriptors */
+	{ SCMP_SYS(sendto), OPENING },
 	{ SCMP_SYS(sendmsg), BOTH },
 	{ SCMP_SYS(shutdown), BOTH },
 	{ SCMP_SYS(epoll_ctl), BOTH },
 	{ SCMP_SYS(epoll_wait), BOTH },
-	{ SCMP_SYS(epoll_pwait), BOTH },
 	{ SCMP_SYS(eventfd2), BOTH },
 
 	/* memory, threads, the end */
@@ -88,7 +86,6 @@ static const struct {
 	{ SCMP_SYS(restart_syscall), BOTH },
 	{ SCMP_SYS(clock_gettime), BOTH },	/* without a vdso */
 	{ SCMP_SYS(clock_nanosleep), OPENING },
-	{ SCMP_SYS(getpid), BOTH },		/* a line of the log */
 	{ SCMP_SYS(exit), BOTH },
 	{ SCMP_SYS(exit_group), BOTH },
 	{ SCMP_SYS(seccomp), OPENING },		/* to allow less */
@@ -106,6 +103,9 @@ static const struct {
 	{ SCMP_SYS(recvmsg), NETWORK },
 	{ SCMP_SYS(recvmmsg), NETWORK },
 	{ SCMP_SYS(sendmmsg), NETWORK },
+	{ SCMP_SYS(sendto), NETWORK },
+	{ SCMP_SYS(getrandom), NETWORK },
+	{ SCMP_SYS(getpid), NETWORK },
 	{ SCMP_SYS(poll), NETWORK },
 	{ SCMP_SYS(ppoll), NETWORK },
 	{ SCMP_SYS(openat), NETWORK },

@@ -33,6 +33,7 @@
 #include "tool/json.h"
 #include "tool/message.h"
 #include "tool/open.h"
+#include "tool/opener.h"
 #include "tool/option.h"
 #include "tool/progress.h"
 #include "tool/verbs/verbs.h"
@@ -399,6 +400,7 @@ static int open_convert_target(struct convert *c)
 		.cache = c->to.cache,
 		.aio = c->from.aio,
 		.compression_level = c->level,
+		.opener = tool_opener(),
 	};
 	const char *backing = target_option(c, "backing_file");
 	const char *backing_format = target_option(c, "backing_fmt");

@@ -25,6 +25,7 @@
 #include "tool/image-opts.h"
 #include "tool/message.h"
 #include "tool/open.h"
+#include "tool/opener.h"
 #include "tool/option.h"
 #include "tool/verbs/verbs.h"
 
@@ -65,6 +66,7 @@ static int look_at_backing(struct create *c, const char *full)
 	struct image_options opts = {
 		.flags = IMAGE_NO_IO | IMAGE_NO_BACKING | IMAGE_SHARE,
 		.cache = IMAGE_CACHE_WRITEBACK,
+		.opener = tool_opener(),
 	};
 	const char *format = create_opts_value(&c->opts, "backing_fmt");
 	struct error err = ERROR_INIT;

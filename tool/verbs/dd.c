@@ -23,6 +23,7 @@
 #include "tool/json.h"
 #include "tool/message.h"
 #include "tool/open.h"
+#include "tool/opener.h"
 #include "tool/option.h"
 #include "tool/progress.h"
 #include "tool/verbs/verbs.h"
@@ -99,6 +100,7 @@ static int create_output(struct dd *d)
 	struct image_options opts = {
 		.flags = IMAGE_RDWR | IMAGE_UNMAP,
 		.cache = IMAGE_CACHE_WRITEBACK,
+		.opener = tool_opener(),
 	};
 	int ret;
 
