@@ -359,7 +359,9 @@ void local_opener_clear(struct local_opener *l)
 int opener_open(struct opener *opener, const struct opener_ask *ask,
 		struct opened *out, struct error *err)
 {
-	static const struct policy any = { .data_rule = DATA_ANY };
+	static const struct policy any = {
+		.data_rule = DATA_ANY, .backing_writable = true,
+	};
 	struct local_opener l;
 	int ret;
 

@@ -15,6 +15,7 @@
 #include "backend/supervisor/link.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -224,6 +225,10 @@ static void say_how_it_ended(const struct worker *w, int status,
 		error_set(why, ETIMEDOUT, "the worker was killed: it had been "
 			  "busy with \"%s\" for %u s", w->task,
 			  busy_seconds(w));
+	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		error_set(why, EIO, "the worker was ended by its sandbox: it "
+			  "made a system call that is not on its list "
+			  "(--sandbox=log tells which)");
 	else if (WIFSIGNALED(status))
 		error_set(why, EIO, "the worker was killed by signal %d (%s)",
 			  WTERMSIG(status), strsignal(WTERMSIG(status)));

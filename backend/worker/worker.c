@@ -35,6 +35,7 @@
 #include "common/log.h"
 #include "common/printable.h"
 #include "common/size.h"
+#include "image/crypto/crypto.h"
 #include "image/crypto/secret.h"
 #include "image/graph/open.h"
 #include "image/graph/protocol.h"
@@ -167,6 +168,8 @@ static int confine_for(struct worker *w, const struct disk *d,
 		.uid = w->start->uid,
 		.network = image_is_remote(d->args.path),
 	};
+	if (d->args.secret_file)
+		crypto_init();
 	ret = confine(&w->confine, err);
 	w->confined = ret == 0;
 	return ret;

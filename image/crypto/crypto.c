@@ -46,7 +46,7 @@ static void init_once(void)
 	gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
 }
 
-static void init_library(void)
+void crypto_init(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -76,7 +76,7 @@ static int hash_id(enum crypto_hash hash)
 int crypto_digest(enum crypto_hash hash, const void *data, size_t len,
 		  uint8_t *out)
 {
-	init_library();
+	crypto_init();
 	if (gcry_md_test_algo(hash_id(hash)))
 		return -ENOTSUP;
 	gcry_md_hash_buffer(hash_id(hash), out, data, len);
@@ -87,7 +87,7 @@ int crypto_pbkdf2(enum crypto_hash hash, const void *pass, size_t pass_len,
 		  const uint8_t *salt, size_t salt_len, uint32_t iterations,
 		  uint8_t *out, size_t out_len)
 {
-	init_library();
+	crypto_init();
 	return gcry_kdf_derive(pass, pass_len, GCRY_KDF_PBKDF2, hash_id(hash),
 			       salt, salt_len, iterations, out_len, out) ?
 		       -EINVAL : 0;
@@ -220,7 +220,7 @@ int crypto_new(const struct crypto_spec *spec, const uint8_t *key,
 
 	if (ret)
 		return ret;
-	init_library();
+	crypto_init();
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;

@@ -44,6 +44,9 @@ int crypto_find_name(const char *const *names, const char *name);
 
 /* Why nothing here works, NULL: it does. */
 const char *crypto_missing(void);
+/* Sooner than by itself: before the process gives up what the library's own
+ * beginning takes. */
+void crypto_init(void);
 
 /* ---- hashes, keys; any thread ---- */
 
