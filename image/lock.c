@@ -76,6 +76,16 @@ static int refused(int ret, const char *path, bool write, struct error *err)
 	return 0;
 }
 
+void image_unlock(int fd)
+{
+	struct flock lock = {
+		.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = HELD_BASE,
+		.l_len = FORBIDDEN_BASE - HELD_BASE + NR_PERMISSIONS,
+	};
+
+	fcntl(fd, F_OFD_SETLK, &lock);
+}
+
 int image_probe_locks(int fd, const char *path, bool write, struct error *err)
 {
 	int ret = probe(fd, FORBIDDEN_BASE, permissions_of(write));

@@ -24,6 +24,10 @@
  */
 int image_lock(int fd, const char *path, bool write, struct error *err);
 
+/* Lets go of them before the file is closed: where a ring of io_uring knows it, the
+ * kernel may close it later. */
+void image_unlock(int fd);
+
 /* Would image_lock() be refused now? The same errors, and nothing is taken. */
 int image_probe_locks(int fd, const char *path, bool write, struct error *err);
 

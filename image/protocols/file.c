@@ -93,8 +93,10 @@ static int file_close(struct image *img, struct error *err)
 	aio_file_done(&s->file);
 	aio_free(s->aio);
 	s->aio = NULL;
-	if (s->fd >= 0)
+	if (s->fd >= 0) {
+		image_unlock(s->fd);
 		close(s->fd);
+	}
 	s->fd = -1;
 	return 0;
 }

@@ -42,7 +42,7 @@ free() {
 	sleep 5
 	kill -0 "$hung_pid" || { echo "killed at once"; return 1; }
 	wait_for 6 gone &&
-	"$xdisk" io -f qcow2 -c 'write -P 1 0 64k' "$dir/$1" &&
+	wait_for 2 "$xdisk" io -f qcow2 -c 'write -P 1 0 64k' "$dir/$1" &&
 	wait_for 2 logged "vbd $1/51712: gone"
 }
 
@@ -53,15 +53,25 @@ destroyed_while_connected() {
 	free 1 && logged 'busy with "disconnect" for'
 }
 
-# The image is being opened.
+no_worker() {
+	[ -z "$(workers_of "$daemon_pid")" ]
+}
+
+# The image is being opened, by one who waits for a server, say.
 destroyed_while_connecting() {
-	create 2 && hang_worker || return
+	create 2 && wait_for 5 no_worker || return
+	opener_pid=$(pgrep -P "$daemon_pid" -x xdisk-opener)
+	kill -STOP "$opener_pid"
 	"$simguest" show --domid 2 --vdev xvda >/dev/null 2>&1 &
 	guest_pid=$!
 	wait_for 5 logged 'vbd 2/51712: worker down -> busy: open' || return
+	hung_pid=$(workers_of "$daemon_pid")
 	kill $guest_pid
 	guest destroy --domid 2 --quick
 	free 2 && logged 'busy with "open" for'
+	opening_status=$?
+	kill -CONT "$opener_pid"
+	return $opening_status
 }
 
 detached_by_force() {
