@@ -7,8 +7,7 @@
 #	about ADVISORY		the checks from here on are about that
 #	hostile_done		what must hold after all of it; the last line
 . "${srcdir:-.}/tests/simxen/simxen.sh"
-
-advisories=$srcdir/tests/attack/advisories
+. "$srcdir/tests/attack/advisories.sh"
 
 hostile_create() {
 	guest create --domid 5 --disk "$image,qcow2,xvda,rw" \
@@ -41,16 +40,6 @@ nodes_are_as_before() {
 	nodes_of_daemon | diff "$SIMXEN_DIR/nodes.before" -
 }
 
-about() {
-	group "$1 ($(sed -n "s/^$1 //p" "$advisories"))"
-}
-
-# played_by ADVISORY: the cases that do
-played_by() {
-	awk -v this="$1" '/^\t/ { if (on) print; next } { on = $1 == this }' \
-		"$advisories"
-}
-
 # The right answer, a reason where the device is refused, and a disk that works
 # afterwards; with persistent grants the same mistakes take another way.
 played() {
@@ -72,7 +61,7 @@ played() {
 play() {
 	for advisory; do
 		about "$advisory"
-		for name in $(played_by "$advisory"); do
+		for name in $(advisory_cases "$advisory"); do
 			check "$name" played "$name"
 		done
 	done

@@ -26,7 +26,6 @@ play XSA-216
 
 group "of no advisory"
 for name in $(guest hostile --list); do
-	grep -q "^	\(.* \)\?$name\( .*\)\?\$" "$advisories" ||
-		check "$name" played "$name"
+	[ "$(advisory_of "$name")" ] || check "$name" played "$name"
 done
 hostile_done

@@ -22,6 +22,7 @@
 #include "tests/simxen/blkfront.h"
 #include "tests/simxen/discard.h"
 #include "tests/simxen/hostile.h"
+#include "tests/simxen/put.h"
 #include "tests/simxen/sequence.h"
 #include "tests/simxen/workload.h"
 
@@ -43,6 +44,7 @@ static const char usage_text[] =
 "  cycle     --domid D --vdev V [FRONT] [--count N]\n"
 "  discard   --domid D --vdev V [FRONT] [--count N] [--stay]\n"
 "            the whole disk, N times at once, with reads beside it\n"
+"  put       --domid D --vdev V FILE        what the disk begins with then\n"
 "  hostile   --domid D --vdev V [FRONT] --case NAME | --list\n"
 "  sequence  --domid D --vdev V [FRONT] NAME | --list\n"
 "  stats     what the processes on this hypervisor hold\n"
@@ -433,6 +435,19 @@ static void cmd_discard(struct args *a)
 	front_close(&f);
 }
 
+static void cmd_put(struct args *a)
+{
+	struct front f;
+
+	if (!a->name)
+		die("put what?");
+	open_front(a, &f);
+	front_connect(&f);
+	put_file(&f, a->name);
+	front_disconnect(&f);
+	front_close(&f);
+}
+
 static void cmd_hostile(struct args *a)
 {
 	struct front f;
@@ -521,8 +536,9 @@ static const struct {
 	{ "offers", cmd_offers },	{ "shutdown", cmd_shutdown },
 	{ "show", cmd_show },		{ "verify", cmd_verify },
 	{ "bench", cmd_bench },		{ "cycle", cmd_cycle },
-	{ "discard", cmd_discard },	{ "hostile", cmd_hostile },
-	{ "sequence", cmd_sequence },	{ "stats", cmd_stats },
+	{ "put", cmd_put },		{ "discard", cmd_discard },
+	{ "hostile", cmd_hostile },	{ "sequence", cmd_sequence },
+	{ "stats", cmd_stats },
 };
 
 int main(int argc, char **argv)

@@ -3,6 +3,7 @@
 # Malformed images of the formats other than qcow2: each is refused, with a
 # reason, in bounded time and memory.
 . "${srcdir:=.}/tests/functional/formats/lib.sh"
+. "$srcdir/tests/attack/advisories.sh"
 
 noise raw 2000000 1
 truncate -s 2000384 raw
@@ -43,6 +44,7 @@ refused()
 }
 
 while read -r file format said; do
+	about "$(advisory_of "${file%.bad}")"
 	ok "$file: $said" refused "$file" "$format" "$said"
 done < list
 

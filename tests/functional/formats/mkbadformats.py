@@ -9,7 +9,9 @@ defect, and to DIR/list a line for each: the file, the format, and what must be
 said when it is read, as a pattern; "-" where only reading (not opening) fails.
 """
 
+import base64
 import os
+import re
 import struct
 import sys
 
@@ -289,6 +291,16 @@ def cloop():
     bad('cloop', 'stream', '-', (start, '8s', b'no zlib!'))
 
 
+def bad_table(name, said, *changes):
+    """The first table of a DMG image, which stands in its property list."""
+    text = re.search(rb'<data>(.*?)</data>', image('dmg'), re.S)
+    table = bytearray(base64.b64decode(text[1]))
+    for off, layout, *values in changes:
+        struct.pack_into(layout, table, off, *values)
+    bad('dmg', name, said, (text.start(1), '%ds' % len(text[1]),
+                            base64.b64encode(table).ljust(len(text[1]))))
+
+
 def dmg():
     bad('dmg', 'trailer', 'koly', (-512, '<I', 7))
     bad('dmg', 'list', 'property list has', (-512 + 224, '>Q', HUGE))
@@ -298,6 +310,13 @@ def dmg():
         (-512 + 40, '>QQ', HUGE, 4096))
     bad('dmg', 'data-fork', 'not within the file', (-512 + 24, '>Q', HUGE))
     bad('dmg', 'cut', 'koly', size=10000)
+    bad_table('table-entries', 'cannot have', (200, '>I', 0xffffffff))
+    packed = 204 + 40 * 2       # the first entries are zeroes, raw, packed
+    bad_table('chunk-sectors', 'cannot have', (packed + 16, '>Q', 1 << 18))
+    bad_table('chunk-length', 'cannot have', (packed + 32, '>Q', 1 << 27))
+    bad_table('chunk-far', 'not within the file', (packed + 24, '>Q', HUGE))
+    bad_table('chunk-place', 'not possible', (packed + 8, '>Q', HUGE))
+    bad_table('chunks-overlap', 'two DMG chunks', (packed + 8, '>Q', 0))
 
 
 for make in vdi, vpc, vmdk, qed, qcow, vhdx, parallels, bochs, cloop, dmg:

@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # External data files: a guest writes to what its image names, so the daemon
-# opens none that xdisk.conf does not allow for that disk.
+# opens none that xdisk.conf does not allow for that disk. Descriptions of other
+# things than files are in no image.
 . "${srcdir:-.}/tests/simxen/simxen.sh"
+. "$srcdir/tests/attack/advisories.sh"
 simxen_require qemu-img python3 "$xdiskd" "$worker" "$xdisk"
 simxen_start
 
@@ -141,6 +143,7 @@ new_section() {
 	allow "$1" "a new section [image $2]"
 }
 
+about CVE-2024-32498
 check "files of the host" files
 daemon_start --config "$conf"
 
@@ -263,16 +266,39 @@ by_the_tool() {
 check "beside: a backing image's beside it is read, not written" served_over
 check "the tool opens what it is told, as ever" by_the_tool
 
-# ---- names that are not fit to print ----------------------------------------
+# ---- descriptions -----------------------------------------------------------
 
-over break "$(printf 'no\nxdiskd[1]: error: vbd 9/9: forged\033[1m')"
-one_line() {
-	refused "$img/break" \
-		'no\nxdiskd[1]: error: vbd 9/9: forged\033[1m' &&
-	! grep -a '^xdiskd\[1\]' "$daemon_log"
+# The image's header is looked at, and what it names is not.
+looked_at() {
+	"$xdisk" info -f qcow2 "$img/$1" >"$dir/info" && cat "$dir/info" &&
+	! grep 'secret secret' "$dir/info" && untouched
 }
-over bytes "$(printf '/\377\303\050')"
-check "a name in an image begins no line of the log" one_line
-check "a name that is not UTF-8 is told as well as can be" refused \
-	"$img/bytes" "Could not open '/\\377\\303('"
+
+refused_by_the_tool() {
+	! "$xdisk" io -r -f qcow2 -c 'read 0 512' "$img/$1" 2>"$dir/why" &&
+	cat "$dir/why" && grep 'only plain files' "$dir/why" && untouched
+}
+
+about CVE-2024-4467
+description='json:{"driver":"raw","file.filename":"/../host/secret"}'
+for name in description beside-description path-description; do
+	made $name "${description//,/,,}"
+	check "as a data file, $name: refused" refused "$img/$name" \
+		"names the data file '$description'"
+done
+check "as a data file: info does not open it" looked_at description
+check "as a data file: the tool opens it as little" refused_by_the_tool \
+	description
+over based "$description"
+check "as a backing file: refused" refused "$img/based" \
+	"names the backing file '$description'"
+check "as a backing file: info does not open it" looked_at based
+check "as a backing file: the tool opens it as little" refused_by_the_tool \
+	based
+for name in nbd:localhost:1 nbd+unix:///x http://localhost/ fat:rw:/etc \
+	blkdebug::/etc/passwd host_device:/dev/sda; do
+	over based "$name"
+	check "as a backing file, $name: refused" refused "$img/based" \
+		"names the backing file '$name'"
+done
 tap_done
