@@ -353,6 +353,7 @@ static bool do_next(struct device *dev, uint64_t now_ns)
 	if (dev->stage == DEVICE_FORGOTTEN)
 		return false;
 	if (read_view(dev, &v) < 0) {
+		/* There is nobody to tell; the image is closed all the same. */
 		if (dev->host->stopping && before != XENBUS_LINK_BUSY)
 			link_disconnect(&dev->worker);
 		return false;
