@@ -123,7 +123,7 @@ struct feature {
 	unsigned int value, absent;
 	bool of_qemu;		/* QEMU writes it, too, whatever the disk */
 };
-#define NR_FEATURES 5
+#define NR_FEATURES 6
 
 static void list_features(const struct device *dev,
 			  struct feature features[NR_FEATURES])
@@ -133,6 +133,8 @@ static void list_features(const struct device *dev,
 		  false },
 		{ "max-ring-page-order", LIMIT_RING_ORDER, 0, true },
 		{ "feature-flush-cache", 1, 0, true },
+		/* guests that flush in no other way: Linux before 3.1 */
+		{ "feature-barrier", 1, 0, false },
 		{ "feature-persistent", 1, 0, false },
 		{ "feature-max-indirect-segments", LIMIT_INDIRECT, 0, false },
 	};

@@ -56,8 +56,8 @@ exec 3>&1
 check "three disks" create
 check "a plain disk is connected" connect xvda
 check "one with a script is connected" connect xvdb
-check "21 nodes below the directory of a plain disk" at_most 21 qdisk/1/51712
-check "22 nodes below that of one with a script" at_most 22 vbd/1/51728
+check "22 nodes below the directory of a plain disk" at_most 22 qdisk/1/51712
+check "23 nodes below that of one with a script" at_most 23 vbd/1/51728
 check "discard of a plain disk" discards xvda
 check "discard of one with a script" discards xvdb
 check "no discard of a read-only disk" no_discard
