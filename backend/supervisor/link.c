@@ -292,6 +292,7 @@ static bool reap_worker(struct worker *w, struct error *why)
 	if (!child_reap(&w->child, &status))
 		return false;
 	say_how_it_ended(w, status, why);
+	memset(w->awaited, 0, sizeof(w->awaited));
 	w->task = NULL;
 	return true;
 }
@@ -393,6 +394,7 @@ void link_probe(struct link *l, const struct link_image *image, bool locks)
 
 	if (child_alive(&l->probing.child))
 		return;
+	l->probes_locks = locks;
 	ret = tell_of_image(&l->probing, LINK_COMMAND_PROBE, image, locks, &err);
 	if (ret == 0)
 		return;
@@ -400,14 +402,21 @@ void link_probe(struct link *l, const struct link_image *image, bool locks)
 	tell(l, LINK_PROBED, -ret, error_text(&err, ret));
 }
 
-/* The process of the last connection has its image to close. */
+/* The process of the last connection has its image to close, and one that looks
+ * whether locks could be had must not meet ours. */
+static bool must_wait(const struct link *l)
+{
+	return (child_alive(&l->serving.child) && l->serving.closed) ||
+	       (l->probes_locks && l->probing.awaited[LINK_COMMAND_PROBE]);
+}
+
 void link_open(struct link *l, const struct link_image *image)
 {
 	struct error err = ERROR_INIT;
 	int ret;
 
 	if ((l->state == XENBUS_LINK_WAITING && monotonic_ns() < l->retry_ns) ||
-	    (child_alive(&l->serving.child) && l->serving.closed))
+	    must_wait(l))
 		return;
 	ret = tell_of_image(&l->serving, LINK_COMMAND_OPEN, image, false, &err);
 	if (ret == 0)

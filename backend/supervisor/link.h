@@ -75,6 +75,7 @@ struct link {
 	void (*told)(struct link *l, const struct link_news *news);
 
 	struct worker serving, probing;
+	bool probes_locks;		/* that of `probing` looks for locks */
 	enum xenbus_link state;		/* changed by link.c alone */
 	struct limits_answer limits;	/* since LINK_OPENED */
 	uint64_t retry_ns;		/* when WAITING: the next try */

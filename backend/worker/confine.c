@@ -46,30 +46,42 @@ static void lower_limits(void)
 
 /* ---- namespaces ---- */
 
+/* The current folder, a mount, becomes the root, and what was it is let go of: or,
+ * where that is the initial ramfs, which cannot be left, hidden below. */
+static int take_as_root(void)
+{
+	if (syscall(SYS_pivot_root, ".", ".") == 0)
+		return umount2(".", MNT_DETACH) ? -errno : 0;
+	return errno != EINVAL || mount(".", "/", NULL, MS_MOVE, NULL) ||
+	       chroot(".") ? -errno : 0;
+}
+
 /* An empty file system without room takes the place of all others. */
 static int empty_root(void)
 {
+	int ret;
+
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC |
 		  MS_RDONLY, "size=4k,nr_inodes=1,mode=0555") ||
-	    chdir("/proc") || syscall(SYS_pivot_root, ".", ".") ||
-	    umount2(".", MNT_DETACH) || chdir("/"))
+	    chdir("/proc"))
 		return -errno;
-	return 0;
+	ret = take_as_root();
+	return ret || chdir("/") == 0 ? ret : -errno;
 }
 
+/* Where the kernel, or the unit, gives them. */
 static void leave_namespaces(const struct confine *c)
 {
-	int flags = CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWUTS;
-	int ret;
+	int ret = unshare(CLONE_NEWIPC | (c->network ? 0 : CLONE_NEWNET));
 
-	if (!c->network)
-		flags |= CLONE_NEWNET;
-	ret = unshare(flags) ? -errno : 0;
+	if (ret)
+		log_debug("no network and IPC of its own: %s", strerror(errno));
+	ret = unshare(CLONE_NEWNS) ? -errno : 0;
 	if (ret == 0 && !c->network)
 		ret = empty_root();
 	if (ret)
-		log_info("no namespaces of its own: %s", strerror(-ret));
+		log_debug("no empty root: %s", strerror(-ret));
 }
 
 /* ---- user and capabilities ---- */
