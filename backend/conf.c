@@ -63,9 +63,12 @@ static int set_bool(bool *slot, const char *value, struct error *err)
 
 static int set_size(uint64_t *slot, const char *value, struct error *err)
 {
-	if (size_parse(value, slot) == 0)
-		return 0;
-	return error_set(err, EINVAL, "\"%s\" is not a size", value);
+	uint64_t bytes;
+
+	if (size_parse(value, &bytes) < 0)
+		return error_set(err, EINVAL, "\"%s\" is not a size", value);
+	*slot = bytes;
+	return 0;
 }
 
 /* Less than a request and an image may need is of no use. */
@@ -89,7 +92,7 @@ static int set_choice(char **slot, const char *value, const char *choices,
 
 	for (const char *c = choices; *c; c += strcspn(c, " ")) {
 		c += *c == ' ';
-		if (len && !strncmp(c, value, len) &&
+		if (len && !strchr(value, ' ') && !strncmp(c, value, len) &&
 		    (c[len] == ' ' || !c[len]))
 			return set_string(slot, value);
 	}

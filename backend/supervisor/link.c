@@ -91,8 +91,11 @@ static void tell(struct link *l, enum link_event event, int errnum,
 
 /* ---- patience ---- */
 
+/* What one was killed for stays what is told of it. */
 static void has_to(struct worker *w, const char *task, uint64_t within_ns)
 {
+	if (w->killed_ns)
+		return;
 	w->task = task;
 	w->since_ns = monotonic_ns();
 	w->deadline_ns = w->since_ns + within_ns;
@@ -306,11 +309,11 @@ void link_reap(struct link *l)
 		tell(l, LINK_PROBED, ECHILD, why.msg);
 	if (!reap_worker(&l->serving, &why))
 		return;
+	set_state(l, XENBUS_LINK_DOWN, "its process has ended");
 	if (l->serving.closed) {
 		tell(l, LINK_ENDED, 0, NULL);
 		return;
 	}
-	set_state(l, XENBUS_LINK_DOWN, "its process has ended");
 	tell(l, LINK_ENDED, in_use ? EIO : ECHILD, why.msg);
 }
 
@@ -531,7 +534,8 @@ static void rest_when_done(struct worker *w)
 		if (w->awaited[i])
 			return;
 	}
-	w->task = NULL;
+	if (!w->killed_ns)
+		w->task = NULL;
 }
 
 /* -EPROTO: nobody has asked. */

@@ -98,6 +98,7 @@ configurations() {
 	bad_config 'speed' '[xdiskd]' 'speed = 3' &&
 	bad_config 'floppy' '[floppy]' 'a = b' &&
 	bad_config 'fast' '[defaults]' 'cache = fast' &&
+	bad_config 'none of' '[defaults]' 'aio = io_uring libaio' &&
 	bad_config 'maybe' '[xdiskd]' 'all-vbd = maybe' &&
 	bad_config '17' '[xdiskd]' 'queues = 17' &&
 	bad_config 'line 2: "../x" is neither beside nor' '[defaults]' \
