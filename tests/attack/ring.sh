@@ -20,7 +20,10 @@ opened_for_reading() {
 
 play XSA-142
 check "the file is open for reading only" opened_for_reading
-play CVE-2013-2140 XSA-155
+check "no write came as far as the image" nothing_odd
+play CVE-2013-2140
+check "no discard came as far as the image" nothing_odd
+play XSA-155
 check "what was judged was carried out" nothing_odd
 play XSA-216
 

@@ -177,6 +177,23 @@ check "the daemon has taken no memory for it" memory_is_bounded "$before" \
 
 play XSA-350
 
+# Unpacking takes its time, so that there is much in flight when it closes.
+slow_disk() {
+	base64 /dev/urandom | head -c 16M >"$dir/text" &&
+	qemu-img convert -q -c -f raw -O qcow2 "$dir/text" "$dir/slow" &&
+	guest attach --domid 5 --disk "$dir/slow,qcow2,xvdc,ro"
+}
+
+# in_flight CASE [OPTION]: with as many requests as fit into four large rings
+in_flight() {
+	guest hostile --domid 5 --vdev xvdc --order 4 --queues 4 \
+		--indirect 256 --case "$@"
+}
+
+check "a disk that is slow" slow_disk
+check "it is closed with all its rings full" in_flight close-in-flight
+check "and without a word" in_flight closed-in-flight --no-persistent
+
 # ---- what is left -----------------------------------------------------------
 
 about XSA-326

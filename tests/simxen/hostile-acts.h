@@ -47,6 +47,7 @@ void grants_of_every_status(struct front *f);
 void grants_of_half_a_ring(struct front *f);
 void grants_back_with_answer(struct front *f);
 void grants_persistent(struct front *f);
+void grants_side_by_side(struct front *f);
 
 /* ---- hostile-storm.c ---- */
 

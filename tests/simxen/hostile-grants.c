@@ -2,6 +2,7 @@
 /* hostile-grants.c: see hostile-acts.h. */
 #include "config.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "tests/simxen/hostile-acts.h"
@@ -205,4 +206,100 @@ void grants_persistent(struct front *f)
 		front_free_rings(f);
 	}
 	recover(f);
+}
+
+/* ---- side by side ------------------------------------------------------ */
+
+#define PIECES 8
+
+static void put_pattern(struct front *f, uint32_t ref, unsigned int n,
+			uint8_t seed)
+{
+	uint8_t *p = page_at(&f->machine, ref);
+	size_t i;
+
+	for (i = 0; i < n * SIMXEN_PAGE; i++)
+		p[i] = seed + i / SECTOR;
+}
+
+/* Pieces that touch each other, or do not, or lie in one page. */
+static void make_pieces(struct seg *seg, uint32_t ref, unsigned int order)
+{
+	static const uint8_t shape[][2] = {
+		{ 0, 3 }, { 4, 7 }, { 0, 7 }, { 0, 7 }, { 2, 5 }, { 0, 0 },
+		{ 7, 7 }, { 1, 7 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < PIECES; i++)
+		seg[i] = (struct seg){
+			.gref = ref + (order == 0 ? i :
+				       order == 1 ? PIECES - 1 - i : i / 2),
+			.first = shape[i][0], .last = shape[i][1],
+		};
+}
+
+/* The bytes of the pieces, one after the other; how many there are. */
+static size_t gather(const struct front *f, const struct seg *seg, uint8_t *to)
+{
+	size_t n = 0;
+	unsigned int i;
+
+	for (i = 0; i < PIECES; i++) {
+		memcpy(to + n, (uint8_t *)page_at(&f->machine, seg[i].gref) +
+			       seg[i].first * SECTOR,
+		       seg_sectors(&seg[i]) * SECTOR);
+		n += seg_sectors(&seg[i]) * SECTOR;
+	}
+	return n;
+}
+
+static void write_and_read(struct front *f, uint32_t ref, uint32_t whole,
+			   const struct seg *seg)
+{
+	uint8_t wrote[PIECES * SIMXEN_PAGE], got[PIECES * SIMXEN_PAGE];
+	struct seg all[PIECES];
+	size_t n;
+
+	put_pattern(f, ref, PIECES, 1);
+	n = gather(f, seg, wrote);
+	if (request(f, BLK_WRITE, seg, PIECES) != BLK_OKAY)
+		die("a write of pieces fails");
+	whole_pages(all, whole, PIECES);
+	if (request(f, BLK_READ, all, PIECES) != BLK_OKAY)
+		die("a read of pages fails");
+	if (memcmp(page_at(&f->machine, whole), wrote, n) != 0)
+		die("pieces were written from other places");
+	put_pattern(f, ref, PIECES, 99);
+	if (request(f, BLK_READ, seg, PIECES) != BLK_OKAY)
+		die("a read of pieces fails");
+	gather(f, seg, got);
+	if (memcmp(got, wrote, n) != 0)
+		die("pieces were read into other places");
+}
+
+/* Pages that were mapped one before the other lie the one way round in the
+ * backend's memory, and the other way round when they were mapped after. */
+void grants_side_by_side(struct front *f)
+{
+	unsigned int order, i;
+	uint32_t ref, whole;
+	struct seg seg[PIECES];
+
+	front_connect(f);
+	for (order = 0; order < 6; order++) {
+		ref = pages_alloc(&f->machine, PIECES, GRANT_WRITABLE);
+		whole = pages_alloc(&f->machine, PIECES, GRANT_WRITABLE);
+		for (i = 0; i < PIECES; i++) {
+			whole_pages(seg, ref + (order % 2 ? i : PIECES - 1 - i),
+				    1);
+			request(f, BLK_READ, seg, 1);
+		}
+		make_pieces(seg, ref, order / 2);
+		write_and_read(f, ref, whole, seg);
+		front_free_pages(f, ref, PIECES);
+		front_free_pages(f, whole, PIECES);
+	}
+	use(f);
+	front_disconnect(f);
 }

@@ -885,6 +885,7 @@ static const struct {
 	{ "half-a-ring", grants_of_half_a_ring },
 	{ "back-with-answer", grants_back_with_answer },
 	{ "persistent-grants", grants_persistent },
+	{ "side-by-side", grants_side_by_side },
 	{ "close-in-flight", life_close_in_flight },
 	{ "closed-in-flight", life_closed_in_flight },
 	{ "killed", life_killed },
