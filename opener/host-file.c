@@ -17,11 +17,11 @@
 #include "common/bits.h"
 
 /* Linux 5.6; before it, and where it is filtered, as open(2) finds it. */
-static int open_as_path(const char *path)
+static int open_as_path(const char *path, bool foreign)
 {
 	struct open_how how = {
 		.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_NO_MAGICLINKS,
+		.resolve = foreign ? RESOLVE_NO_MAGICLINKS : 0,
 	};
 	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 
@@ -29,9 +29,9 @@ static int open_as_path(const char *path)
 		       open(path, O_PATH | O_CLOEXEC) : fd;
 }
 
-int host_file_find(const char *path, int *fd, struct stat *st)
+int host_file_find(const char *path, bool foreign, int *fd, struct stat *st)
 {
-	*fd = open_as_path(path);
+	*fd = open_as_path(path, foreign);
 	return *fd < 0 || fstat(*fd, st) ? -errno : 0;
 }
 

@@ -6,15 +6,16 @@
 #ifndef XD_OPENER_HOST_FILE_H
 #define XD_OPENER_HOST_FILE_H
 
+#include <stdbool.h>
 #include <sys/stat.h>
 
 #include "common/error.h"
 #include "opener/opener.h"
 
 /* *fd (O_PATH) is what `path` leads to, *st its stat(2). Links are followed, but
- * for those of procfs that lead to what other programs have open. Errors of
- * open(2). */
-int host_file_find(const char *path, int *fd, struct stat *st);
+ * for a foreign path not those of procfs that lead to what programs have open.
+ * Errors of open(2). */
+int host_file_find(const char *path, bool foreign, int *fd, struct stat *st);
 
 /* -EINVAL unless it is a regular file or a block device. */
 int host_file_judge(const char *path, const struct stat *st, struct error *err);

@@ -274,7 +274,8 @@ static int judge_and_open(struct local_opener *l, struct candidate *c,
 	const struct policy *p = l->policy;
 	int ret;
 
-	c->ret = host_file_find(c->name, &c->found, &c->st);
+	c->ret = host_file_find(c->name, c->facts.by_image, &c->found,
+				&c->st);
 	if (c->ret == 0)
 		c->real = host_file_real_name(c->found);
 	find_facts(p, c);

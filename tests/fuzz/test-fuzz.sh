@@ -34,6 +34,7 @@ fuzz conf 20000 4
 fuzz frontend 30000 4
 fuzz image 8000 1
 fuzz link 10000 4
+fuzz opener 50000 4
 fuzz params 200000 4
 fuzz ring 20000 4
 fuzz xlcfg 200000 4

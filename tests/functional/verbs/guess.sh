@@ -62,7 +62,7 @@ rc 1 'a configuration that is wrong' xdisk info a.qcow2
 said 'the wrong value is told' 'perhaps.conf: line 2: "perhaps" is neither yes nor no'
 XDISK_CONFIG=$T/unknown.conf
 rc 1 'a key that is unknown' xdisk info a.qcow2
-says 'unknown key "frobnicate" in \[xdisk\]: strict-format'
+says 'unknown key "frobnicate" in \[xdisk\]: image-dirs, strict-format'
 for i in yes no; do
 	ok "the daemon takes $i" "$builddir/backend/xdiskd" --check-config \
 		-c $i.conf
