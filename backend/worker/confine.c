@@ -36,12 +36,20 @@
 
 /* ---- limits ---- */
 
-static void lower_limits(void)
+static void limit(int what, rlim_t most)
 {
-	const struct rlimit none = { 0, 0 }, files = { MOST_FILES, MOST_FILES };
+	const struct rlimit limit = { most, most };
 
-	if (setrlimit(RLIMIT_CORE, &none) || setrlimit(RLIMIT_NOFILE, &files))
-		log_warn("limits: %s", strerror(errno));
+	if (setrlimit(what, &limit))
+		log_warn("limit %d: %s", what, strerror(errno));
+}
+
+static void lower_limits(const struct confine *c)
+{
+	limit(RLIMIT_CORE, 0);
+	limit(RLIMIT_NOFILE, MOST_FILES);
+	if (c->address_space)
+		limit(RLIMIT_AS, c->address_space);
 }
 
 /* ---- namespaces ---- */
@@ -301,7 +309,7 @@ int confine_but_syscalls(const struct confine *c, struct error *err)
 {
 	int ret;
 
-	lower_limits();
+	lower_limits(c);
 	if (geteuid() == 0)
 		leave_namespaces(c);
 	ret = leave_root(c, err);

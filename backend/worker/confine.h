@@ -11,6 +11,7 @@
 #define XD_WORKER_CONFINE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "backend/start.h"
@@ -19,6 +20,7 @@
 struct confine {
 	enum sandbox sandbox;
 	uid_t uid;		/* and gid, to become; 0: stay who we are */
+	uint64_t address_space;	/* bytes, 0: no limit */
 	bool network;		/* the image is on a server: sockets, names of
 				 * hosts and certificates have to be found */
 };

@@ -76,6 +76,10 @@ struct worker {
 /* ---- the image ---- */
 
 #define SECRET_ID "disk"
+
+/* What no worker has: behind its account, which is exact, for what forgets to ask
+ * that. Stacks of threads and heaps of theirs are most of it. */
+#define ADDRESS_SPACE (4 * GiB)
 #define DEFAULT_MEMORY (64 * MiB)
 
 /* An image as it is asked for, and how it is opened. */
@@ -166,6 +170,8 @@ static int confine_for(struct worker *w, const struct disk *d,
 	w->confine = (struct confine){
 		.sandbox = w->start->sandbox,
 		.uid = w->start->uid,
+		.address_space = ADDRESS_SPACE + d->args.l2_cache_size +
+				 d->args.memory,
 		.network = image_is_remote(d->args.path),
 	};
 	if (d->args.secret_file)
