@@ -21,8 +21,8 @@ int64_t aio_blocking_call(void *arg)
 
 	switch (req->op) {
 	case AIO_READ:
-		return result_of(preadv(req->fd, req->iov, req->niov,
-					(off_t)req->off));
+		return result_of(preadv2(req->fd, req->iov, req->niov,
+					 (off_t)req->off, 0));
 	case AIO_WRITE:
 		return result_of(pwritev(req->fd, req->iov, req->niov,
 					 (off_t)req->off));

@@ -71,7 +71,7 @@ play() {
 # far as the image and failed there, and no worker has died.
 nothing_odd() {
 	guest stats | grep xdisk-worker
-	! guest stats | grep xdisk-worker | grep -v 'misuse=0$' &&
+	! guest stats | grep xdisk-worker | grep -v 'misuse=0 ' &&
 	! grep -a -e ' of [0-9]* bytes at [0-9]* failed' \
 		-e 'was killed by' -e 'ended with' "$daemon_log"
 }

@@ -9,6 +9,7 @@ dir=$SIMXEN_DIR
 
 # The daemon starts the worker that lies beside it.
 cp "$xdiskd" "$dir/xdiskd"
+cp "${xdiskd%/*}/xdisk-opener" "$dir/xdisk-opener"
 cp "$srcdir/tests/attack/worker.py" "$dir/xdisk-worker"
 chmod +x "$dir/xdisk-worker"
 GOOD_WORKER=$worker
@@ -26,6 +27,10 @@ bad_worker() {
 	pgrep -P "$daemon_pid" -f 'vbd 5/'
 }
 
+no_bad_worker() {
+	! bad_worker
+}
+
 told() {
 	xenstore-read /local/domain/0/backend/qdisk/5/51712/hotplug-error |
 		grep -- "$1"
@@ -33,10 +38,10 @@ told() {
 
 # killed REASON: as soon as its guest connects, which waits for answers
 killed() {
-	start && wait_for 5 bad_worker && bad=$(bad_worker) || return
+	start || return
 	"$simguest" verify --domid 5 --vdev xvda --ops 1 &
 	guest_pid=$!
-	wait_for 5 told "$1" && ! kill -0 "$bad"
+	wait_for 5 bad_worker && wait_for 5 told "$1" && wait_for 1 no_bad_worker
 	killed_status=$?
 	kill $guest_pid
 	wait $guest_pid
