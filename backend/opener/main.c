@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "backend/arguments.h"
@@ -163,6 +164,8 @@ int main(int argc, char **argv)
 	if (start_parse(&start, argc, argv) < 0)
 		return start_usage("xdisk-opener");
 	log_init("xdisk-opener", start.log_level, start.log_stderr);
+	if (setpriority(PRIO_PROCESS, 0, 0) < 0)	/* the supervisor's */
+		log_debug("setpriority: %s", strerror(errno));
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);	/* the supervisor's end is ours */
 	ret = reduce_rights(&err);

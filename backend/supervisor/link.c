@@ -151,7 +151,6 @@ void link_hurry(struct link *l)
 
 /* ---- the processes ---- */
 
-
 /* Uids of their own, one a guest, where we are root. */
 static uid_t uid_for(const struct link *l)
 {
