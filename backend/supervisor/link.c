@@ -294,6 +294,9 @@ static bool reap_worker(struct worker *w, struct error *why)
 	if (!child_reap(&w->child, &status))
 		return false;
 	say_how_it_ended(w, status, why);
+	if (w->closed && status && !w->killed_ns)
+		log_write(w->link->log, LOG_LEVEL_ERROR, "when its work was "
+			  "done: %s", why->msg);
 	memset(w->awaited, 0, sizeof(w->awaited));
 	w->task = NULL;
 	return true;

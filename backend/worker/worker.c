@@ -615,6 +615,15 @@ static void watch_log(struct worker *w)
 	log_when_left_out(line_left_out, w);
 }
 
+static void finish_log(struct worker *w)
+{
+	uint64_t never = 0;
+
+	log_when_left_out(NULL, NULL);
+	loop_cancel_timer(&w->log_timer);
+	log_settle(NULL, UINT64_MAX, &never);
+}
+
 /* ---- the process ---- */
 
 /* As if the supervisor had closed its end. */
@@ -710,6 +719,7 @@ static int run_until_done(const struct start *start)
 	loop_del_fd(w.loop, &w.signal);
 	loop_del_fd(w.loop, &w.socket);
 	json_decref(w.heard);
+	finish_log(&w);
 	co_trim();
 	close_xen(&w);
 	loop_free(w.loop);

@@ -73,7 +73,8 @@ nothing_odd() {
 	guest stats | grep xdisk-worker
 	! guest stats | grep xdisk-worker | grep -v 'misuse=0 ' &&
 	! grep -a -e ' of [0-9]* bytes at [0-9]* failed' \
-		-e 'was killed by' -e 'ended with' "$daemon_log"
+		-e 'was killed by' -e 'ended with' -e 'ended by its sandbox' \
+		"$daemon_log"
 }
 
 nothing_held() {

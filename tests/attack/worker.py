@@ -60,7 +60,10 @@ if not sys.argv[sys.argv.index('--name') + 1].startswith('vbd 5/'):
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 sock = socket.socket(fileno=3)
 while True:
-    command = json.loads(sock.recv(65536))['execute']
+    packet = sock.recv(65536)
+    if not packet:              # it was only to look at the image
+        sys.exit()
+    command = json.loads(packet)['execute']
     say({'command': command,
          'return': LIMITS if command in ('probe', 'open') else {}})
     if command == 'connect':

@@ -163,7 +163,8 @@ daemon_ready() {
 
 daemon_stop() {
 	forget_pid "$daemon_pid"
-	end_process "$daemon_pid"
+	end_process "$daemon_pid" &&
+		! grep -a 'when its work was done' "$daemon_log"
 }
 
 # workers_of PID: the processes that serve its disks.
