@@ -87,6 +87,11 @@ if [ "$(id -u)" -eq 0 ]; then
 	check "which its owner may read: it is served" served far
 	chown 0:0 "$dir/tenant/far" "$dir/tenant/others" "$dir/secret"
 fi
+opener_killed() {
+	kill -9 "$(pgrep -P "$daemon_pid" -x xdisk-opener)"
+}
+check "the opener is killed" opener_killed
+check "there is another when it is needed" served near
 check "the daemon is stopped" daemon_stop
 
 group "an image names its base, with image-dirs"
