@@ -25,6 +25,9 @@
 #include "opener/beside.h"
 #include "opener/host-file.h"
 
+/* Images that may name others: more than any chain has. */
+#define MOST_LAYERS 512
+
 struct layer {
 	char *name;
 	uid_t owner;
@@ -55,6 +58,8 @@ static int add_layer(struct local_opener *l, const char *name, uid_t owner)
 
 	if (find_opened(l, name))
 		return 0;
+	if (l->nr_layers == MOST_LAYERS)
+		return -ENFILE;
 	layers = reallocarray(l->layers, l->nr_layers + 1, sizeof(*layers));
 	if (!layers)
 		return -ENOMEM;
@@ -255,6 +260,11 @@ static int say_verdict(const struct policy *p, enum policy_verdict v,
 
 /* ---- the way ---- */
 
+static bool names_others(enum opener_purpose purpose)
+{
+	return purpose == OPENER_IMAGE || purpose == OPENER_BACKING;
+}
+
 static int take_found(struct local_opener *l, struct candidate *c,
 		      struct opened *out)
 {
@@ -265,7 +275,10 @@ static int take_found(struct local_opener *l, struct candidate *c,
 		return ret;
 	host_file_device_limits(&c->st, &out->limits);
 	out->name = strdup(c->name);
-	return out->name ? add_layer(l, c->name, c->st.st_uid) : -ENOMEM;
+	if (!out->name)
+		return -ENOMEM;
+	return names_others(c->ask->purpose) ?
+		       add_layer(l, c->name, c->st.st_uid) : 0;
 }
 
 static int judge_and_open(struct local_opener *l, struct candidate *c,

@@ -298,6 +298,33 @@ static void test_owner(void **state)
 	assert_int_equal(ask(&p, hidden, NULL), 0);	/* and back */
 }
 
+/* A worker that asks and asks takes no more of the opener than that. */
+static void test_most(void **state)
+{
+	const struct policy p = { .where = WHERE };
+	cleanup_free char *image = at("a/image"), *below = at("a/below");
+	char slashes[2000];
+	struct local_opener l;
+	int ret = 0, opened_nr = 0;
+
+	memset(slashes, '/', sizeof(slashes));
+	local_opener_init(&l, &p, true);
+	open_images(&l, image, below);
+	for (int i = 0; !ret && i < 2000; i++, opened_nr++) {
+		cleanup_free char *name = NULL;
+		struct opener_ask a = { OPENER_BACKING, .by = image };
+		struct opened opened;
+
+		assert_true(asprintf(&name, "%s/a/%.*sdata", top, i, slashes) > 0);
+		a.name = name;
+		ret = opener_open(&l.opener, &a, &opened, NULL);
+		opened_clear(&opened);
+	}
+	assert_int_equal(ret, -ENFILE);
+	assert_true(opened_nr > 256 && opened_nr < 600);
+	local_opener_clear(&l);
+}
+
 /* Only images that were opened can name anything. */
 static void test_unknown(void **state)
 {
@@ -322,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_dirs),
 		cmocka_unit_test(test_special),
 		cmocka_unit_test(test_owner),
+		cmocka_unit_test(test_most),
 		cmocka_unit_test(test_unknown),
 	};
 

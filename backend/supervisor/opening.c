@@ -15,6 +15,7 @@ void opening_init(struct opening *o, char *program)
 {
 	o->program = program;
 	child_init(&o->child);
+	child_init(&o->dying);
 }
 
 void opening_close(struct opening *o)
@@ -24,18 +25,34 @@ void opening_close(struct opening *o)
 	o->program = NULL;
 }
 
-void opening_reap(struct opening *o)
+static void reap_one(struct child *c)
 {
 	int status;
 
-	if (child_reap(&o->child, &status))
+	if (child_reap(c, &status))
 		log_error("the opener of files has ended (%s %d); it is started "
 			  "again when it is needed", WIFSIGNALED(status) ?
 			  "signal" : "status", WIFSIGNALED(status) ?
 			  WTERMSIG(status) : WEXITSTATUS(status));
 }
 
-/* Its end may not have been reaped yet. */
+void opening_reap(struct opening *o)
+{
+	reap_one(&o->dying);
+	reap_one(&o->child);
+}
+
+/* Its socket has ended, it has not quite. */
+static void give_up_on(struct opening *o)
+{
+	opening_reap(o);
+	if (!child_alive(&o->child))
+		return;
+	child_close(&o->child);
+	o->dying = o->child;
+	child_init(&o->child);
+}
+
 static int hand_over(struct opening *o, const struct start *start,
 		     const struct disk_arguments *image, int fd,
 		     struct error *err)
@@ -51,9 +68,7 @@ static int hand_over(struct opening *o, const struct start *start,
 				      fd);
 	if (ret != -EPIPE)
 		return ret;
-	opening_reap(o);
-	if (child_alive(&o->child))
-		return ret;
+	give_up_on(o);
 	ret = child_spawn(&o->child, o->program, &own, -1, err);
 	return ret ? ret : message_send_fd(o->child.fd,
 					   disk_arguments_pack(image), fd);

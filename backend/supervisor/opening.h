@@ -17,6 +17,7 @@
 struct opening {
 	char *program;
 	struct child child;
+	struct child dying;	/* the one before it, not yet reaped */
 };
 
 /* program: malloc()ed, taken over. */
