@@ -103,14 +103,18 @@ int aio_new(struct loop *loop, enum aio_kind kind, bool direct,
 	return ret;
 }
 
+static void let_loop_turn(struct aio *aio)
+{
+	if (co_self())
+		co_sleep(aio->loop, 0);
+	else
+		loop_turn(aio->loop, -1);
+}
+
 static void wait_engine_idle(struct aio *aio)
 {
-	while (aio->in_flight || aio->reaping) {
-		if (co_self())
-			co_sleep(aio->loop, 0);
-		else
-			loop_turn(aio->loop, -1);
-	}
+	while (aio->in_flight || aio->reaping)
+		let_loop_turn(aio);
 }
 
 void aio_free(struct aio *aio)
@@ -165,6 +169,8 @@ void aio_file_init(struct aio_file *f, struct aio *aio, int fd, bool direct)
 
 void aio_file_done(struct aio_file *f)
 {
+	while (f->in_flight)
+		let_loop_turn(f->aio);
 	if (f->aio && f->slot >= 0 && f->aio->engine->del_file)
 		f->aio->engine->del_file(f->aio, f->slot);
 	f->slot = -1;
@@ -182,9 +188,11 @@ static int64_t run_on_engine(struct aio_file *f, struct aio_request *req)
 	req->slot = f->slot;
 	req->co = co_self();
 	aio->in_flight++;
+	f->in_flight++;
 	ret = aio->engine->run(aio, req);
 	while (ret == -EINTR || ret == -EAGAIN)
 		ret = loop_offload(aio->loop, aio_blocking_call, req);
+	f->in_flight--;
 	aio->in_flight--;
 	return ret;
 }

@@ -55,6 +55,7 @@ struct aio_file {
 	struct aio *aio;
 	int fd;
 	int slot;			/* in the engine's table of files, or -1 */
+	unsigned int in_flight;
 	bool direct;			/* opened with O_DIRECT */
 	bool in_memory;			/* tmpfs and the like: never waits */
 	bool no_nowait;			/* RWF_NOWAIT is refused here */
@@ -64,8 +65,8 @@ struct aio_file {
 };
 /* direct has no meaning, and is false, for a file that is in memory. */
 void aio_file_init(struct aio_file *f, struct aio *aio, int fd, bool direct);
-/* Before the engine is let go of. Nothing is in flight; idempotent, also for one
- * that is zeroed. */
+/* Before the engine is let go of and the file is closed: waits for what is in
+ * flight on it, as aio_free() does. Idempotent, also for one that is zeroed. */
 void aio_file_done(struct aio_file *f);
 
 /* From now on large reads of a buffered file are copied out of the page cache by

@@ -27,11 +27,12 @@
 
 static struct fixture {
 	struct loop *loop;
-	struct aio *aio;
+	struct aio *aio, *kept;	/* kept: aio_new_confined()'s */
 	struct aio_file file;
 	char path[64];
 	char *memory;		/* NR_BLOCKS blocks, aligned */
 } fx;
+static bool confined;
 
 static int fixture_open(const char *dir, enum aio_kind kind, bool direct)
 {
@@ -50,6 +51,9 @@ static int fixture_open(const char *dir, enum aio_kind kind, bool direct)
 	fx.memory = mmap(NULL, BLOCK * NR_BLOCKS, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	fx.loop = loop_new();
+	fx.kept = NULL;
+	if (confined && aio_new_confined(fx.loop, &fx.kept, &err))
+		print_message("confined: %s\n", err.msg);
 	ret = aio_new(fx.loop, kind, direct, &fx.aio, &err);
 	if (ret)
 		print_message("%s: %s\n", aio_kind_name(kind), err.msg);
@@ -59,6 +63,8 @@ static int fixture_open(const char *dir, enum aio_kind kind, bool direct)
 
 static void fixture_close(void)
 {
+	aio_file_done(&fx.file);
+	aio_free(fx.kept);
 	aio_free(fx.aio);
 	loop_free(fx.loop);
 	munmap(fx.memory, BLOCK * NR_BLOCKS);
@@ -241,7 +247,8 @@ static void all_checks(enum aio_kind kind, bool direct)
 	assert_int_equal(co_run(fx.loop, windows, NULL), 0);
 	assert_int_equal(co_run(fx.loop, ragged_end, NULL), 0);
 	assert_int_equal(co_run(fx.loop, others, NULL), 0);
-	assert_int_equal(co_run(fx.loop, bad_fd, NULL), 0);
+	if (!confined)		/* a slot is no descriptor */
+		assert_int_equal(co_run(fx.loop, bad_fd, NULL), 0);
 	assert_int_equal(co_run(fx.loop, too_big, NULL), -EFBIG);
 }
 
@@ -346,6 +353,35 @@ static void test_free_in_coroutine(void **state)
 	}
 }
 
+static bool is_ring(struct aio *aio)
+{
+	return aio && aio_kind(aio) == AIO_IO_URING;
+}
+
+/* Through a ring that takes nothing but files of its table, or without one. */
+static void test_confined(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct aio *other;
+
+	confined = true;
+	for (int direct = 0; direct <= 1; direct++) {
+		if (fixture_open(".", AIO_AUTO, direct))
+			continue;
+		fx.file.no_nowait = !direct;	/* nothing inline */
+		all_checks(AIO_AUTO, direct);
+		fixture_close();
+	}
+	assert_int_equal(fixture_open(".", AIO_AUTO, false), 0);
+	assert_int_equal(is_ring(fx.aio), is_ring(fx.kept));
+	fixture_close();
+	fx.loop = loop_new();
+	assert_int_equal(aio_new(fx.loop, AIO_IO_URING, false, &other, &err),
+			 -ENOTSUP);
+	loop_free(fx.loop);
+	confined = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +391,7 @@ int main(void)
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_free_waits),
 		cmocka_unit_test(test_free_in_coroutine),
+		cmocka_unit_test(test_confined),	/* the last: for good */
 	};
 
 	signal(SIGXFSZ, SIG_IGN);
