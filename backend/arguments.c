@@ -55,13 +55,14 @@ static int unpack_name(const char *text, char **to, const char **name)
 
 json_t *disk_arguments_pack(const struct disk_arguments *a)
 {
-	return json_pack("{s:o, s:s, s:o, s:b, s:b, s:s*, s:s*, s:I, s:I, "
+	return json_pack("{s:o, s:s, s:o, s:b, s:b, s:b, s:s*, s:s*, s:I, s:I, "
 			 "s:o*, s:b, s:o*, s:o*, s:b}",
 			 "path", pack_name(a->path),
 			 "format", a->format,
 			 "section", pack_name(a->section),
 			 "readonly", a->readonly,
 			 "unmap", a->unmap,
+			 "direct-io-safe", a->direct_io_safe,
 			 "cache", a->cache,
 			 "aio", a->aio,
 			 "l2-cache-size", (json_int_t)a->l2_cache_size,
@@ -109,18 +110,19 @@ static int unpack_names(const struct packed_names *n, struct disk_arguments *a)
 
 int disk_arguments_unpack(json_t *o, struct disk_arguments *a)
 {
-	int readonly, unmap, legacy_aes, locks;
+	int readonly, unmap, direct_io_safe, legacy_aes, locks;
 	struct packed_names n = { NULL };
 	json_int_t l2_cache_size, memory;
 
 	*a = (struct disk_arguments){ 0 };
-	if (json_unpack(o, "{s:s, s:s, s:s, s:b, s:b, s?s, s?s, s:I, s:I, "
+	if (json_unpack(o, "{s:s, s:s, s:s, s:b, s:b, s:b, s?s, s?s, s:I, s:I, "
 			"s?s, s:b, s?s, s?s, s:b}",
 			"path", &n.path,
 			"format", &a->format,
 			"section", &n.section,
 			"readonly", &readonly,
 			"unmap", &unmap,
+			"direct-io-safe", &direct_io_safe,
 			"cache", &a->cache,
 			"aio", &a->aio,
 			"l2-cache-size", &l2_cache_size,
@@ -133,6 +135,7 @@ int disk_arguments_unpack(json_t *o, struct disk_arguments *a)
 		return -EPROTO;
 	a->readonly = readonly;
 	a->unmap = unmap;
+	a->direct_io_safe = direct_io_safe;
 	a->l2_cache_size = (uint64_t)l2_cache_size;
 	a->memory = (uint64_t)memory;
 	a->legacy_aes = legacy_aes;

@@ -21,6 +21,7 @@ struct disk_arguments {
 	const char *format;
 	bool readonly;
 	bool unmap;		/* discards reach the file */
+	bool direct_io_safe;	/* the toolstack says so */
 	const char *cache, *aio;
 	uint64_t l2_cache_size;	/* bytes, 0: not said */
 	uint64_t memory;	/* bytes, 0: not said */

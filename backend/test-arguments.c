@@ -12,7 +12,7 @@ static void test_disk(void **state)
 {
 	const struct disk_arguments in = {
 		.path = "/srv/\xc3\xa4.qcow2", .format = "qcow2",
-		.unmap = true, .aio = "threads", .l2_cache_size = 1 << 20,
+		.unmap = true, .direct_io_safe = true, .aio = "threads", .l2_cache_size = 1 << 20,
 		.memory = 32 << 20,
 		.data_file = "beside", .section = "s", .locks = true,
 	};
@@ -28,7 +28,7 @@ static void test_disk(void **state)
 	assert_null(out.cache);
 	assert_null(out.secret_file);
 	assert_null(out.image_dirs);
-	assert_true(out.unmap && out.locks);
+	assert_true(out.unmap && out.direct_io_safe && out.locks);
 	assert_false(out.readonly || out.legacy_aes);
 	assert_int_equal(out.l2_cache_size, in.l2_cache_size);
 	assert_int_equal(out.memory, in.memory);

@@ -61,6 +61,8 @@ enum image_open_flags {
 	/* With IMAGE_NO_IO: external data files are opened, too, so that
 	 * image_find_file() finds all files. */
 	IMAGE_ALL_FILES = 1 << 12,
+	/* The cache mode that is chosen for a file may be one of direct I/O. */
+	IMAGE_DIRECT_IO_SAFE = 1 << 13,
 };
 
 /* How to open; zeroed = the defaults. Strings stay the caller's. */

@@ -16,6 +16,7 @@ static struct link_image image_of(const struct device *dev)
 		.format = xl_disk_format_name(dev->params.format),
 		.readonly = dev->readonly,
 		.unmap = dev->discard,
+		.direct_io_safe = dev->direct_io_safe,
 	};
 }
 

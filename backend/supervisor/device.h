@@ -38,7 +38,7 @@ struct device {
 	char *params_text;
 	struct xl_params params;	/* points into params_text */
 	char *frontend;			/* the other end's directory */
-	bool readonly, cdrom, removable, discard;
+	bool readonly, cdrom, removable, discard, direct_io_safe;
 
 	/* progress */
 	enum device_stage stage;	/* device_enter() */

@@ -65,6 +65,7 @@ static int read_settings(struct device *dev, struct error *err)
 	dev->removable = node_is(dev, "removable", "1");
 	dev->readonly = dev->cdrom || !node_is(dev, "mode", "w");
 	dev->discard = !node_is(dev, "discard-enable", "0");
+	dev->direct_io_safe = node_is(dev, "direct-io-safe", "1");
 	return 0;
 }
 

@@ -361,6 +361,7 @@ static void image_arguments(const struct conf *c, const struct link_image *image
 		.format = image->format,
 		.readonly = image->readonly,
 		.unmap = image->unmap,
+		.direct_io_safe = image->direct_io_safe,
 		.cache = s.cache,
 		.aio = s.aio,
 		.l2_cache_size = s.l2_cache_size,

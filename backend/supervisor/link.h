@@ -26,6 +26,7 @@ struct link_image {
 	const char *format;
 	bool readonly;
 	bool unmap;			/* discards reach the file */
+	bool direct_io_safe;		/* without the host's page cache */
 };
 
 enum link_event {

@@ -103,6 +103,7 @@ static int read_disk(struct worker *w, json_t *args, struct disk *d,
 	d->options.opener = &w->opener.opener;
 	d->options.flags = (a->readonly ? 0 : IMAGE_RDWR) |
 			   (a->unmap ? IMAGE_UNMAP : 0) |
+			   (a->direct_io_safe ? IMAGE_DIRECT_IO_SAFE : 0) |
 			   (a->legacy_aes ? 0 : IMAGE_NO_LEGACY_AES);
 	d->options.l2_cache_size = a->l2_cache_size;
 	return 0;
@@ -239,6 +240,21 @@ static void limit_memory(struct worker *w, const struct disk *d)
 	memory_set_max(loop_memory(w->loop), w->memory - w->memory / 4);
 }
 
+/* Why the cache mode is what it is. */
+static const char *cache_reason(const struct worker *w, const struct disk *d)
+{
+	bool direct = image_cache(w->image) == IMAGE_CACHE_NONE;
+
+	if (d->options.cache != IMAGE_CACHE_AUTO)
+		return "configured";
+	if (d->args.direct_io_safe)
+		return direct ? "direct-io-safe" :
+				"no direct I/O here";
+	if (w->confine.network)
+		return "a server";
+	return direct ? "a device" : "a file";
+}
+
 static void log_opened(const struct worker *w, const struct disk *d)
 {
 	char size[SIZE_TEXT_MAX];
@@ -246,11 +262,12 @@ static void log_opened(const struct worker *w, const struct disk *d)
 	if (!w->image)
 		log_info("no medium");
 	else
-		log_info("opened %s %s, %s, %s, cache %s", d->args.format,
+		log_info("opened %s %s, %s, %s, cache %s (%s)", d->args.format,
 			 d->args.path,
 			 size_format(image_size(w->image), size),
 			 image_writable(w->image) ? "read-write" : "read-only",
-			 image_cache_name(image_cache(w->image)));
+			 image_cache_name(image_cache(w->image)),
+			 cache_reason(w, d));
 }
 
 static int open_disk(struct worker *w, struct disk *d, json_t **reply,

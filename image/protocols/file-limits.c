@@ -84,17 +84,24 @@ bool file_is_direct(enum image_cache cache)
 	return cache == IMAGE_CACHE_NONE || cache == IMAGE_CACHE_DIRECTSYNC;
 }
 
+/* As whoever served it before: QEMU gives a file the host's page cache, unless it is
+ * said that direct I/O is safe for it, and the kernel's backend gives a device
+ * none. */
+static bool wants_direct(const struct image *img)
+{
+	const struct file_state *s = img->state;
+
+	return (s->is_device || (img->flags & IMAGE_DIRECT_IO_SAFE)) &&
+	       !(img->flags & IMAGE_NO_IO) && !aio_in_memory(s->fd);
+}
+
 int file_set_cache(struct image *img, enum image_cache wanted,
 		   struct error *err)
 {
-	struct file_state *s = img->state;
-
 	img->cache = wanted;
 	if (wanted == IMAGE_CACHE_AUTO) {
-		img->cache = IMAGE_CACHE_WRITEBACK;
-		if (!(img->flags & IMAGE_NO_IO) && !aio_in_memory(s->fd) &&
-		    try_direct(img))
-			img->cache = IMAGE_CACHE_NONE;
+		img->cache = wants_direct(img) && try_direct(img) ?
+			     IMAGE_CACHE_NONE : IMAGE_CACHE_WRITEBACK;
 	} else if (file_is_direct(wanted) && !try_direct(img)) {
 		return error_set(err, EINVAL, "cache=%s is not possible for "
 				 "'%s': its file system has no O_DIRECT",
