@@ -48,7 +48,7 @@ void put_file(struct front *f, const char *path)
 	if (n < 0)
 		die("%s: %s", path, strerror(errno));
 	close(fd);
-	queue_submit(&f->queue[0], BLK_FLUSH, 0, NULL, 0, NULL);
+	queue_submit(&f->queue[0], BLK_FLUSH, 0, &seg, 0, NULL);
 	put_wait(f);
 	front_free_pages(f, ref, 1);
 }
