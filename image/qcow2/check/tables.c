@@ -142,7 +142,9 @@ int ck_walk_l1(struct check *ck, const struct l1_table *l1,
 			   uint32_t first, uint64_t *words, size_t n),
 	       bool must_read)
 {
-	cleanup_free uint64_t *words = malloc(IO_BYTES);
+	uint32_t most = min(l1->nr, (uint32_t)(IO_BYTES / 8));
+	/* There may be as many tables as snapshots, all of them small. */
+	cleanup_free uint64_t *words = malloc(most * sizeof(*words) + 1);
 	int ret = 0;
 
 	if (!words)
@@ -150,7 +152,7 @@ int ck_walk_l1(struct check *ck, const struct l1_table *l1,
 	for (uint32_t i = 0, n; i < l1->nr && ret >= 0; i += n) {
 		uint64_t offset = l1->offset + (uint64_t)i * 8;
 
-		n = min(l1->nr - i, (uint32_t)(IO_BYTES / 8));
+		n = min(l1->nr - i, most);
 		if (ck_is_hole(ck, offset, (uint64_t)n * 8))
 			continue;
 		ret = image_pread(ck->file, offset, (uint64_t)n * 8, words);
