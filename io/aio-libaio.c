@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "io/loop.h"
@@ -93,7 +94,9 @@ static void libaio_readable(struct loop_fd *watch, uint32_t epoll_events)
 	int n;
 
 	eventfd_read(l->eventfd, &count);
-	n = io_getevents(l->ctx, 0, ARRAY_SIZE(events), events, &now);
+	/* Not libaio's, whose newer versions take another call for it. */
+	n = (int)syscall(SYS_io_getevents, l->ctx, 0L, (long)ARRAY_SIZE(events),
+			 events, &now);
 	if (n <= 0)
 		return;
 	if (n == ARRAY_SIZE(events))		/* maybe more: come back */

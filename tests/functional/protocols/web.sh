@@ -72,7 +72,7 @@ no host/ 'a redirect to another host' \
 	"$url redirects to http://localhost:${url##*:}: only the same host"
 no away/host/ 'a redirect in two steps' "$url redirects to http://localhost:"
 no port/ 'a redirect to another port' "$url redirects to http://127.0.0.1:"
-no tls/ 'no TLS where https was found' 'SSL\|TLS'
+no tls/ 'no TLS where https was found' 'SSL\|TLS\|certificate'
 no silent/ 'no length' 'how long'
 no nobody- 'no such file' '404'
 rc 1 'nobody there' xdisk info http://127.0.0.1:1/a.raw
