@@ -8,30 +8,7 @@
 #include <sys/socket.h>
 
 #include "common/cleanup.h"
-
-union fd_control {
-	struct cmsghdr align;
-	char buf[CMSG_SPACE(sizeof(int))];
-};
-
-static int send_text(int fd, char *text, int passed_fd)
-{
-	union fd_control control = { 0 };
-	struct iovec iov = { text, strlen(text) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *c;
-
-	if (passed_fd >= 0) {
-		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &passed_fd, sizeof(int));
-	}
-	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
-}
+#include "common/packet.h"
 
 int message_send_fd(int fd, json_t *msg, int passed_fd)
 {
@@ -41,7 +18,10 @@ int message_send_fd(int fd, json_t *msg, int passed_fd)
 		return -ENOMEM;
 	text = json_dumps(msg, JSON_COMPACT);
 	json_decref(msg);
-	return text ? send_text(fd, text, passed_fd) : -ENOMEM;
+	if (!text)
+		return -ENOMEM;
+	return packet_send(fd, &(struct iovec){ text, strlen(text) }, 1,
+			   passed_fd, MSG_DONTWAIT);
 }
 
 int message_send(int fd, json_t *msg)
@@ -78,27 +58,12 @@ int message_receive(int fd, json_t **msg)
 int message_wait_fd(int fd, json_t **msg, int *passed_fd)
 {
 	cleanup_free char *text = malloc(MESSAGE_MAX);
-	union fd_control control;
-	struct iovec iov = { text, MESSAGE_MAX };
-	struct msghdr hdr = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	struct cmsghdr *c;
 	ssize_t n;
 
 	*msg = NULL;
 	*passed_fd = -1;
 	if (!text)
 		return -ENOMEM;
-	do
-		n = recvmsg(fd, &hdr, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return n ? -errno : -ECONNRESET;
-	c = CMSG_FIRSTHDR(&hdr);
-	if (c && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(passed_fd, CMSG_DATA(c), sizeof(int));
-	return parse(text, (size_t)n, msg);
+	n = packet_receive(fd, text, MESSAGE_MAX, passed_fd);
+	return n < 0 ? (int)n : parse(text, (size_t)n, msg);
 }

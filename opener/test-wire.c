@@ -207,6 +207,39 @@ static void test_no_question(void **state)
 	assert_null(far.name);
 }
 
+static int lowest_free(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return fd;
+}
+
+/* Nobody fills the opener's table of files by what comes beside questions. */
+static void test_descriptors(void **state)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+	} control = { 0 };
+	struct wire_ask head = { OPENER_IMAGE, 0, WIRE_UNNAMED, 0 };
+	struct iovec iov = { &head, sizeof(head) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int before = lowest_free();
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(2 * sizeof(int));
+	memcpy(CMSG_DATA(c), ends, 2 * sizeof(int));
+	assert_int_equal(sendmsg(ends[0], &msg, 0), sizeof(head));
+	assert_int_equal(wire_serve(ends[1], &far.opener), -EPROTO);
+	assert_int_equal(lowest_free(), before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +254,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_too_long, connect_ends,
 						close_ends),
 		cmocka_unit_test_setup_teardown(test_no_question, connect_ends,
+						close_ends),
+		cmocka_unit_test_setup_teardown(test_descriptors, connect_ends,
 						close_ends),
 	};
 

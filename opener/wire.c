@@ -8,72 +8,22 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/bits.h"
 #include "common/cleanup.h"
+#include "common/packet.h"
 
 #define QUESTION_MAX (sizeof(struct wire_ask) + 2 * WIRE_NAME_MAX)
 #define ANSWER_MAX (sizeof(struct wire_answer) + WIRE_NAME_MAX)
 
-/* ---- packets ---- */
-
-union fd_control {
-	struct cmsghdr align;
-	char buf[CMSG_SPACE(sizeof(int))];
-};
-
-static int send_packet(int fd, struct iovec *iov, size_t niov, int passed_fd)
+/* To somebody who may have gone. */
+static int send_to_peer(int fd, const struct iovec *iov, size_t niov, int passed_fd)
 {
-	union fd_control control = { 0 };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = niov };
-	struct cmsghdr *c;
-	ssize_t n;
+	int ret = packet_send(fd, iov, niov, passed_fd, 0);
 
-	if (passed_fd >= 0) {
-		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &passed_fd, sizeof(int));
-	}
-	do
-		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EPIPE ? -ECONNRESET : -errno;
-	return 0;
-}
-
-/* The packet's length; *passed_fd -1: none came. */
-static ssize_t receive_packet(int fd, void *buf, size_t size, int *passed_fd)
-{
-	union fd_control control;
-	struct iovec iov = { buf, size };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
-	};
-	struct cmsghdr *c;
-	ssize_t n;
-
-	*passed_fd = -1;
-	do
-		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(passed_fd, CMSG_DATA(c), sizeof(int));
-	if (n == 0)
-		return -ECONNRESET;
-	return msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EPROTO : n;
+	return ret == -EPIPE ? -ECONNRESET : ret;
 }
 
 /* ---- who asks ---- */
@@ -96,7 +46,7 @@ static int send_question(int fd, const struct opener_ask *ask)
 
 	if (by_len > WIRE_NAME_MAX || name_len > WIRE_NAME_MAX)
 		return -ENAMETOOLONG;
-	return send_packet(fd, iov, ARRAY_SIZE(iov), -1);
+	return send_to_peer(fd, iov, ARRAY_SIZE(iov), -1);
 }
 
 static int receive_answer(int fd, struct opened *out, struct error *err)
@@ -108,7 +58,7 @@ static int receive_answer(int fd, struct opened *out, struct error *err)
 
 	if (!packet)
 		return -ENOMEM;
-	n = receive_packet(fd, packet, ANSWER_MAX, &out->fd);
+	n = packet_receive(fd, packet, ANSWER_MAX, &out->fd);
 	if (n < 0)
 		return error_set_errno(err, -(int)n, "the opener of files");
 	packet[n] = 0;
@@ -214,7 +164,7 @@ static int send_answer(int fd, int ret, const struct opened *o,
 		{ &head, sizeof(head) }, { (void *)text, head.text_len },
 	};
 
-	return send_packet(fd, iov, ARRAY_SIZE(iov), o->fd);
+	return send_to_peer(fd, iov, ARRAY_SIZE(iov), o->fd);
 }
 
 static int answer(int fd, const struct opener_ask *ask, struct opener *opener)
@@ -237,7 +187,7 @@ int wire_serve(int fd, struct opener *opener)
 
 	if (!q)
 		return -ENOMEM;
-	n = receive_packet(fd, q->packet, sizeof(q->packet), &unasked);
+	n = packet_receive(fd, q->packet, sizeof(q->packet), &unasked);
 	if (n < 0)
 		return (int)n;
 	ret = parse_question(q, (size_t)n);

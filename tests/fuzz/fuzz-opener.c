@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/bits.h"
+#include "common/packet.h"
 #include "opener/wire.h"
 
 #define MAX_PACKETS 16
@@ -47,24 +48,9 @@ static int say(struct opener *opener, const struct opener_ask *ask,
 
 static void send_packet(int fd, const uint8_t *data, size_t size, bool with_fd)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { (void *)data, size };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *c;
+	const struct iovec iov = { (void *)data, size };
 
-	if (with_fd) {
-		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	MUST(sendmsg(fd, &msg, MSG_DONTWAIT) == (ssize_t)size);
+	MUST(!packet_send(fd, &iov, 1, with_fd ? fd : -1, MSG_DONTWAIT));
 }
 
 /* An opener. */
