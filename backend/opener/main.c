@@ -152,6 +152,8 @@ static void serve(void)
 		if (ret)
 			log_error("an image's files cannot be opened: %s",
 				  strerror(-ret));
+		if (ret && ret != -EPROTO && ret != -ENOMEM && ret != -EAGAIN)
+			return;		/* of the socket: it is started again */
 	}
 }
 
